@@ -1,0 +1,65 @@
+#pragma once
+
+#include <initializer_list>
+#include <span>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "ir/graph.h"
+#include "ir/op.h"
+
+namespace mlpc::ir {
+
+/// Appends nodes to a graph. Checks operand types by the op's rule (mlpc::Error on a mismatch) and interns by
+/// (op, operands, attributes): asking twice for add(a, b) returns one value. Only one builder at a time may
+/// write a graph.
+class Builder {
+ public:
+  explicit Builder(Graph& graph);
+  Graph& graph() { return graph_; }
+  const Type& type(ValueId v) const { return graph_.type(v); }
+
+  /// Any op. Results are values node.first_result ….
+  NodeId make(Op op, std::span<const ValueId> operands, Attributes attributes = {});
+  /// Any op with one result.
+  ValueId value(Op op, std::initializer_list<ValueId> operands, Attributes attributes = {});
+
+  // Shorthands, one line each, for the ops that rules use most.
+  ValueId constant(Constant c) { return value(Op::constant_, {}, {c}); }
+  ValueId scalar(ElementType type, double x) { return constant(Constant::of(type, x)); }
+  /// x, broadcast to the type of `like` (its element type, its shape).
+  ValueId full_like(ValueId like, double x) { return full(type(like), x); }
+  ValueId full(const Type& type, double x);
+  ValueId neg(ValueId a) { return value(Op::neg_, {a}); }
+  ValueId exp(ValueId a) { return value(Op::exp_, {a}); }
+  ValueId log(ValueId a) { return value(Op::log_, {a}); }
+  ValueId sqrt(ValueId a) { return value(Op::sqrt_, {a}); }
+  ValueId add(ValueId a, ValueId b) { return value(Op::add_, {a, b}); }
+  ValueId sub(ValueId a, ValueId b) { return value(Op::sub_, {a, b}); }
+  ValueId mul(ValueId a, ValueId b) { return value(Op::mul_, {a, b}); }
+  ValueId div(ValueId a, ValueId b) { return value(Op::div_, {a, b}); }
+  ValueId scale(ValueId p, ValueId c) { return value(Op::scale_, {p, c}); }
+  ValueId compare(Op op, ValueId a, ValueId b) { return value(op, {a, b}); }
+  ValueId where(ValueId c, ValueId a, ValueId b) { return value(Op::where_, {c, a, b}); }
+  ValueId convert(ValueId a, ElementType to) { return value(Op::convert_, {a}, {to}); }
+  /// Sum over `axes` (ascending), which vanish.
+  ValueId reduce_sum(ValueId a, Integers axes) { return value(Op::reduce_sum_, {a}, {std::move(axes)}); }
+  /// The value repeated: operand axis i becomes result axis axes[i] (ascending) of `shape`, with the same
+  /// extent.
+  ValueId broadcast(ValueId a, Shape shape, Integers axes) {
+    return value(Op::broadcast_, {a}, {std::move(shape), std::move(axes)});
+  }
+  ValueId reshape(ValueId a, Shape shape) { return value(Op::reshape_, {a}, {std::move(shape)}); }
+  /// Result axis i is operand axis permutation[i].
+  ValueId transpose(ValueId a, Integers permutation) {
+    return value(Op::transpose_, {a}, {std::move(permutation)});
+  }
+  ValueId einsum(std::string_view spec, std::span<const ValueId> operands);
+
+ private:
+  Graph& graph_;
+  std::unordered_multimap<std::size_t, NodeId> interned_;  // by hash of (op, operands, attributes)
+};
+
+}  // namespace mlpc::ir

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mlpc::ir {
+
+class Dim;
+
+/// What a polynomial is over: a free dim's name, floordiv(e, c) with a constant c > 0, or max(e, f).
+struct DimAtom {
+  enum class Kind : std::uint8_t { name, floordiv, max };
+  Kind kind;
+  std::string name;           // of Kind::name
+  std::vector<Dim> operands;  // floordiv: {e, c}; max: {e, f}, smaller first
+};
+
+struct DimFactor {
+  DimAtom atom;
+  int power;
+};
+
+/// coefficient · Π atomᵢ^powerᵢ; atoms ascending, coefficient never 0.
+struct DimTerm {
+  std::vector<DimFactor> factors;
+  std::int64_t coefficient;
+};
+
+/// An extent: a canonical polynomial with 64-bit coefficients. Equal canonical forms are equal extents; what
+/// cannot be proved equal becomes a plan-time check. All arithmetic is checked and throws mlpc::Error.
+class Dim {
+ public:
+  Dim() = default;             // 0
+  Dim(std::int64_t constant);  // NOLINT(google-explicit-constructor): an extent is written as a number
+  static Dim named(std::string_view name);
+  /// ⌊e / divisor⌋; terms that divide exactly are taken out of the atom.  Requires divisor > 0.
+  static Dim floordiv(const Dim& e, std::int64_t divisor);
+  static Dim max(const Dim& e, const Dim& f);
+
+  std::optional<std::int64_t> constant() const;
+  bool is_constant() const { return constant().has_value(); }
+  /// Highest terms first, the constant last. Empty for 0.
+  const std::vector<DimTerm>& terms() const { return terms_; }
+  /// The q with q · divisor == *this as polynomials, if there is one.
+  std::optional<Dim> divided_by(const Dim& divisor) const;
+  /// The value when `value_of` gives each name's; nullopt if 64 bits do not hold it.
+  std::optional<std::int64_t> evaluate(const std::function<std::int64_t(std::string_view)>& value_of) const;
+  /// All names in it, each once, in order of first occurrence.
+  std::vector<std::string> names() const;
+  /// As the text form writes it: `2*B*T + floordiv(N + 1, 2)`.
+  std::string text() const;
+  std::size_t hash() const;
+
+  friend Dim operator+(const Dim&, const Dim&);
+  friend Dim operator-(const Dim&, const Dim&);
+  friend Dim operator*(const Dim&, const Dim&);
+  friend bool operator==(const Dim& a, const Dim& b) { return compare(a, b) == 0; }
+  friend std::strong_ordering operator<=>(const Dim& a, const Dim& b) { return compare(a, b); }
+
+ private:
+  static std::strong_ordering compare(const Dim&, const Dim&);
+  static Dim of_atom(DimAtom atom);
+  void add_term(const DimTerm& term);
+  std::vector<DimTerm> terms_;
+};
+
+}  // namespace mlpc::ir

@@ -1,0 +1,211 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "ir/op.h"
+#include "ir/program.h"
+
+namespace mlpc::ir {
+
+// The loop kernels: scalar code in loop nests over buffers. Structured: every scalar is assigned once, is
+// visible in its block and the blocks inside, and loops carry nothing but the accumulators of `Reduce`. So a
+// loop that is not a Reduce may run in any order, jammed, vectorised or cut into tasks, and every bit of the
+// result stays.
+
+struct VarId {
+  std::uint32_t index = UINT32_MAX;
+  friend auto operator<=>(VarId, VarId) = default;
+};
+struct ScalarId {
+  std::uint32_t index = UINT32_MAX;
+  friend auto operator<=>(ScalarId, ScalarId) = default;
+};
+struct BufferId {
+  std::uint32_t index = UINT32_MAX;
+  friend auto operator<=>(BufferId, BufferId) = default;
+};
+
+/// Operations on scalars. Arithmetic is IEEE or two's complement of the operands' type; nothing is
+/// contracted. Comparisons give bool and are false for NaN operands, but `ne`, which is true.
+enum class ScalarOp : std::uint8_t {
+#define X(name, arity) name##_,
+#include "ir/scalar_ops.def"
+#undef X
+};
+std::string_view name_of(ScalarOp op);
+std::optional<ScalarOp> scalar_op_named(std::string_view name);
+int arity_of(ScalarOp op);
+
+/// constant + Σ coefficient · var (+ a scalar of type i64): an index, in elements of one axis.
+struct AffineIndex {
+  struct Term {
+    VarId var;
+    Dim coefficient;
+    friend bool operator==(const Term&, const Term&) = default;
+  };
+  Dim constant;
+  std::vector<Term> terms;         // ascending by var, no zero coefficient
+  std::optional<ScalarId> scalar;  // gather
+
+  static AffineIndex of(VarId var) { return {0, {{var, 1}}, {}}; }
+  friend bool operator==(const AffineIndex&, const AffineIndex&) = default;
+};
+AffineIndex operator+(const AffineIndex&, const AffineIndex&);  // at most one has a scalar
+AffineIndex operator*(const Dim&, const AffineIndex&);          // without a scalar
+
+struct Statement;
+using Block = std::vector<Statement>;
+
+struct Let {
+  ScalarId result;
+  ScalarOp op;
+  ElementType type;  // of the result
+  std::vector<ScalarId> operands;
+  std::optional<Constant> constant;  // ScalarOp::constant: the value; random_bits: the stream, an i64
+};
+/// The index as an i64 scalar.
+struct IndexValue {
+  ScalarId result;
+  AffineIndex index;
+};
+struct Load {
+  ScalarId result;
+  BufferId buffer;
+  std::vector<AffineIndex> index;  // one an axis
+};
+struct Store {
+  BufferId buffer;
+  std::vector<AffineIndex> index;
+  ScalarId value;
+};
+
+/// How a loop runs; changes no bit.
+struct LoopSchedule {
+  int unroll = 1;      // instances jammed into one turn; of a lanes loop: vectors
+  bool lanes = false;  // the loop's turns are vector lanes
+  friend bool operator==(const LoopSchedule&, const LoopSchedule&) = default;
+};
+
+/// for var in 0 … extent-1, independent turns.
+struct Loop {
+  VarId var;
+  Dim extent;
+  LoopSchedule schedule;
+  Block body;
+};
+
+/// One accumulator of a Reduce. Starts at the reducer's identity (sum 0, prod 1, max -inf, min inf, any
+/// false, all true; argmax: position 0, so NaN-free ties go to the lowest position and the first NaN wins).
+struct Accumulator {
+  ScalarId result;
+  Reducer reducer;
+  ElementType type;              // of the accumulator; argmax: of the values, and the result is i64
+  std::vector<ScalarId> values;  // what a turn gives: one; fma: two factors
+};
+
+/// Accumulates over all turns of vars (the first outermost, the last fastest). The order is part of the
+/// meaning: lanes == 0: one chain in the order of the turns, s ← s + v, for fma s ← fma(a, b, s). lanes == L
+/// > 0 (one var): L chains, chain l taking turns l, l + L, …; then chains l and l + L/2 are added for l <
+/// L/2, and so on with L/2, until one is left (a chain without turns counts as the identity).
+struct Reduce {
+  struct Range {
+    VarId var;
+    Dim extent;
+  };
+  std::vector<Accumulator> accumulators;
+  std::vector<Range> ranges;
+  int lanes = 0;
+  int unroll = 1;  // turns a trip, in order; changes no bit
+  Block body;
+};
+
+struct Statement {
+  std::variant<Let, IndexValue, Load, Store, Loop, Reduce> kind;
+};
+
+struct KernelBuffer {
+  std::string name;
+  Type type;  // row-major
+  bool is_written = false;
+};
+
+/// The loop over `var` is cut into tasks of `block` turns. Tasks may run in any order, on any threads.
+struct TaskSplit {
+  VarId var;
+  std::int64_t block;
+};
+
+/// A function over buffers. The loops of `tasks` are the outermost ones, nested in this order; around them
+/// stand only statements without stores. Two buffers may be one memory where each element is read, if at all,
+/// only by the turn that writes it (an in-place update).
+struct Kernel {
+  std::string name;
+  std::vector<KernelBuffer> buffers;
+  std::vector<TaskSplit> tasks;  // empty: one task
+  Block body;
+  std::uint32_t var_count = 0, scalar_count = 0;  // ids are below
+};
+
+/// Where a kernel's buffer is when an entry calls it.
+struct BufferRef {
+  enum class Space : std::uint8_t {
+    input,   // args.inputs[index], index into LoweredEntry::inputs
+    result,  // args.results[index], index into LoweredEntry::results
+    params,  // the caller's buffer at params[index].offset; so the next four
+    state,
+    state_out,
+    slots,
+    grads,
+    workspace,  // LoweredEntry::slots[index], at the offset that the plan evaluated
+    scalar,     // a rank-0 argument of the call: `role` says which
+  } space;
+  std::uint32_t index = 0;
+  Role role =
+      Role::input;  // of Space::scalar: seed, step, steps, epoch, row_offset, loss_bar (f64), accumulate
+  friend bool operator==(const BufferRef&, const BufferRef&) = default;
+};
+
+struct KernelCall {
+  std::uint32_t kernel;
+  std::vector<BufferRef> buffers;
+};
+/// Returns not_finite if the caller asked for the check and the scalar is inf or NaN. Stands before the first
+/// write to parameters, state or slots.
+struct FiniteCheck {
+  BufferRef value;
+  ElementType type;
+};
+using Action = std::variant<KernelCall, FiniteCheck>;
+
+struct WorkspaceSlot {
+  Dim bytes;  // the plan rounds it up to 64
+};
+
+/// One entry of the compiled model. Before the actions run, every input with an index bound is checked.
+struct LoweredEntry {
+  std::string name;                   // infer, loss, grad, update, train_step, init
+  std::vector<std::uint32_t> inputs;  // of Program::inputs that it reads, in order of declaration
+  struct ResultInfo {
+    std::string name;
+    Role role;  // output, loss_total, loss_term, metric, clip_norm
+    Type type;
+  };
+  std::vector<ResultInfo> results;  // what args.results holds
+  bool writes_grads = false;
+  std::vector<WorkspaceSlot> slots;
+  std::vector<Action> actions;
+};
+
+/// `header` is the program without its graphs.
+struct KernelProgram {
+  Program header;
+  std::vector<Kernel> kernels;
+  std::vector<LoweredEntry> entries;
+};
+
+}  // namespace mlpc::ir

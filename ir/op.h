@@ -1,0 +1,171 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "ir/graph.h"
+
+namespace mlpc::ir {
+
+class Builder;
+class KernelBuilder;
+struct Scalar;
+
+/// One node as a rule sees it. Operand values may be absent: while a linear program is transposed, its
+/// tangents have types but no value in the graph under construction.
+struct NodeView {
+  Op op;
+  std::span<const Type> operand_types;
+  std::span<const Type> result_types;
+  std::span<const std::optional<ValueId>> operands;
+  std::span<const std::optional<ValueId>> results;
+  const Attributes& attributes;
+
+  ValueId operand(std::size_t i) const { return operands[i].value(); }
+  ValueId result(std::size_t i = 0) const { return results[i].value(); }
+};
+
+using MaybeValue = std::optional<ValueId>;  // a tangent or cotangent; nullopt is a symbolic zero
+
+// ---- Types ----------------------------------------------------------------------------------------------
+
+struct AttributeSpec {
+  std::string_view name;
+  enum class Kind : std::uint8_t {
+    integer,
+    integers,
+    shape,
+    element_type,
+    constant,
+    string
+  } kind;  // = variant index
+};
+
+/// The results' types, or mlpc::Error that says which operand breaks which rule, with both shapes.
+using TypeRule = std::vector<Type> (*)(std::span<const Type> operands, const Attributes& attributes);
+
+// ---- Derivatives: one of two facts ----------------------------------------------------------------------
+
+/// ȳ ↦ the contribution to operand `k`'s cotangent, Jₖᵀ ȳ. At least one cotangent is present. Called only for
+/// operands that the fact declares linear. Other operands' values are available; the linear ones' are not.
+using TransposeRule = MaybeValue (*)(Builder&, const NodeView&, std::size_t k,
+                                     std::span<const MaybeValue> cotangents);
+/// ẋ ↦ ẏ, in ops that are linear in the tangents. At least one tangent is present.
+using JvpRule = std::vector<MaybeValue> (*)(Builder&, const NodeView&, std::span<const MaybeValue> tangents);
+/// ∂y/∂xₖ of an elementwise op, elementwise.
+using PartialRule = ValueId (*)(Builder&, const NodeView&, std::size_t k);
+/// The Jacobian with respect to operand k, for dumps: "diag(z > 0)". Names come from `name(value)`.
+using JacobianText = std::string (*)(const NodeView&, std::size_t k,
+                                     std::span<const std::string> operand_names,
+                                     std::string_view result_name);
+
+/// No operand has a derivative (comparisons, integers, sources).
+struct NotDifferentiable {};
+
+/// Linear in the operands of `linear_operands` jointly (bit k: operand k): ẏ = f(ẋ), with zeros for absent
+/// tangents.
+struct Linear {
+  std::uint32_t linear_operands;
+  TransposeRule transpose;
+};
+
+/// Linear in each operand of `linear_operands` apart: the product rule, ẏ = Σₖ f(…, ẋₖ, …).
+struct Multilinear {
+  std::uint32_t linear_operands;
+  TransposeRule transpose;
+};
+
+/// J is diagonal: ẏ = Σₖ ∂y/∂xₖ · ẋₖ, one partial an operand. `absorb` bit k: the partial can be infinite at
+/// a finite x, so the product is `scale` (0 absorbs), not `mul`.
+struct Pointwise {
+  std::uint32_t differentiable_operands;
+  PartialRule partial;
+  std::uint32_t absorb = 0;
+};
+
+/// Anything else.
+struct Jvp {
+  JvpRule jvp;
+};
+
+using Derivative = std::variant<NotDifferentiable, Linear, Multilinear, Pointwise, Jvp>;
+
+// ---- Lowering -------------------------------------------------------------------------------------------
+
+/// One scalar of the result from the scalars of the operands at the same index. Shares nothing with
+/// `reference`.
+using ScalarRule = Scalar (*)(KernelBuilder&, const NodeView&, std::span<const Scalar> operands);
+struct ElementwiseLowering {
+  ScalarRule emit;
+};
+
+/// A value that depends on the index alone (constant, dim, iota): `index` are the result's index scalars
+/// (i64).
+struct SourceLowering {
+  Scalar (*emit)(KernelBuilder&, const NodeView&, std::span<const Scalar> index);
+};
+
+/// Operand 0 reduced over the attribute `axes`, by one accumulator. argmax carries (value, position).
+enum class Reducer : std::uint8_t { sum, prod, max, min, any, all, argmax, fma };
+struct ReductionLowering {
+  Reducer reducer;
+};
+
+/// An einsum: products of the operands, summed by one chain of FMAs in the order of the contracted letters.
+struct ContractionLowering {};
+
+/// The result is the operand under another index: broadcast, reshape, transpose, slice, pad, concat.
+struct LayoutLowering {};
+
+/// Written in simpler ops before lowering (logsumexp).
+struct CompositeLowering {
+  std::vector<ValueId> (*expand)(Builder&, const NodeView&);
+};
+
+using OpLowering = std::variant<ElementwiseLowering, SourceLowering, ReductionLowering, ContractionLowering,
+                                LayoutLowering, CompositeLowering, std::monostate>;
+
+// ---- Reference ------------------------------------------------------------------------------------------
+
+/// The oracle: whole arrays in f64 (integers and bools as exact doubles), plain loops. `value_of_dim` gives
+/// the free dims; operand shapes are already numbers.
+struct HostTensor {
+  std::vector<std::int64_t> shape;
+  std::vector<double> values;  // row-major
+};
+struct ReferenceContext {
+  std::span<const Type> result_types;
+  std::span<const std::vector<std::int64_t>> result_shapes;
+  const Attributes& attributes;
+  const std::function<std::int64_t(const Dim&)>& value_of_dim;
+};
+using Reference = std::vector<HostTensor> (*)(const ReferenceContext&,
+                                              std::span<const HostTensor* const> operands);
+
+// ---- The record -----------------------------------------------------------------------------------------
+
+inline constexpr std::size_t kAnyArity = SIZE_MAX;
+
+struct OpDef {
+  std::string_view name;
+  std::string_view summary;  // one line for the op documentation; states ties and special values
+  std::size_t arity;         // kAnyArity: one or more
+  std::span<const AttributeSpec> attributes = {};
+  TypeRule type_rule;
+  Derivative derivative;
+  JacobianText jacobian = nullptr;  // null: the derivative's kind has a text of its own
+  OpLowering lowering;
+  Reference reference;
+};
+
+/// The record of an op.
+const OpDef& def(Op op);
+std::span<const Op> all_ops();
+std::optional<Op> op_named(std::string_view name);
+
+}  // namespace mlpc::ir
