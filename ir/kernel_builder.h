@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -77,6 +78,10 @@ class KernelBuilder {
                Constant::of_integer(ElementType::i64, stream));
   }
 
+  /// The innermost block in which the scalar is visible: 0 is the kernel's own.
+  std::size_t depth_of(Scalar scalar) const { return scalar_depth_[scalar.id.index]; }
+  std::size_t open_blocks() const { return blocks_.size(); }
+
   void add_task_split(VarId var, std::int64_t block) { kernel_.tasks.push_back({var, block}); }
   /// The finished kernel; all blocks are closed.
   Kernel finish();
@@ -86,16 +91,18 @@ class KernelBuilder {
     std::vector<VarId> vars;  // none for the kernel's own block
     Statement head;           // Loop or Reduce whose body is being filled
     Block body;
-    std::unordered_multimap<std::size_t, ScalarId> pure;  // by hash, to share equal statements
+    std::unordered_map<std::string, ScalarId> pure;  // what it computes already, by text
   };
-  std::size_t depth_of(ScalarId id) const { return scalar_depth_[id.index]; }
   std::size_t depth_of(std::span<const AffineIndex> index) const;
-  std::size_t depth_of_var(VarId var) const;
-  Scalar append_pure(Statement statement, std::size_t depth, ElementType type);
+  std::size_t depth_of(std::span<const Scalar> scalars) const;
+  Scalar append_pure(Statement statement, std::string key, std::size_t depth, ElementType type);
+  Scalar new_scalar(std::size_t depth, ElementType type);
+  void open(std::vector<VarId> vars, Statement head);
 
   Kernel kernel_;
   std::vector<OpenBlock> blocks_;
-  std::vector<std::size_t> scalar_depth_;  // index of the block that a scalar lives in
+  std::vector<std::size_t> scalar_depth_;  // the block that a scalar is visible in, while that is open
+  std::vector<std::size_t> var_depth_;
 };
 
 }  // namespace mlpc::ir
