@@ -104,10 +104,11 @@ struct ElementwiseLowering {
   ScalarRule emit;
 };
 
-/// A value that depends on the index alone (constant, dim, iota): `index` are the result's index scalars
-/// (i64).
+/// A value that depends on the index alone (constant, dim, iota) and on rank-0 operands (random numbers):
+/// `index` are the result's index scalars (i64), one an axis.
 struct SourceLowering {
-  Scalar (*emit)(KernelBuilder&, const NodeView&, std::span<const Scalar> index);
+  Scalar (*emit)(KernelBuilder&, const NodeView&, std::span<const Scalar> operands,
+                 std::span<const Scalar> index);
 };
 
 /// Operand 0 reduced over the attribute `axes`, by one accumulator. argmax carries (value, position).
