@@ -1,0 +1,109 @@
+#include "compiler/codegen/kernel_codegen.h"
+
+#include <algorithm>
+
+#include "compiler/codegen/kernel_nest.h"
+#include "ir/error.h"
+
+namespace mlpc::codegen {
+namespace {
+
+/// Null if no loop of the kernel's tasks has the variable.
+const ir::Loop* find_loop(const ir::Block& block, ir::VarId var) {
+  for (const ir::Statement& statement : block) {
+    const auto* loop = std::get_if<ir::Loop>(&statement.kind);
+    if (!loop) continue;
+    if (loop->var == var) return loop;
+    if (const ir::Loop* inner = find_loop(loop->body, var)) return inner;
+  }
+  return nullptr;
+}
+
+ir::Dim task_extent(const ir::Kernel& kernel, const ir::TaskSplit& split) {
+  const ir::Loop* loop = find_loop(kernel.body, split.var);
+  if (!loop) fail("kernel `{}` has no loop over i{} for its tasks", kernel.name, split.var.index);
+  return loop->extent;
+}
+
+ir::Dim task_count(const ir::Kernel& kernel, const ir::TaskSplit& split) {
+  if (split.block < 1) fail("kernel `{}` has tasks of {} turns", kernel.name, split.block);
+  return ir::Dim::floordiv(task_extent(kernel, split) + ir::Dim(split.block - 1), split.block);
+}
+
+llvm::Function* declare(llvm::Module& module, const ir::Kernel& kernel) {
+  llvm::LLVMContext& context = module.getContext();
+  std::vector<llvm::Type*> parameters = {llvm::PointerType::getUnqual(context),
+                                         llvm::Type::getInt64Ty(context)};
+  parameters.resize(2 + kernel.buffers.size(), llvm::PointerType::getUnqual(context));
+  auto* type = llvm::FunctionType::get(llvm::Type::getVoidTy(context), parameters, false);
+  auto* function = llvm::Function::Create(type, llvm::Function::InternalLinkage, kernel.name, module);
+  function->addFnAttr(llvm::Attribute::NoUnwind);
+  // A switch over the sizes of a tile is a few compares; a table would be data with relocations.
+  function->addFnAttr("no-jump-tables", "true");
+  function->getArg(0)->setName("dims");
+  function->getArg(1)->setName("task");
+  // No noalias: an update in place passes one memory as two buffers.
+  for (std::size_t i = 0; i < kernel.buffers.size(); ++i)
+    function->getArg(static_cast<unsigned>(i + 2))->setName(kernel.buffers[i].name);
+  return function;
+}
+
+TurnRange task_range(KernelState& state, const ir::Dim& extent, std::int64_t block, llvm::Value* number) {
+  llvm::IRBuilder<>& builder = state.builder;
+  const std::optional<std::int64_t> constant = extent.constant();
+  if (constant && *constant <= block) return {state.int64(0), state.int64(*constant), constant};
+  llvm::Value* low = builder.CreateNSWMul(number, state.int64(block));
+  llvm::Value* end = builder.CreateNSWAdd(low, state.int64(block));
+  if (constant && *constant % block == 0) return {low, end, block};
+  llvm::Value* high = builder.CreateBinaryIntrinsic(llvm::Intrinsic::smin, end, state.dim_value(extent));
+  return {low, high, std::nullopt};
+}
+
+std::map<ir::VarId, TurnRange> task_ranges(KernelState& state) {
+  std::map<ir::VarId, TurnRange> ranges;
+  llvm::Value* rest = state.function.getArg(1);
+  for (std::size_t i = state.kernel.tasks.size(); i-- > 0;) {
+    const ir::TaskSplit& split = state.kernel.tasks[i];
+    llvm::Value* number = rest;
+    if (i > 0) {
+      llvm::Value* count = state.dim_value(task_count(state.kernel, split));
+      number = state.builder.CreateURem(rest, count);
+      rest = state.builder.CreateUDiv(rest, count);
+    }
+    ranges[split.var] = task_range(state, task_extent(state.kernel, split), split.block, number);
+  }
+  return ranges;
+}
+
+}  // namespace
+
+llvm::Function* emit_kernel(llvm::Module& module, const ir::Kernel& kernel, const ir::Target& target,
+                            std::span<const std::string> dim_names) {
+  const KernelFacts facts = check_kernel(kernel);
+  llvm::Function* function = declare(module, kernel);
+  try {
+    llvm::BasicBlock* entry = llvm::BasicBlock::Create(module.getContext(), "entry", function);
+    llvm::BasicBlock* body = llvm::BasicBlock::Create(module.getContext(), "body", function);
+    llvm::IRBuilder<> builder(entry);
+    builder.CreateBr(body);
+    builder.SetInsertPoint(body);
+    DimValues dims(*entry, function->getArg(0), dim_names);
+    KernelState state{kernel, facts, target, *function, builder, dims};
+    NestEmitter(state, task_ranges(state)).emit(kernel.body);
+    builder.CreateRetVoid();
+  } catch (...) {
+    function->eraseFromParent();
+    throw;
+  }
+  merge_blocks(*function);
+  return function;
+}
+
+llvm::Value* emit_task_count(llvm::IRBuilder<>& builder, const ir::Kernel& kernel, llvm::Value* dims,
+                             std::span<const std::string> dim_names) {
+  ir::Dim count = 1;
+  for (const ir::TaskSplit& split : kernel.tasks) count = count * task_count(kernel, split);
+  return emit_dim(builder, count, dims, dim_names);
+}
+
+}  // namespace mlpc::codegen

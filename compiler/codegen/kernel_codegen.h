@@ -1,0 +1,25 @@
+#pragma once
+
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Module.h>
+
+#include <span>
+#include <string>
+
+#include "compiler/codegen/kernel_dims.h"
+#include "ir/kernel.h"
+#include "ir/target.h"
+
+namespace mlpc::codegen {
+
+/// Adds void(const i64* dims, i64 task, ptr buffer0, ptr buffer1, …), internal, to the module. It runs one
+/// task: tasks are numbered with the last of Kernel::tasks fastest; a kernel without tasks is task 0. `dims`
+/// are the values of `dim_names`. Throws mlpc::Error for a kernel that is ill-formed.
+llvm::Function* emit_kernel(llvm::Module& module, const ir::Kernel& kernel, const ir::Target& target,
+                            std::span<const std::string> dim_names);
+
+/// The number of tasks, an i64: the product of ⌈extent / block⌉.
+llvm::Value* emit_task_count(llvm::IRBuilder<>& builder, const ir::Kernel& kernel, llvm::Value* dims,
+                             std::span<const std::string> dim_names);
+
+}  // namespace mlpc::codegen

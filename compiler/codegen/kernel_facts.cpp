@@ -1,0 +1,311 @@
+#include "compiler/codegen/kernel_facts.h"
+
+#include <algorithm>
+#include <bit>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "ir/error.h"
+
+namespace mlpc::codegen {
+namespace {
+
+using ir::ElementType;
+using ir::Reducer;
+using ir::ScalarOp;
+
+constexpr std::uint32_t kMaxIds = 1 << 16;
+constexpr int kMaxNesting = 48;
+constexpr int kMaxUnroll = 64;
+constexpr int kMaxLanes = 64;
+constexpr double kMaxInstances = 1 << 18;  // statements after unrolling: some seconds of LLVM's time
+
+/// The walk over all statements, in order, that fills KernelFacts.
+class Checker {
+ public:
+  explicit Checker(const ir::Kernel& kernel) : kernel_(kernel) {}
+
+  KernelFacts run() {
+    require(kernel_.var_count <= kMaxIds && kernel_.scalar_count <= kMaxIds, "has too many ids");
+    facts_.type_of.resize(kernel_.scalar_count);
+    facts_.vars_of.resize(kernel_.scalar_count);
+    visible_.resize(kernel_.scalar_count, false);
+    defined_.resize(kernel_.scalar_count, false);
+    var_state_.resize(kernel_.var_count, VarState::unseen);
+    walk(kernel_.body, 1);
+    check_tasks();
+    return std::move(facts_);
+  }
+
+ private:
+  enum class VarState : std::uint8_t { unseen, loop, single, reduce, closed };
+
+  template <typename... Args>
+  void require(bool condition, fmt::format_string<Args...> text, Args&&... args) const {
+    if (!condition) fail("kernel `{}` {}", kernel_.name, fmt::format(text, std::forward<Args>(args)...));
+  }
+
+  /// `instances` is how many times the block is emitted, at least.
+  void walk(const ir::Block& block, double instances) {
+    require(++nesting_ <= kMaxNesting, "nests loops deeper than {}", kMaxNesting);
+    std::vector<std::uint32_t> local;
+    std::swap(local, local_);
+    blocks_.push_back(&block);
+    facts_.vars_in[&block];
+    for (const ir::Statement& statement : block) {
+      total_ += instances;
+      require(total_ <= kMaxInstances, "unrolls into more than {} statements", kMaxInstances);
+      std::visit([&](const auto& kind) { check(kind, instances); }, statement.kind);
+    }
+    leaving_ = std::move(local_);
+    for (std::uint32_t scalar : leaving_) visible_[scalar] = false;
+    blocks_.pop_back();
+    std::swap(local, local_);
+    --nesting_;
+  }
+
+  void check(const ir::Let& let, double) {
+    std::vector<ElementType> types;
+    VarSet vars;
+    for (ir::ScalarId operand : let.operands) {
+      use(operand);
+      types.push_back(facts_.type_of[operand.index]);
+      add_all(vars, facts_.vars_of[operand.index]);
+    }
+    require(std::cmp_equal(types.size(), ir::arity_of(let.op)), "gives `{}` {} operands", ir::name_of(let.op),
+            types.size());
+    require(types_agree(let, types), "has a `{}` of type {} whose operands do not fit", ir::name_of(let.op),
+            ir::name_of(let.type));
+    define(let.result, let.type, std::move(vars));
+  }
+
+  void check(const ir::IndexValue& value, double) {
+    define(value.result, ElementType::i64, check_index(value.index));
+  }
+
+  void check(const ir::Load& load, double) {
+    VarSet vars = check_access(load.buffer, load.index);
+    define(load.result, kernel_.buffers[load.buffer.index].type.element, std::move(vars));
+  }
+
+  void check(const ir::Store& store, double) {
+    VarSet vars = check_access(store.buffer, store.index);
+    const ir::KernelBuffer& buffer = kernel_.buffers[store.buffer.index];
+    require(buffer.is_written, "stores to `{}`, which is not written", buffer.name);
+    use(store.value);
+    require(facts_.type_of[store.value.index] == buffer.type.element, "stores a {} to `{}`",
+            ir::name_of(facts_.type_of[store.value.index]), buffer.name);
+    require(reduce_depth_ == 0, "stores to `{}` inside a reduction", buffer.name);
+    for (std::uint32_t var : facts_.vars_of[store.value.index])
+      require(contains(vars, {var}) || var_state_[var] == VarState::single,
+              "stores several turns of i{} to one element of `{}`", var, buffer.name);
+    note_vars(vars);
+  }
+
+  void check(const ir::Loop& loop, double instances) {
+    check_unroll(loop.schedule.unroll);
+    const bool single = loop.extent.constant() && *loop.extent.constant() <= 1;
+    open(loop.var, single ? VarState::single : VarState::loop);
+    const double unroll = loop.schedule.unroll;
+    // A free extent makes one variant for each size of a tile, or for each kind of tile of vectors.
+    const double variants =
+        loop.extent.is_constant() || loop.schedule.lanes ? 2 * unroll + 1 : unroll * (unroll + 1) / 2;
+    walk(loop.body, instances * variants);
+    var_state_[loop.var.index] = VarState::closed;
+  }
+
+  void check(const ir::Reduce& reduce, double instances) {
+    check_unroll(reduce.unroll);
+    require(!reduce.ranges.empty(), "has a reduction over nothing");
+    require(reduce.lanes >= 0 && reduce.lanes <= kMaxLanes &&
+                (reduce.lanes == 0 || std::has_single_bit(static_cast<unsigned>(reduce.lanes))),
+            "reduces in {} chains, which is not 0 or a power of two to {}", reduce.lanes, kMaxLanes);
+    require(reduce.lanes <= 1 || reduce.ranges.size() == 1, "reduces in chains over several variables");
+    for (const ir::Reduce::Range& range : reduce.ranges) open(range.var, VarState::reduce);
+    ++reduce_depth_;
+    walk(reduce.body, instances * (2.0 * reduce.unroll + 2.0 * reduce.lanes));
+    --reduce_depth_;
+    const std::vector<std::uint32_t> body = std::move(leaving_);
+    for (std::uint32_t scalar : body) visible_[scalar] = true;
+    std::vector<VarSet> vars;
+    for (const ir::Accumulator& accumulator : reduce.accumulators)
+      vars.push_back(check_accumulator(accumulator, reduce));
+    for (std::uint32_t scalar : body) visible_[scalar] = false;
+    for (const ir::Reduce::Range& range : reduce.ranges) var_state_[range.var.index] = VarState::closed;
+    for (std::size_t a = 0; a < vars.size(); ++a) {
+      const ir::Accumulator& accumulator = reduce.accumulators[a];
+      const bool is_position = accumulator.reducer == Reducer::argmax;
+      define(accumulator.result, is_position ? ElementType::i64 : accumulator.type, std::move(vars[a]));
+    }
+  }
+
+  VarSet check_accumulator(const ir::Accumulator& accumulator, const ir::Reduce& reduce) {
+    const bool logical = accumulator.reducer == Reducer::any || accumulator.reducer == Reducer::all;
+    require(logical == (accumulator.type == ElementType::boolean) &&
+                (accumulator.reducer != Reducer::fma || ir::is_float(accumulator.type)),
+            "has a reduction of type {}", ir::name_of(accumulator.type));
+    require(accumulator.values.size() == (accumulator.reducer == Reducer::fma ? 2 : 1),
+            "accumulates {} values", accumulator.values.size());
+    VarSet vars;
+    for (ir::ScalarId value : accumulator.values) {
+      use(value);
+      require(facts_.type_of[value.index] == accumulator.type, "accumulates a {} in a {}",
+              ir::name_of(facts_.type_of[value.index]), ir::name_of(accumulator.type));
+      add_all(vars, facts_.vars_of[value.index]);
+    }
+    for (const ir::Reduce::Range& range : reduce.ranges) std::erase(vars, range.var.index);
+    return vars;
+  }
+
+  void check_unroll(int unroll) const {
+    require(unroll >= 1 && unroll <= kMaxUnroll, "unrolls a loop {} times, not 1 … {}", unroll, kMaxUnroll);
+  }
+
+  VarSet check_index(const ir::AffineIndex& index) {
+    VarSet vars = vars_of(index);
+    for (std::uint32_t var : vars)
+      require(var < var_state_.size() && var_state_[var] != VarState::unseen &&
+                  var_state_[var] != VarState::closed,
+              "uses i{} outside its loop", var);
+    if (index.scalar) {
+      use(*index.scalar);
+      require(facts_.type_of[index.scalar->index] == ElementType::i64,
+              "indexes with a scalar that is no i64");
+      add_all(vars, facts_.vars_of[index.scalar->index]);
+    }
+    return vars;
+  }
+
+  VarSet check_access(ir::BufferId buffer, const std::vector<ir::AffineIndex>& index) {
+    require(buffer.index < kernel_.buffers.size(), "uses buffer {}, which it has not", buffer.index);
+    require(index.size() == kernel_.buffers[buffer.index].type.rank(), "indexes `{}` with {} of {} axes",
+            kernel_.buffers[buffer.index].name, index.size(), kernel_.buffers[buffer.index].type.rank());
+    VarSet vars;
+    for (const ir::AffineIndex& axis : index) add_all(vars, check_index(axis));
+    return vars;
+  }
+
+  void use(ir::ScalarId scalar) const {
+    require(scalar.index < visible_.size() && visible_[scalar.index], "uses %{} where it is not visible",
+            scalar.index);
+  }
+
+  void define(ir::ScalarId scalar, ElementType type, VarSet vars) {
+    require(scalar.index < defined_.size() && !defined_[scalar.index], "defines %{} twice or out of bounds",
+            scalar.index);
+    defined_[scalar.index] = visible_[scalar.index] = true;
+    local_.push_back(scalar.index);
+    note_vars(vars);
+    facts_.type_of[scalar.index] = type;
+    facts_.vars_of[scalar.index] = std::move(vars);
+  }
+
+  void note_vars(const VarSet& vars) {
+    for (const ir::Block* block : blocks_) add_all(facts_.vars_in[block], vars);
+  }
+
+  void open(ir::VarId var, VarState state) {
+    require(var.index < var_state_.size() && var_state_[var.index] == VarState::unseen,
+            "loops over i{} twice or out of bounds", var.index);
+    var_state_[var.index] = state;
+  }
+
+  void check_tasks() const {
+    const ir::Block* block = &kernel_.body;
+    for (const ir::TaskSplit& split : kernel_.tasks) {
+      require(split.block >= 1, "has tasks of {} turns", split.block);
+      const ir::Loop* loop = nullptr;
+      for (const ir::Statement& statement : *block) {
+        require(!loop, "has statements after the loop that its tasks cut");
+        loop = std::get_if<ir::Loop>(&statement.kind);
+        require(!std::holds_alternative<ir::Store>(statement.kind), "stores outside its tasks");
+      }
+      require(loop && loop->var == split.var, "has no loop over i{} for its tasks", split.var.index);
+      block = &loop->body;
+    }
+  }
+
+  static bool all_are(const std::vector<ElementType>& types, ElementType type) {
+    return std::ranges::all_of(types, [&](ElementType t) { return t == type; });
+  }
+
+  static bool types_agree(const ir::Let& let, const std::vector<ElementType>& types) {
+    const bool same = all_are(types, let.type);
+    switch (let.op) {
+      case ScalarOp::constant_:
+        return let.constant && let.constant->type == let.type;
+      case ScalarOp::neg_:
+      case ScalarOp::abs_:
+      case ScalarOp::add_:
+      case ScalarOp::sub_:
+      case ScalarOp::mul_:
+      case ScalarOp::div_:
+        return same && let.type != ElementType::boolean;
+      case ScalarOp::exp_:
+      case ScalarOp::expm1_:
+      case ScalarOp::log_:
+      case ScalarOp::log1p_:
+      case ScalarOp::sqrt_:
+      case ScalarOp::sin_:
+      case ScalarOp::cos_:
+      case ScalarOp::tanh_:
+      case ScalarOp::erf_:
+      case ScalarOp::sigmoid_:
+      case ScalarOp::floor_:
+      case ScalarOp::pow_:
+      case ScalarOp::fma_:
+      case ScalarOp::copysign_:
+        return same && ir::is_float(let.type);
+      case ScalarOp::eq_:
+      case ScalarOp::ne_:
+      case ScalarOp::lt_:
+      case ScalarOp::le_:
+      case ScalarOp::gt_:
+      case ScalarOp::ge_:
+        return let.type == ElementType::boolean && types[0] == types[1];
+      case ScalarOp::and_:
+      case ScalarOp::or_:
+      case ScalarOp::not_:
+        return same && !ir::is_float(let.type);
+      case ScalarOp::shift_right_:
+        return same && let.type == ElementType::i64;
+      case ScalarOp::select_:
+        return types[0] == ElementType::boolean && types[1] == let.type && types[2] == let.type;
+      case ScalarOp::convert_:
+        return true;
+      case ScalarOp::random_bits_:
+        return same && let.type == ElementType::i64 && let.constant && let.constant->type == ElementType::i64;
+    }
+    return false;
+  }
+
+  const ir::Kernel& kernel_;
+  KernelFacts facts_;
+  std::vector<bool> visible_, defined_;  // by scalar
+  std::vector<VarState> var_state_;
+  std::vector<const ir::Block*> blocks_;        // open ones
+  std::vector<std::uint32_t> local_, leaving_;  // scalars of the innermost block; of the block just left
+  int nesting_ = 0, reduce_depth_ = 0;
+  double total_ = 0;
+};
+
+}  // namespace
+
+void add_all(VarSet& set, const VarSet& more) {
+  VarSet both;
+  std::ranges::set_union(set, more, std::back_inserter(both));
+  set = std::move(both);
+}
+
+bool contains(const VarSet& set, ir::VarId var) { return std::ranges::binary_search(set, var.index); }
+
+VarSet vars_of(const ir::AffineIndex& index) {
+  VarSet vars;
+  for (const ir::AffineIndex::Term& term : index.terms) add_all(vars, {term.var.index});
+  return vars;
+}
+
+KernelFacts check_kernel(const ir::Kernel& kernel) { return Checker(kernel).run(); }
+
+}  // namespace mlpc::codegen

@@ -1,0 +1,229 @@
+#include "compiler/codegen/kernel_nest.h"
+
+#include <algorithm>
+
+#include "compiler/codegen/kernel_reduce.h"
+#include "compiler/codegen/kernel_scalar.h"
+#include "ir/error.h"
+
+namespace mlpc::codegen {
+namespace {
+
+/// From 8 lanes on (AVX2, AVX-512) a load or store with a mask is one instruction; below, LLVM makes a
+/// branch for each lane, and narrower vectors or scalars are better.
+bool has_masks(const ir::Target& target) { return target.lanes >= 8; }
+
+/// `turns` cut into tiles of at most `most`: `large_tiles` of `small + 1`, then `tiles - large_tiles` of
+/// `small`.
+struct BalancedSplit {
+  std::int64_t tiles, small, large_tiles;
+  BalancedSplit(std::int64_t turns, std::int64_t most)
+      : tiles((turns + most - 1) / most),
+        small(tiles ? turns / tiles : 0),
+        large_tiles(tiles ? turns % tiles : 0) {}
+};
+
+}  // namespace
+
+void NestEmitter::emit(const ir::Block& block) {
+  for (const ir::Statement& statement : block)
+    std::visit([&](const auto& kind) { emit(kind); }, statement.kind);
+}
+
+// ---- Statements without a body ---------------------------------------------------------------------------
+
+void NestEmitter::emit(const ir::Let& let) {
+  state_.values[let.result.index] =
+      state_.emit_instances(state_.facts.vars_of[let.result.index], [&] { return emit_let_instance(let); });
+}
+
+llvm::Value* NestEmitter::emit_let_instance(const ir::Let& let) {
+  if (let.op == ir::ScalarOp::constant_) return emit_constant(state_, *let.constant);
+  std::vector<llvm::Value*> operands;
+  for (ir::ScalarId operand : let.operands) operands.push_back(state_.value_of(operand));
+  const int width = state_.width_of(state_.facts.vars_of[let.result.index]);
+  if (let.op == ir::ScalarOp::random_bits_) {
+    const bool one_key = !operands[0]->getType()->isVectorTy() && !operands[1]->getType()->isVectorTy();
+    if (!one_key) fail("kernel `{}` draws with a seed or step that varies over lanes", state_.kernel.name);
+    return emit_random_bits(state_, let.constant->as_integer(), operands[0], operands[1],
+                            state_.widened(operands[2], width));
+  }
+  for (llvm::Value*& operand : operands) operand = state_.widened(operand, width);
+  return emit_scalar_op(state_, let.op, state_.facts.type_of[let.operands[0].index], let.type, operands);
+}
+
+llvm::Value* NestEmitter::emit_index_instance(const ir::AffineIndex& index, int width) {
+  llvm::Value* sum = state_.widened(state_.dim_value(index.constant), width);
+  for (const ir::AffineIndex::Term& term : index.terms) {
+    llvm::Value* turn = state_.widened(state_.turn_value(*state_.level_of(term.var)), width);
+    llvm::Value* factor = state_.widened(state_.dim_value(term.coefficient), width);
+    sum = state_.builder.CreateAdd(sum, state_.builder.CreateMul(turn, factor));
+  }
+  return index.scalar ? state_.builder.CreateAdd(sum, state_.widened(state_.value_of(*index.scalar), width))
+                      : sum;
+}
+
+void NestEmitter::emit(const ir::IndexValue& value) {
+  const VarSet& vars = state_.facts.vars_of[value.result.index];
+  state_.values[value.result.index] =
+      state_.emit_instances(vars, [&] { return emit_index_instance(value.index, state_.width_of(vars)); });
+}
+
+void NestEmitter::emit(const ir::Load& load) {
+  state_.values[load.result.index] =
+      state_.emit_instances(state_.facts.vars_of[load.result.index], [&] { return memory_.load(load); });
+}
+
+void NestEmitter::emit(const ir::Store& store) {
+  VarSet vars = state_.facts.vars_of[store.value.index];
+  for (const ir::AffineIndex& axis : store.index) {
+    add_all(vars, vars_of(axis));
+    if (axis.scalar) add_all(vars, state_.facts.vars_of[axis.scalar->index]);
+  }
+  state_.for_each_choice(state_.jammed_levels(vars), [&] { memory_.store(store); });
+}
+
+void NestEmitter::emit(const ir::Reduce& reduce) { ReduceEmitter(state_, *this, reduce).run(); }
+
+// ---- Loops -----------------------------------------------------------------------------------------------
+
+TurnRange NestEmitter::range_of(const ir::Loop& loop) const {
+  const auto task = task_ranges_.find(loop.var);
+  if (task != task_ranges_.end()) return task->second;
+  return {state_.int64(0), state_.dim_value(loop.extent), loop.extent.constant()};
+}
+
+bool NestEmitter::runs_in_lanes(const ir::Loop& loop, const TurnRange& range) const {
+  // Inside another loop in lanes, what depends on both has the other's lanes.
+  return loop.schedule.lanes && range.turns != 1 && state_.target.lanes > 1 &&
+         !state_.vector_level(state_.facts.vars_in.at(&loop.body));
+}
+
+void NestEmitter::emit(const ir::Loop& loop) {
+  const TurnRange range = range_of(loop);
+  if (range.turns && *range.turns <= 0) return;
+  if (runs_in_lanes(loop, range))
+    range.turns ? emit_lanes(loop, range) : emit_lanes_at_run_time(loop, range);
+  else
+    range.turns ? emit_balanced(loop, range) : emit_balanced_at_run_time(loop, range);
+}
+
+void NestEmitter::emit_tile(const ir::Loop& loop, const Tile& tile) {
+  state_.push(loop.var, tile);
+  emit(loop.body);
+  state_.pop();
+}
+
+void NestEmitter::emit_loop_of_tiles(const ir::Loop& loop, llvm::Value* low, llvm::Value* high, int count,
+                                     int width) {
+  Carried none;
+  emit_counted_loop(state_.builder, low, high, std::int64_t{count} * width, none,
+                    [&](llvm::Value* base) { emit_tile(loop, {base, 0, count, width}); });
+}
+
+void NestEmitter::emit_equal_tiles(const ir::Loop& loop, const TurnRange& range, std::int64_t first,
+                                   std::int64_t tiles, int count, int width) {
+  if (tiles == 1) return emit_tile(loop, {range.low, first, count, width});
+  llvm::Value* low = state_.builder.CreateNSWAdd(range.low, state_.int64(first));
+  llvm::Value* high = state_.builder.CreateNSWAdd(range.low, state_.int64(first + tiles * count * width));
+  if (tiles > 1) emit_loop_of_tiles(loop, low, high, count, width);
+}
+
+void NestEmitter::emit_balanced(const ir::Loop& loop, const TurnRange& range) {
+  const BalancedSplit split(*range.turns, loop.schedule.unroll);
+  const auto small = static_cast<int>(split.small);
+  emit_equal_tiles(loop, range, 0, split.large_tiles, small + 1, 1);
+  emit_equal_tiles(loop, range, split.large_tiles * (split.small + 1), split.tiles - split.large_tiles, small,
+                   1);
+}
+
+void NestEmitter::emit_balanced_at_run_time(const ir::Loop& loop, const TurnRange& range) {
+  const int most = loop.schedule.unroll;
+  if (most == 1) return emit_loop_of_tiles(loop, range.low, range.high, 1, 1);
+  llvm::IRBuilder<>& builder = state_.builder;
+  Carried none;
+  emit_if(builder, builder.CreateICmpSLT(range.low, range.high), none, [&] {
+    llvm::Value* turns = builder.CreateNSWSub(range.high, range.low);
+    llvm::Value* tiles =
+        builder.CreateUDiv(builder.CreateNSWAdd(turns, state_.int64(most - 1)), state_.int64(most));
+    llvm::Value* small = builder.CreateUDiv(turns, tiles);
+    llvm::Value* large_tiles = builder.CreateNSWSub(turns, builder.CreateNSWMul(small, tiles));
+    llvm::Value* large = builder.CreateNSWAdd(small, state_.int64(1));
+    llvm::Value* large_end = builder.CreateNSWAdd(range.low, builder.CreateNSWMul(large_tiles, large));
+    emit_advancing_loop(builder, range.low, range.high, [&](llvm::Value* base) {
+      llvm::Value* size = builder.CreateSelect(builder.CreateICmpSLT(base, large_end), large, small);
+      emit_tile_of_run_time_size(loop, base, size);
+      return builder.CreateNSWAdd(base, size);
+    });
+  });
+}
+
+void NestEmitter::emit_tile_of_run_time_size(const ir::Loop& loop, llvm::Value* base, llvm::Value* size) {
+  llvm::IRBuilder<>& builder = state_.builder;
+  const auto new_block = [&](const char* name) {
+    return llvm::BasicBlock::Create(builder.getContext(), name, &state_.function);
+  };
+  llvm::BasicBlock* impossible = new_block("no_size");
+  llvm::BasicBlock* join = new_block("tile_end");
+  llvm::SwitchInst* choice = builder.CreateSwitch(size, impossible);
+  for (int count = 1; count <= loop.schedule.unroll; ++count) {
+    llvm::BasicBlock* block = new_block("tile");
+    choice->addCase(builder.getInt64(static_cast<std::uint64_t>(count)), block);
+    builder.SetInsertPoint(block);
+    emit_tile(loop, {base, 0, count, 1});
+    builder.CreateBr(join);
+  }
+  builder.SetInsertPoint(impossible);
+  builder.CreateUnreachable();
+  join->moveAfter(&state_.function.back());
+  builder.SetInsertPoint(join);
+}
+
+void NestEmitter::emit_lanes(const ir::Loop& loop, const TurnRange& range) {
+  const int width = state_.target.lanes;
+  const std::int64_t tail = *range.turns % width;
+  const bool masked = tail != 0 && has_masks(state_.target);
+  const BalancedSplit split(*range.turns / width + (masked ? 1 : 0), loop.schedule.unroll);
+  const auto small = static_cast<int>(split.small);
+  const std::int64_t small_tiles = split.tiles - split.large_tiles - (masked ? 1 : 0);
+  emit_equal_tiles(loop, range, 0, split.large_tiles, small + 1, width);
+  std::int64_t first = split.large_tiles * (split.small + 1) * width;
+  emit_equal_tiles(loop, range, first, small_tiles, small, width);
+  first += small_tiles * small * width;
+  if (masked)
+    emit_tile(loop, {range.low, first, small, width, state_.lane_mask(width, state_.int64(tail))});
+  else
+    emit_narrowing_tail(loop, range, first, tail);
+}
+
+void NestEmitter::emit_narrowing_tail(const ir::Loop& loop, const TurnRange& range, std::int64_t first,
+                                      std::int64_t tail) {
+  for (int width = state_.target.lanes / 2; width >= 1; width /= 2) {
+    if ((tail & width) == 0) continue;
+    emit_tile(loop, {range.low, first, 1, width});
+    first += width;
+  }
+}
+
+void NestEmitter::emit_lanes_at_run_time(const ir::Loop& loop, const TurnRange& range) {
+  llvm::IRBuilder<>& builder = state_.builder;
+  const int width = state_.target.lanes;
+  llvm::Value* turns = builder.CreateNSWSub(range.high, range.low);
+  const auto end_of_multiples = [&](std::int64_t step) {
+    return builder.CreateNSWSub(range.high, builder.CreateSRem(turns, state_.int64(step)));
+  };
+  llvm::Value* tiles_end = end_of_multiples(std::int64_t{loop.schedule.unroll} * width);
+  emit_loop_of_tiles(loop, range.low, tiles_end, loop.schedule.unroll, width);
+  llvm::Value* vectors_end = tiles_end;
+  if (loop.schedule.unroll > 1) {
+    vectors_end = end_of_multiples(width);
+    emit_loop_of_tiles(loop, tiles_end, vectors_end, 1, width);
+  }
+  if (!has_masks(state_.target)) return emit_loop_of_tiles(loop, vectors_end, range.high, 1, 1);
+  llvm::Value* tail = builder.CreateNSWSub(range.high, vectors_end);
+  Carried none;
+  emit_if(builder, builder.CreateICmpSGT(tail, state_.int64(0)), none,
+          [&] { emit_tile(loop, {vectors_end, 0, 1, width, state_.lane_mask(width, tail)}); });
+}
+
+}  // namespace mlpc::codegen

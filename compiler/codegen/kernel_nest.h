@@ -1,0 +1,58 @@
+#pragma once
+
+#include "compiler/codegen/kernel_control.h"
+#include "compiler/codegen/kernel_memory.h"
+#include "compiler/codegen/kernel_state.h"
+
+namespace mlpc::codegen {
+
+/// The turns [low, high) of a loop; `turns` of them if their number is a constant.
+struct TurnRange {
+  llvm::Value* low;
+  llvm::Value* high;
+  std::optional<std::int64_t> turns;
+};
+
+/// Emits the statements of a kernel: unroll-and-jam. A loop becomes loops over tiles; inside a tile each
+/// statement is emitted at once for all instances of the jammed loops that it depends on. Hence the
+/// reduction inside two jammed loops is one loop whose accumulators fill a tile of registers.
+class NestEmitter {
+ public:
+  /// `task_ranges`: what one task does of each loop that tasks cut.
+  NestEmitter(KernelState& state, std::map<ir::VarId, TurnRange> task_ranges)
+      : state_(state), memory_(state), task_ranges_(std::move(task_ranges)) {}
+
+  void emit(const ir::Block& block);
+
+ private:
+  void emit(const ir::Let& let);
+  void emit(const ir::IndexValue& value);
+  void emit(const ir::Load& load);
+  void emit(const ir::Store& store);
+  void emit(const ir::Loop& loop);
+  void emit(const ir::Reduce& reduce);
+
+  llvm::Value* emit_let_instance(const ir::Let& let);
+  llvm::Value* emit_index_instance(const ir::AffineIndex& index, int width);
+
+  // Loops: kinds of tiles (kernel_nest.cpp).
+  TurnRange range_of(const ir::Loop& loop) const;
+  bool runs_in_lanes(const ir::Loop& loop, const TurnRange& range) const;
+  void emit_tile(const ir::Loop& loop, const Tile& tile);
+  void emit_equal_tiles(const ir::Loop& loop, const TurnRange& range, std::int64_t first, std::int64_t tiles,
+                        int count, int width);
+  void emit_balanced(const ir::Loop& loop, const TurnRange& range);
+  void emit_balanced_at_run_time(const ir::Loop& loop, const TurnRange& range);
+  void emit_tile_of_run_time_size(const ir::Loop& loop, llvm::Value* base, llvm::Value* size);
+  void emit_lanes(const ir::Loop& loop, const TurnRange& range);
+  void emit_lanes_at_run_time(const ir::Loop& loop, const TurnRange& range);
+  void emit_narrowing_tail(const ir::Loop& loop, const TurnRange& range, std::int64_t first,
+                           std::int64_t tail);
+  void emit_loop_of_tiles(const ir::Loop& loop, llvm::Value* low, llvm::Value* high, int count, int width);
+
+  KernelState& state_;
+  Memory memory_;
+  std::map<ir::VarId, TurnRange> task_ranges_;
+};
+
+}  // namespace mlpc::codegen

@@ -1,0 +1,184 @@
+#include "compiler/codegen/kernel_reduce.h"
+
+#include "compiler/codegen/kernel_nest.h"
+#include "compiler/codegen/kernel_reducer.h"
+
+namespace mlpc::codegen {
+
+ReduceEmitter::ReduceEmitter(KernelState& state, NestEmitter& nest, const ir::Reduce& reduce)
+    : state_(state), nest_(nest), reduce_(reduce) {
+  VarSet vars = state.facts.vars_in.at(&reduce.body);
+  for (const ir::Accumulator& accumulator : reduce.accumulators)
+    add_all(vars, state.facts.vars_of[accumulator.result.index]);
+  const int chains = std::max(reduce.lanes, 1);
+  lanes_ = state.vector_level(vars) ? 1 : chains;
+  chains_ = chains / lanes_;
+  trip_turns_ = chains_ > 1 ? chains_ : reduce.unroll;
+}
+
+void ReduceEmitter::run() {
+  for (const ir::Accumulator& accumulator : reduce_.accumulators) add_part(accumulator);
+  emit_range(0);
+  for (const Part& part : parts_) finish(part);
+}
+
+void ReduceEmitter::add_part(const ir::Accumulator& accumulator) {
+  const VarSet& vars = state_.facts.vars_of[accumulator.result.index];
+  Part part{.accumulator = accumulator,
+            .levels = state_.jammed_levels(vars),
+            .choices = 1,
+            .size = accumulator.reducer == ir::Reducer::argmax ? std::size_t{2} : std::size_t{1},
+            .first = carried_.size(),
+            .width = std::max(lanes_, state_.width_of(vars))};
+  for (std::size_t level : part.levels)
+    part.choices *= static_cast<std::size_t>(state_.open[level].tile.count);
+  llvm::Value* identity = identity_of(state_, accumulator.reducer, accumulator.type);
+  for (std::size_t i = 0; i < part.choices * static_cast<std::size_t>(chains_); ++i) {
+    carried_.push_back(state_.widened(identity, part.width));
+    if (part.size == 2) carried_.push_back(state_.widened(state_.int64(0), part.width));
+  }
+  parts_.push_back(std::move(part));
+}
+
+// ---- The turns -------------------------------------------------------------------------------------------
+
+void ReduceEmitter::emit_range(std::size_t range) {
+  if (range + 1 == reduce_.ranges.size()) return emit_last_range();
+  llvm::Value* extent = state_.dim_value(reduce_.ranges[range].extent);
+  emit_counted_loop(state_.builder, state_.int64(0), extent, 1, carried_, [&](llvm::Value* turn) {
+    state_.push(reduce_.ranges[range].var, {turn});
+    emit_range(range + 1);
+    state_.pop();
+  });
+}
+
+void ReduceEmitter::emit_last_range() {
+  const ir::Dim& extent = reduce_.ranges.back().extent;
+  if (const std::optional<std::int64_t> constant = extent.constant())
+    emit_constant_range(std::max<std::int64_t>(*constant, 0));
+  else
+    emit_free_range(state_.dim_value(extent));
+}
+
+/// Full trips up to `high`.
+void ReduceEmitter::emit_trips(llvm::Value* high) {
+  emit_counted_loop(state_.builder, state_.int64(0), high, std::int64_t{trip_turns_} * lanes_, carried_,
+                    [&](llvm::Value* base) {
+                      for (int turn = 0; turn < trip_turns_; ++turn)
+                        emit_turn(turn, {base, std::int64_t{turn} * lanes_, 1, lanes_});
+                    });
+}
+
+void ReduceEmitter::emit_constant_range(std::int64_t extent) {
+  std::int64_t at = extent - extent % (std::int64_t{trip_turns_} * lanes_);
+  llvm::Value* zero = state_.int64(0);
+  emit_trips(state_.int64(at));
+  for (int turn = 0; at + lanes_ <= extent; at += lanes_) emit_turn(turn++, {zero, at, 1, lanes_});
+  if (at < extent) emit_turn(0, {zero, at, 1, lanes_, state_.lane_mask(lanes_, state_.int64(extent - at))});
+}
+
+void ReduceEmitter::emit_free_range(llvm::Value* extent) {
+  llvm::IRBuilder<>& builder = state_.builder;
+  const auto end_of_multiples = [&](std::int64_t step) {
+    return builder.CreateNSWSub(extent, builder.CreateSRem(extent, state_.int64(step)));
+  };
+  llvm::Value* trips_end = end_of_multiples(std::int64_t{trip_turns_} * lanes_);
+  emit_trips(trips_end);
+  for (int chain = 0; chain + 1 < chains_; ++chain) {
+    llvm::Value* turn = builder.CreateNSWAdd(trips_end, state_.int64(chain));
+    emit_if(builder, builder.CreateICmpSLT(turn, extent), carried_,
+            [&] { emit_turn(chain, {trips_end, chain}); });
+  }
+  if (chains_ > 1) return;
+  llvm::Value* vectors_end = trips_end;
+  if (trip_turns_ > 1) {
+    vectors_end = end_of_multiples(lanes_);
+    emit_counted_loop(builder, trips_end, vectors_end, lanes_, carried_,
+                      [&](llvm::Value* base) { emit_turn(0, {base, 0, 1, lanes_}); });
+  }
+  llvm::Value* tail = builder.CreateNSWSub(extent, vectors_end);
+  if (lanes_ > 1)
+    emit_if(builder, builder.CreateICmpSGT(tail, state_.int64(0)), carried_,
+            [&] { emit_turn(0, {vectors_end, 0, 1, lanes_, state_.lane_mask(lanes_, tail)}); });
+}
+
+void ReduceEmitter::emit_turn(int turn, const Tile& tile) {
+  state_.push(reduce_.ranges.back().var, tile);
+  nest_.emit(reduce_.body);
+  for (const Part& part : parts_) update(part, chains_ > 1 ? static_cast<std::size_t>(turn) : 0);
+  state_.pop();
+}
+
+llvm::Value* ReduceEmitter::position(int width) const {
+  llvm::Value* sum = state_.widened(state_.int64(0), width);
+  for (const ir::Reduce::Range& range : reduce_.ranges) {
+    llvm::Value* extent = state_.widened(state_.dim_value(range.extent), width);
+    llvm::Value* turn = state_.widened(state_.turn_value(*state_.level_of(range.var)), width);
+    sum = state_.builder.CreateAdd(state_.builder.CreateMul(sum, extent), turn);
+  }
+  return sum;
+}
+
+void ReduceEmitter::update(const Part& part, std::size_t chain) {
+  llvm::Value* mask = state_.mask_at(state_.open.size() - 1);
+  std::size_t slot = part.first + chain * part.choices * part.size;
+  state_.for_each_choice(part.levels, [&] {
+    std::vector<llvm::Value*> values;
+    for (ir::ScalarId value : part.accumulator.values)
+      values.push_back(state_.widened(state_.value_of(value), part.width));
+    if (part.size == 2) values.push_back(position(part.width));
+    const std::vector<llvm::Value*> updated = accumulated(
+        state_, part.accumulator.reducer, part.accumulator.type, {&carried_[slot], part.size}, values);
+    for (llvm::Value* value : updated) {
+      carried_[slot] = mask ? state_.builder.CreateSelect(mask, value, carried_[slot]) : value;
+      ++slot;
+    }
+  });
+}
+
+// ---- The end ---------------------------------------------------------------------------------------------
+
+/// Halves the chains until one is left: chain l with chain l + half.
+std::vector<llvm::Value*> ReduceEmitter::folded(const Part& part,
+                                                std::vector<std::vector<llvm::Value*>> chains) const {
+  const auto join = [&](const std::vector<llvm::Value*>& low, const std::vector<llvm::Value*>& high) {
+    return joined(state_, part.accumulator.reducer, part.accumulator.type, low, high);
+  };
+  for (std::size_t half = chains.size() / 2; half >= 1; half /= 2)
+    for (std::size_t chain = 0; chain < half; ++chain)
+      chains[chain] = join(chains[chain], chains[chain + half]);
+  std::vector<llvm::Value*> result = chains[0];
+  for (int half = lanes_ / 2; half >= 1; half /= 2) {
+    llvm::SmallVector<int, 64> low, high;
+    for (int lane = 0; lane < half; ++lane) {
+      low.push_back(lane);
+      high.push_back(lane + half);
+    }
+    std::vector<llvm::Value*> lows, highs;
+    for (llvm::Value* value : result) {
+      lows.push_back(state_.builder.CreateShuffleVector(value, low));
+      highs.push_back(state_.builder.CreateShuffleVector(value, high));
+    }
+    result = join(lows, highs);
+  }
+  if (lanes_ > 1)
+    for (llvm::Value*& value : result) value = state_.builder.CreateExtractElement(value, std::uint64_t{0});
+  return result;
+}
+
+void ReduceEmitter::finish(const Part& part) {
+  Instances result{part.levels, {}};
+  for (std::size_t choice = 0; choice < part.choices; ++choice) {
+    std::vector<std::vector<llvm::Value*>> chains;
+    for (int chain = 0; chain < chains_; ++chain) {
+      const std::size_t slot =
+          part.first + (static_cast<std::size_t>(chain) * part.choices + choice) * part.size;
+      chains.emplace_back(carried_.begin() + static_cast<std::ptrdiff_t>(slot),
+                          carried_.begin() + static_cast<std::ptrdiff_t>(slot + part.size));
+    }
+    result.values.push_back(folded(part, std::move(chains)).back());
+  }
+  state_.values[part.accumulator.result.index] = std::move(result);
+}
+
+}  // namespace mlpc::codegen
