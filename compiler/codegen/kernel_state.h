@@ -33,7 +33,7 @@ struct OpenVar {
 
 /// A scalar's values: one for each choice of instances of the levels that it depends on.
 struct Instances {
-  std::vector<std::size_t> levels;  // indices into KernelState::open, ascending; the first is outermost
+  std::vector<std::size_t> levels;  // indices into KernelState::open; the first varies slowest
   std::vector<llvm::Value*> values;
 };
 
