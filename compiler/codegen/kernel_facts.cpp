@@ -21,6 +21,14 @@ constexpr int kMaxUnroll = 64;
 constexpr int kMaxLanes = 64;
 constexpr double kMaxInstances = 1 << 18;  // statements after unrolling: some seconds of LLVM's time
 
+/// How often a loop's body is emitted: instances of all kinds of tiles together.
+double variants_of(const ir::Loop& loop) {
+  const double unroll = loop.schedule.unroll;
+  if (loop.schedule.lanes) return 2 * unroll + 1;                    // full tiles, single vectors, a tail
+  if (!loop.extent.is_constant()) return unroll * (unroll + 1) / 2;  // one for each size
+  return 2 * unroll - 1;                                             // two sizes
+}
+
 /// The walk over all statements, in order, that fills KernelFacts.
 class Checker {
  public:
@@ -107,10 +115,7 @@ class Checker {
     check_unroll(loop.schedule.unroll);
     const bool single = loop.extent.constant() && *loop.extent.constant() <= 1;
     open(loop.var, single ? VarState::single : VarState::loop);
-    const double unroll = loop.schedule.unroll;
-    // A free extent makes one variant for each size of a tile, or for each kind of tile of vectors.
-    const double variants =
-        loop.extent.is_constant() || loop.schedule.lanes ? 2 * unroll + 1 : unroll * (unroll + 1) / 2;
+    const double variants = variants_of(loop);
     walk(loop.body, instances * variants);
     var_state_[loop.var.index] = VarState::closed;
   }

@@ -51,10 +51,21 @@ class GuardedMemory {
 
 using Dims = std::map<std::string, std::int64_t, std::less<>>;
 
-/// Whether the kernel's machine code leaves the same bytes as the interpreter in all buffers, for all
-/// runnable targets and dims, beginning from memory filled by `seed`. Buffer `alias.second` is the memory of
-/// buffer `alias.first`, if they differ.
+/// What the buffers hold before a run.
+enum class Contents {
+  ordinary,  // small numbers; of i64: 0 … 8, so that they can be indices
+  extreme,   // infinities, NaNs, zeros of both signs, the ends of the integers, and small ones with many ties
+};
+
+struct RunOptions {
+  Contents contents = Contents::ordinary;
+  std::pair<std::size_t, std::size_t> alias = {0, 0};  // the second buffer is the first one's memory
+  bool all_targets = false;  // else the widest and the narrowest that this processor runs
+};
+
+/// Whether the kernel's machine code leaves the same as the interpreter in all buffers for all `dims`; NaNs
+/// are equal. Memory that is not the kernel's is out of reach.
 void check_against_interpreter(const ir::Kernel& kernel, const std::vector<Dims>& dims,
-                               std::pair<std::size_t, std::size_t> alias = {0, 0});
+                               const RunOptions& options = {});
 
 }  // namespace mlpc::codegen

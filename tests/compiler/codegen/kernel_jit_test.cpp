@@ -15,7 +15,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 
 #include "compiler/codegen/kernel_codegen.h"
@@ -74,32 +76,70 @@ std::unique_ptr<llvm::Module> make_module(llvm::LLVMContext& context, const ir::
   return module;
 }
 
-void fill(const ir::Type& type, std::size_t count, std::byte* to, std::mt19937& random) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto write = [&](auto value) { std::memcpy(to + i * sizeof value, &value, sizeof value); };
-    const auto small = static_cast<int>(random() % 17) - 8;
-    const double fraction = small + static_cast<double>(random() % 1024) / 1024;
-    switch (type.element) {
-      case ElementType::f32:
-        write(static_cast<float>(fraction));
-        break;
-      case ElementType::f64:
-        write(fraction + 1e-9 * small);
-        break;
-      case ElementType::i32:
-        write(std::int32_t{small});
-        break;
-      case ElementType::i64:
-        write(std::int64_t{small < 0 ? -small : small});  // row numbers, for gathers
-        break;
-      case ElementType::u8:
-        write(static_cast<std::uint8_t>(random()));
-        break;
-      case ElementType::boolean:
-        write(static_cast<std::uint8_t>(random() & 1));
-        break;
-    }
+template <typename T>
+T extreme(std::mt19937& random) {
+  using Limits = std::numeric_limits<T>;
+  if (random() % 2) return static_cast<T>(random() % 3);
+  if constexpr (std::is_floating_point_v<T>) {
+    const T values[] = {Limits::infinity(),
+                        -Limits::infinity(),
+                        Limits::quiet_NaN(),
+                        T(-0.0),
+                        T(255.5),
+                        T(-0.5),
+                        T(2147483648.0),
+                        T(-1e10),
+                        T(1e30),
+                        Limits::denorm_min()};
+    return values[random() % std::size(values)];
+  } else {
+    const T values[] = {Limits::min(), Limits::max(), static_cast<T>(-1), T(7)};
+    return values[random() % std::size(values)];
   }
+}
+
+template <typename T>
+T ordinary(std::mt19937& random) {
+  const auto small = static_cast<int>(random() % 17) - 8;
+  if constexpr (std::is_floating_point_v<T>)
+    return static_cast<T>(small + static_cast<double>(random() % 4096) / 4096 + 1e-9 * small);
+  return static_cast<T>(sizeof(T) == 8 ? std::abs(small) : small);
+}
+
+void fill(ElementType element, std::size_t count, std::byte* to, Contents contents, std::mt19937& random) {
+  const auto fill_with = [&]<typename T>(T) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const T value = contents == Contents::extreme ? extreme<T>(random) : ordinary<T>(random);
+      std::memcpy(to + i * sizeof value, &value, sizeof value);
+    }
+  };
+  switch (element) {
+    case ElementType::f32:
+      return fill_with(float{});
+    case ElementType::f64:
+      return fill_with(double{});
+    case ElementType::i32:
+      return fill_with(std::int32_t{});
+    case ElementType::i64:
+      return fill_with(std::int64_t{});
+    case ElementType::u8:
+      return fill_with(std::uint8_t{});
+    case ElementType::boolean:
+      for (std::size_t i = 0; i < count; ++i) to[i] = std::byte(random() & 1);
+  }
+}
+
+/// Equal bytes, or two NaNs.
+bool equal_element(ElementType element, const std::byte* a, const std::byte* b) {
+  if (std::memcmp(a, b, static_cast<std::size_t>(ir::size_of(element))) == 0) return true;
+  const auto is_nan = [&](const std::byte* from) {
+    float single = 0;
+    double twice = 0;
+    if (element == ElementType::f32) std::memcpy(&single, from, sizeof single);
+    if (element == ElementType::f64) std::memcpy(&twice, from, sizeof twice);
+    return std::isnan(single) || std::isnan(twice);
+  };
+  return is_nan(a) && is_nan(b);
 }
 
 }  // namespace
@@ -183,52 +223,64 @@ GuardedMemory::~GuardedMemory() { munmap(pages_, page_bytes_); }
 
 namespace {
 
-/// One run on memory at one edge of its pages.
+/// The memory of a kernel's buffers, twice: for the machine code and for the interpreter.
+struct Arena {
+  Arena(const ir::Kernel& kernel, const Dims& dims, bool at_end, const RunOptions& options) {
+    const auto dim = [&](std::string_view name) { return dims.find(name)->second; };
+    std::mt19937 random(7);
+    for (const ir::KernelBuffer& buffer : kernel.buffers) {
+      counts.push_back(static_cast<std::size_t>(buffer.type.element_count().evaluate(dim).value()));
+      const std::size_t bytes = counts.back() * static_cast<std::size_t>(ir::size_of(buffer.type.element));
+      for (auto* side : {&actual, &expected}) {
+        memory.push_back(std::make_unique<GuardedMemory>(bytes, at_end));
+        side->push_back(memory.back()->data());
+      }
+      fill(buffer.type.element, counts.back(), actual.back(), options.contents, random);
+      std::memcpy(expected.back(), actual.back(), bytes);
+    }
+    for (auto* side : {&actual, &expected}) (*side)[options.alias.second] = (*side)[options.alias.first];
+  }
+
+  std::vector<std::unique_ptr<GuardedMemory>> memory;
+  std::vector<std::byte*> actual, expected;
+  std::vector<std::size_t> counts;  // elements
+};
+
 void check_run(const ir::Kernel& kernel, const CompiledKernel& compiled, bool has_fma, const Dims& dims,
-               bool at_end, std::pair<std::size_t, std::size_t> alias) {
-  const auto dim = [&](std::string_view name) { return dims.find(name)->second; };
+               bool at_end, const RunOptions& options) {
+  const Arena arena(kernel, dims, at_end, options);
   std::vector<std::int64_t> values;
   for (const auto& [name, value] : dims) values.push_back(value);
-  std::mt19937 random(7);
-  std::vector<std::unique_ptr<GuardedMemory>> memory, expected;
-  std::vector<std::byte*> actual_buffers, expected_buffers;
-  std::vector<std::size_t> sizes;
-  for (const ir::KernelBuffer& buffer : kernel.buffers) {
-    const auto count = static_cast<std::size_t>(buffer.type.element_count().evaluate(dim).value());
-    sizes.push_back(count * static_cast<std::size_t>(ir::size_of(buffer.type.element)));
-    memory.push_back(std::make_unique<GuardedMemory>(sizes.back(), at_end));
-    expected.push_back(std::make_unique<GuardedMemory>(sizes.back(), at_end));
-    fill(buffer.type, count, memory.back()->data(), random);
-    std::memcpy(expected.back()->data(), memory.back()->data(), sizes.back());
-    actual_buffers.push_back(memory.back()->data());
-    expected_buffers.push_back(expected.back()->data());
-  }
-  if (alias.first != alias.second) {
-    actual_buffers[alias.second] = actual_buffers[alias.first];
-    expected_buffers[alias.second] = expected_buffers[alias.first];
-  }
-  interpret(kernel, has_fma, dim, expected_buffers);
-  compiled.run(values, actual_buffers);
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    INFO("buffer " << kernel.buffers[i].name);
-    CHECK(std::memcmp(actual_buffers[i], expected_buffers[i], sizes[i]) == 0);
+  interpret(kernel, has_fma, [&](std::string_view name) { return dims.find(name)->second; }, arena.expected);
+  compiled.run(values, arena.actual);
+  for (std::size_t i = 0; i < arena.counts.size(); ++i) {
+    const ElementType element = kernel.buffers[i].type.element;
+    std::size_t wrong = arena.counts[i];
+    for (std::size_t at = arena.counts[i]; at-- > 0;) {
+      const std::size_t byte = at * static_cast<std::size_t>(ir::size_of(element));
+      if (!equal_element(element, arena.actual[i] + byte, arena.expected[i] + byte)) wrong = at;
+    }
+    INFO("first wrong element of " << kernel.buffers[i].name << ": " << wrong);
+    CHECK(wrong == arena.counts[i]);
   }
 }
 
 }  // namespace
 
 void check_against_interpreter(const ir::Kernel& kernel, const std::vector<Dims>& dims,
-                               std::pair<std::size_t, std::size_t> alias) {
+                               const RunOptions& options) {
   std::vector<std::string> names;
   for (const auto& [name, value] : dims.front()) names.push_back(name);
-  for (const ir::Target* target : runnable_targets()) {
+  std::vector<const ir::Target*> targets = runnable_targets();
+  if (!options.all_targets) targets.erase(targets.begin() + 1, targets.end() - 1);
+  for (const ir::Target* target : targets) {
     INFO("target " << std::string(target->name));
     const CompiledKernel compiled(kernel, *target, names);
     for (const Dims& values : dims) {
       std::string text;
       for (const auto& [name, value] : values) text += name + " = " + std::to_string(value) + " ";
       INFO(text);
-      for (bool at_end : {true, false}) check_run(kernel, compiled, target->has_fma, values, at_end, alias);
+      for (bool at_end : {true, false}) check_run(kernel, compiled, target->has_fma, values, at_end, options);
     }
   }
 }

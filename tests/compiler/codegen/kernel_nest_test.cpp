@@ -1,0 +1,106 @@
+#include "compiler/codegen/kernel_nest.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/compiler/codegen/kernel_jit.h"
+#include "tests/compiler/codegen/kernel_samples.h"
+
+namespace mlpc::codegen {
+namespace {
+
+using ir::Dim;
+using ir::ElementType;
+using ir::LoopSchedule;
+
+const std::vector<Dims> kDims = {{{"N", 0}}, {{"N", 1}}, {{"N", 7}}, {{"N", 65}}, {{"N", 200}}};
+const std::vector<Dims> kNoDims = {{{"N", 0}}};
+
+}  // namespace
+
+TEST_CASE("a loop with a free extent covers each turn once under every schedule") {
+  for (const LoopSchedule& schedule :
+       {LoopSchedule{1, false}, LoopSchedule{1, true}, LoopSchedule{3, true}, LoopSchedule{4, true},
+        LoopSchedule{2, false}, LoopSchedule{6, false}}) {
+    INFO("unroll " << schedule.unroll << ", lanes " << schedule.lanes);
+    check_against_interpreter(pointwise(ElementType::f32, Dim::named("N"), schedule), kDims,
+                              {.all_targets = true});
+  }
+}
+
+TEST_CASE("a loop with a constant extent is cut into balanced tiles that cover each turn once") {
+  for (std::int64_t extent : {0, 1, 2, 10, 33, 65, 100})
+    for (const LoopSchedule& schedule :
+         {LoopSchedule{1, true}, LoopSchedule{4, true}, LoopSchedule{6, false}}) {
+      INFO("extent " << extent << ", unroll " << schedule.unroll << ", lanes " << schedule.lanes);
+      check_against_interpreter(pointwise(ElementType::f32, extent, schedule), kNoDims);
+    }
+}
+
+TEST_CASE("every element type has the interpreter's bits") {
+  for (ElementType type : {ElementType::f64, ElementType::i32, ElementType::i64, ElementType::u8}) {
+    INFO("type " << std::string(ir::name_of(type)));
+    check_against_interpreter(pointwise(type, Dim::named("N"), {2, true}), kDims, {.all_targets = true});
+    check_against_interpreter(pointwise(type, 37, {1, true}), kNoDims, {.contents = Contents::extreme});
+  }
+}
+
+TEST_CASE("tasks cover the loop's turns once, whatever their order") {
+  for (std::int64_t block : {1, 32, 1000})
+    for (const LoopSchedule& schedule : {LoopSchedule{6, false}, LoopSchedule{2, true}}) {
+      INFO("block " << block);
+      check_against_interpreter(pointwise(ElementType::f32, Dim::named("N"), schedule, block), kDims);
+      check_against_interpreter(pointwise(ElementType::f32, 64, schedule, block), kNoDims);
+    }
+}
+
+namespace {
+
+/// y[i, j] = x[i] - z[j], in tasks of both loops; a scalar stands between them.
+ir::Kernel table(const Dim& rows, const Dim& columns, LoopSchedule row, LoopSchedule column) {
+  ir::KernelBuilder b("table");
+  const auto x = b.add_buffer("x", {ElementType::f32, {rows}}, false);
+  const auto z = b.add_buffer("z", {ElementType::f32, {columns}}, false);
+  const auto y = b.add_buffer("y", {ElementType::f32, {rows, columns}}, true);
+  const auto i = b.new_var(), j = b.new_var();
+  b.add_task_split(i, 4);
+  b.add_task_split(j, 32);
+  b.open_loop(i, rows, row);
+  b.open_loop(j, columns, column);
+  b.store(y, {at(i), at(j)}, b.sub(b.load(x, {at(i)}), b.load(z, {at(j)})));
+  b.close_loop();
+  b.close_loop();
+  return b.finish();
+}
+
+}  // namespace
+
+TEST_CASE("tasks of two loops are numbered with the last one fastest and cover the table") {
+  const Dim m = Dim::named("M"), n = Dim::named("N");
+  const std::vector<Dims> dims = {{{"M", 9}, {"N", 70}}, {{"M", 1}, {"N", 1}}, {{"M", 0}, {"N", 5}}};
+  check_against_interpreter(table(m, n, {3, false}, {2, true}), dims);
+  check_against_interpreter(table(m, n, {2, true}, {3, false}), dims);
+  check_against_interpreter(table(m, n, {1, true}, {1, true}), dims);
+  const CompiledKernel compiled(table(m, n, {}, {}), *runnable_targets().back(), {"M", "N"});
+  CHECK(compiled.task_count({9, 70}) == 3 * 3);
+  CHECK(compiled.task_count({0, 70}) == 0);
+}
+
+TEST_CASE("contractions have the interpreter's bits whatever the tile") {
+  const std::vector<Dims> rows = {{{"M", 0}}, {{"M", 1}}, {{"M", 5}}, {{"M", 8}}, {{"M", 13}}, {{"M", 32}}};
+  const Dim m = Dim::named("M"), n = Dim::named("N"), k = Dim::named("K");
+  check_against_interpreter(contraction(ElementType::f32, m, 10, 7, {6, 4, 2}), rows, {.all_targets = true});
+  check_against_interpreter(contraction(ElementType::f32, m, 64, 7, {8, 3, 1}), rows);
+  check_against_interpreter(contraction(ElementType::f32, m, 65, 1, {1, 1, 4}), rows);
+  check_against_interpreter(contraction(ElementType::f32, m, 256, 7, {6, 4, 2, true}), rows);
+  check_against_interpreter(contraction(ElementType::f32, m, 65, 784, {6, 4, 2, true}), {{{"M", 13}}},
+                            {.all_targets = true});
+  check_against_interpreter(contraction(ElementType::f32, 32, 64, 20, {6, 4, 2, true}), {{{"M", 0}}});
+  check_against_interpreter(contraction(ElementType::f64, m, 65, 7, {4, 2, 3}), rows);
+  check_against_interpreter(contraction(ElementType::f32, m, n, k, {6, 4, 2, false, 8}),
+                            {{{"K", 5}, {"M", 0}, {"N", 3}},
+                             {{"K", 1}, {"M", 7}, {"N", 65}},
+                             {{"K", 9}, {"M", 20}, {"N", 200}},
+                             {{"K", 0}, {"M", 3}, {"N", 17}}});
+}
+
+}  // namespace mlpc::codegen

@@ -1,0 +1,177 @@
+#include "compiler/codegen/kernel_reduce.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/compiler/codegen/kernel_jit.h"
+#include "tests/compiler/codegen/kernel_samples.h"
+
+namespace mlpc::codegen {
+namespace {
+
+using ir::Dim;
+using ir::ElementType;
+using ir::KernelBuilder;
+using ir::LoopSchedule;
+using ir::Reducer;
+using ir::Scalar;
+using ir::ScalarOp;
+
+struct RowSchedule {
+  LoopSchedule row, column;
+  int lanes, unroll;
+};
+
+/// Like softmax: a row's maximum, then the sum of a function of the difference, then the quotient.
+ir::Kernel normalised_rows(const Dim& rows, const Dim& columns, const RowSchedule& s,
+                           std::int64_t row_block) {
+  KernelBuilder b("normalised_rows");
+  const ir::Type type{ElementType::f32, {rows, columns}};
+  const auto x = b.add_buffer("x", type, false);
+  const auto y = b.add_buffer("y", type, true);
+  const auto i = b.new_var();
+  if (row_block) b.add_task_split(i, row_block);
+  b.open_loop(i, rows, s.row);
+  const auto reduced = [&](Reducer reducer, auto value_of) {
+    const auto j = b.new_var();
+    b.open_reduce({{j, columns}}, s.lanes, s.unroll);
+    const Scalar value = value_of(b.load(x, {at(i), at(j)}));
+    const KernelBuilder::Reduction reductions[] = {{reducer, {value}}};
+    return b.close_reduce(reductions)[0];
+  };
+  const Scalar most = reduced(Reducer::max, [](Scalar v) { return v; });
+  const auto weight = [&](Scalar v) { return b.unary(ScalarOp::sqrt_, b.sub(most, v)); };
+  const Scalar sum = reduced(Reducer::sum, weight);
+  const auto j = b.new_var();
+  b.open_loop(j, columns, s.column);
+  b.store(y, {at(i), at(j)}, b.div(weight(b.load(x, {at(i), at(j)})), sum));
+  b.close_loop();
+  b.close_loop();
+  return b.finish();
+}
+
+}  // namespace
+
+TEST_CASE("reductions along rows have the interpreter's bits under every schedule") {
+  const std::vector<RowSchedule> schedules = {
+      {{1, false}, {1, true}, 16, 1}, {{1, false}, {2, true}, 4, 3},  {{3, false}, {1, true}, 16, 2},
+      {{1, true}, {1, false}, 0, 2},  {{2, true}, {1, false}, 0, 1},  {{1, true}, {4, false}, 16, 1},
+      {{4, false}, {3, false}, 0, 4}, {{1, false}, {1, true}, 64, 1}, {{2, false}, {2, true}, 1, 2}};
+  const Dim m = Dim::named("M"), n = Dim::named("N");
+  const std::vector<Dims> dims = {{{"M", 0}, {"N", 3}},  {{"M", 1}, {"N", 1}},    {{"M", 7}, {"N", 65}},
+                                  {{"M", 33}, {"N", 7}}, {{"M", 18}, {"N", 130}}, {{"M", 3}, {"N", 0}}};
+  for (const RowSchedule& schedule : schedules) {
+    INFO("rows " << schedule.row.unroll << (schedule.row.lanes ? " lanes" : "") << ", chains "
+                 << schedule.lanes);
+    check_against_interpreter(normalised_rows(m, n, schedule, 0), dims);
+    check_against_interpreter(normalised_rows(m, 70, schedule, 8), dims);
+  }
+}
+
+namespace {
+
+/// All reducers over the first axis (columns, strided) or the second (rows), in one reduction.
+ir::Kernel all_reducers(ElementType type, bool columns, LoopSchedule schedule, int lanes, int unroll) {
+  KernelBuilder b("all_reducers");
+  const Dim m = Dim::named("M"), n = Dim::named("N");
+  const Dim kept = columns ? n : m, reduced = columns ? m : n;
+  const auto x = b.add_buffer("x", {type, {m, n}}, false);
+  std::vector<ir::BufferId> results;
+  for (const char* name : {"sum", "prod", "max", "min"})
+    results.push_back(b.add_buffer(name, {type, {kept}}, true));
+  for (const char* name : {"any", "all"})
+    results.push_back(b.add_buffer(name, {ElementType::boolean, {kept}}, true));
+  results.push_back(b.add_buffer("argmax", {ElementType::i64, {kept}}, true));
+  const auto i = b.new_var(), k = b.new_var();
+  b.open_loop(i, kept, schedule);
+  b.open_reduce({{k, reduced}}, lanes, unroll);
+  const Scalar v = columns ? b.load(x, {at(k), at(i)}) : b.load(x, {at(i), at(k)});
+  const Scalar positive = b.compare(ScalarOp::gt_, v, b.constant(type, 0));
+  std::vector<KernelBuilder::Reduction> reductions;
+  for (Reducer reducer : {Reducer::sum, Reducer::prod, Reducer::max, Reducer::min})
+    reductions.push_back({reducer, {v}});
+  for (Reducer reducer : {Reducer::any, Reducer::all}) reductions.push_back({reducer, {positive}});
+  reductions.push_back({Reducer::argmax, {v}});
+  const std::vector<Scalar> values = b.close_reduce(reductions);
+  for (std::size_t r = 0; r < values.size(); ++r) b.store(results[r], {at(i)}, values[r]);
+  b.close_loop();
+  return b.finish();
+}
+
+const std::vector<Dims> kTables = {{{"M", 1}, {"N", 0}},
+                                   {{"M", 0}, {"N", 3}},
+                                   {{"M", 5}, {"N", 7}},
+                                   {{"M", 65}, {"N", 33}},
+                                   {{"M", 20}, {"N", 100}}};
+
+}  // namespace
+
+TEST_CASE("every reducer keeps its order and its identity; NaN wins; ties of argmax go to the first") {
+  for (int lanes : {0, 4, 16})
+    for (bool columns : {false, true}) {
+      INFO("columns " << columns << ", chains " << lanes);
+      check_against_interpreter(all_reducers(ElementType::f32, columns, {2, true}, lanes, 2), kTables,
+                                {.contents = Contents::extreme, .all_targets = true});
+      check_against_interpreter(all_reducers(ElementType::f32, columns, {3, false}, lanes, 3), kTables,
+                                {.contents = Contents::extreme});
+    }
+  for (ElementType type : {ElementType::f64, ElementType::i32, ElementType::i64, ElementType::u8})
+    for (const auto& contents : {Contents::ordinary, Contents::extreme}) {
+      INFO("type " << std::string(ir::name_of(type)));
+      check_against_interpreter(all_reducers(type, false, {2, false}, 16, 1), kTables,
+                                {.contents = contents});
+    }
+}
+
+TEST_CASE("a reduction over several variables takes the last one fastest") {
+  const Dim n = Dim::named("N");
+  KernelBuilder b("planes");
+  const auto x = b.add_buffer("x", {ElementType::f32, {n, 3, 5, 7}}, false);
+  const auto sum = b.add_buffer("sum", {ElementType::f32, {n}}, true);
+  const auto most = b.add_buffer("most", {ElementType::i64, {n}}, true);
+  const auto i = b.new_var(), p = b.new_var(), q = b.new_var(), r = b.new_var();
+  b.open_loop(i, n, {2, false});
+  b.open_reduce({{p, 3}, {q, 5}, {r, 7}}, 0, 2);
+  const Scalar v = b.load(x, {at(i), at(p), at(q), at(r)});
+  const KernelBuilder::Reduction reductions[] = {{Reducer::sum, {v}}, {Reducer::argmax, {v}}};
+  const std::vector<Scalar> values = b.close_reduce(reductions);
+  b.store(sum, {at(i)}, values[0]);
+  b.store(most, {at(i)}, values[1]);
+  b.close_loop();
+  const ir::Kernel kernel = b.finish();
+  check_against_interpreter(kernel, {{{"N", 5}}, {{"N", 0}}});
+  check_against_interpreter(kernel, {{{"N", 5}}}, {.contents = Contents::extreme});
+}
+
+namespace {
+
+/// c[i, j] = Σₖ a[i, k] · w[j, k]: chains along k, as a dot product has them.
+ir::Kernel dot_products(const Dim& m, std::int64_t n, const Dim& depth, int rows, int columns, int lanes) {
+  KernelBuilder b("dot_products");
+  const auto a = b.add_buffer("a", {ElementType::f32, {m, depth}}, false);
+  const auto w = b.add_buffer("w", {ElementType::f32, {n, depth}}, false);
+  const auto c = b.add_buffer("c", {ElementType::f32, {m, n}}, true);
+  const auto i = b.new_var(), j = b.new_var(), k = b.new_var();
+  b.open_loop(i, m, {rows, false});
+  b.open_loop(j, n, {columns, false});
+  b.open_reduce({{k, depth}}, lanes, 2);
+  const KernelBuilder::Reduction product[] = {
+      {Reducer::fma, {b.load(a, {at(i), at(k)}), b.load(w, {at(j), at(k)})}}};
+  b.store(c, {at(i), at(j)}, b.close_reduce(product)[0]);
+  b.close_loop();
+  b.close_loop();
+  return b.finish();
+}
+
+}  // namespace
+
+TEST_CASE("chains in lanes fold in halves, whatever is jammed around them") {
+  const Dim m = Dim::named("M"), k = Dim::named("K");
+  for (int lanes : {2, 16, 32}) {
+    INFO("chains " << lanes);
+    check_against_interpreter(dot_products(m, 10, k, 4, 4, lanes),
+                              {{{"K", 0}, {"M", 2}}, {{"K", 5}, {"M", 3}}, {{"K", 100}, {"M", 9}}});
+    check_against_interpreter(dot_products(m, 10, 77, 2, 3, lanes), {{{"M", 4}}});
+  }
+}
+
+}  // namespace mlpc::codegen
