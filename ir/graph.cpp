@@ -38,10 +38,11 @@ void Graph::name_value(ValueId v, std::string_view name) {
   value_names_[v] = std::move(unique);
 }
 
-ValueId Graph::add_parameter(std::string name, Type type, Role role, std::uint32_t index) {
+ValueId Graph::add_parameter(std::string name, Type type, Role role, std::uint32_t index,
+                             std::optional<std::string> value_name) {
   const NodeId id = append(Op::parameter_, {}, {}, {std::move(type)});
   const ValueId value = result(node(id));
-  name_value(value, name);
+  name_value(value, value_name.value_or(name));
   parameters_.push_back({std::move(name), role, index, value});
   return value;
 }

@@ -134,7 +134,9 @@ class Graph {
   const std::string& comment(ValueId v) const { return comments_.at(v); }
   void set_comment(ValueId v, std::string text) { comments_[v] = std::move(text); }
 
-  ValueId add_parameter(std::string name, Type type, Role role, std::uint32_t index = 0);
+  /// The value is called like the parameter, unless `value_name` says otherwise.
+  ValueId add_parameter(std::string name, Type type, Role role, std::uint32_t index = 0,
+                        std::optional<std::string> value_name = std::nullopt);
   /// Appends without checking or interning: for Builder and the text parser, which do both.
   NodeId append(Op op, std::span<const ValueId> operands, Attributes attributes, std::vector<Type> results);
 

@@ -1,0 +1,428 @@
+#include "compiler/lowering/emit_group.h"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+#include "compiler/lowering/access.h"
+#include "ir/ops/einsum.h"
+#include "compiler/lowering/node_view.h"
+#include "compiler/lowering/roots.h"
+#include "compiler/lowering/schedule.h"
+#include "ir/error.h"
+#include "ir/kernel_builder.h"
+
+namespace mlpc::lowering {
+namespace {
+
+using ir::AffineIndex;
+using ir::BufferId;
+using ir::BufferRef;
+using ir::Dim;
+using ir::ElementType;
+using ir::Graph;
+using ir::Integers;
+using ir::KernelBuilder;
+using ir::Node;
+using ir::Op;
+using ir::Scalar;
+using ir::Shape;
+using ir::ValueId;
+using Index = std::vector<AffineIndex>;
+
+Dim product(const Shape& shape) { return ir::Type{ElementType::f32, shape}.element_count(); }
+
+class GroupEmitter {
+ public:
+  GroupEmitter(const EntryContext& context, std::size_t g, std::string name)
+      : c_(context), g_(static_cast<std::int32_t>(g)), builder_(std::move(name)) {}
+
+  EmittedKernel group() {
+    const Group& group = c_.grouping.groups[static_cast<std::size_t>(g_)];
+    is_flat_ = is_flat(group);
+    space_ = is_flat_ ? Shape{product(group.space)} : group.space;
+    open_space(group);
+    for (ValueId member : group.members) emit_member(member);
+    return finish();
+  }
+
+  EmittedKernel copy(const Storage::Copy& copy) {
+    const ir::Type& type = c_.graph.type(copy.value);
+    space_ = type.rank() == 0 ? Shape{} : Shape{type.element_count()};
+    is_flat_ = true;
+    open_levels(plan_loops({space_, false, false, type.element, 1}, c_.target, c_.level));
+    stores_.push_back(
+        {add_buffer({type.element, space_}, copy.to, true), base_, load(copy.value, space_, base_)});
+    return finish();
+  }
+
+ private:
+  struct PendingStore {
+    BufferId buffer;
+    Index index;
+    Scalar value;
+  };
+
+  Kind kind(ValueId v) const { return c_.grouping.kinds[v.index]; }
+  bool is_buffer(ValueId v) const { return kind(v) != Kind::inlined; }
+  const Shape& shape(ValueId v) const { return c_.graph.type(v).shape; }
+
+  // ---- The loops over the space ----
+
+  /// Whether every member is elementwise and reads nothing but whole arrays of the space's shape and scalars:
+  /// then one loop over all elements does.
+  bool is_flat(const Group& group) const {
+    const std::size_t rank = group.space.size();
+    if (rank < 2) return false;
+    const auto is_plain = [&](ValueId m) { return kind(m) == Kind::elementwise && shape(m).size() == rank; };
+    const auto is_whole = [&](const Grouping::Read& read) {
+      const std::size_t operand_rank = shape(read.value).size();
+      return operand_rank == 0 || (operand_rank == rank && read.prefix == rank);
+    };
+    return std::ranges::all_of(group.members, is_plain) &&
+           std::ranges::all_of(c_.grouping.reads[static_cast<std::size_t>(g_)], is_whole) &&
+           std::ranges::none_of(group.members, [&](ValueId m) { return reads_index(m); });
+  }
+
+  /// Whether the inlined expression below v (v's own op included) depends on the index itself.
+  bool reads_index(ValueId v) const {
+    const Node& node = c_.graph.producer(v);
+    const bool is_source = std::holds_alternative<ir::SourceLowering>(ir::def(node.op).lowering);
+    if (is_source && shape(v).size() > 0) return true;
+    return std::ranges::any_of(c_.graph.operands(node),
+                               [&](ValueId o) { return kind(o) == Kind::inlined && reads_index(o); });
+  }
+
+  bool runs_in_lanes_inside(ValueId member) const {
+    if (shape(member).size() > space_.size()) return true;
+    if (kind(member) != Kind::reduction) return false;
+    return lanes_of_reduction(member) > 0;
+  }
+
+  void open_space(const Group& group) {
+    GroupShape s{space_, group.is_contraction};
+    for (ValueId m : group.members) {
+      const ElementType type = c_.graph.type(m).element;
+      if (ir::size_of(type) > ir::size_of(s.widest)) s.widest = type;
+      if (group.is_contraction) continue;
+      s.has_lanes_inside |= runs_in_lanes_inside(m);
+      s.work = Dim::max(s.work, work_of(m));
+    }
+    if (group.is_contraction) s.work = work_of(group.members.front());
+    reduce_unroll_ = 1;
+    const LoopPlan plan = plan_loops(s, c_.target, c_.level);
+    reduce_unroll_ = plan.reduce_unroll;
+    open_levels(plan);
+  }
+
+  /// Elements or multiply-adds at one point of the space.
+  Dim work_of(ValueId member) const {
+    const Node& node = c_.graph.producer(member);
+    Dim work = 1;
+    for (std::size_t axis = space_.size(); axis < shape(member).size(); ++axis)
+      work = work * shape(member)[axis];
+    if (kind(member) == Kind::reduction)
+      for (std::int64_t axis : reduced_axes(node))
+        work = work * shape(c_.graph.operands(node)[0])[static_cast<std::size_t>(axis)];
+    if (kind(member) == Kind::contraction)
+      for (const ir::Reduce::Range& range : contracted_ranges(member)) work = work * range.extent;
+    return work;
+  }
+
+  void open_levels(const LoopPlan& plan) {
+    base_.assign(space_.size(), {});
+    for (const LoopPlan::Level& level : plan.levels) {
+      const ir::VarId var = builder_.new_var();
+      base_[level.axis] = AffineIndex::of(var);
+      if (level.task_block > 0) builder_.add_task_split(var, level.task_block);
+      open(var, space_[level.axis], level.schedule);
+    }
+    space_depth_ = builder_.open_blocks();
+  }
+
+  void open(ir::VarId var, const Dim& extent, ir::LoopSchedule schedule) {
+    builder_.open_loop(var, extent, schedule);
+    memo_.emplace_back();
+  }
+
+  void close() {
+    flush_stores();
+    builder_.close_loop();
+    memo_.pop_back();
+  }
+
+  EmittedKernel finish() {
+    while (builder_.open_blocks() > 1) close();
+    flush_stores();
+    return {builder_.finish(), std::move(refs_)};
+  }
+
+  // ---- Members ----
+
+  void emit_member(ValueId v) {
+    const bool is_reduction = kind(v) == Kind::reduction;
+    const Index index = open_inner(v, !is_reduction || lanes_of_reduction(v) == 0);
+    Scalar value;
+    if (is_reduction)
+      value = reduce(v, index);
+    else if (kind(v) == Kind::contraction)
+      value = contract(v, index);
+    else
+      value = compute(v, index);
+    remember(v, index, value);
+    const auto& places = c_.storage.places[v.index];
+    for (std::size_t i = 0; i < places.size(); ++i) stores_.push_back({written_buffer(v, i), index, value});
+  }
+
+  /// Loops over the axes of a member beyond the space; those that are open are used again if they are the
+  /// same.
+  Index open_inner(ValueId v, bool in_lanes) {
+    const Shape inner =
+        is_flat_ ? Shape{}
+                 : Shape(shape(v).begin() + static_cast<std::ptrdiff_t>(space_.size()), shape(v).end());
+    if (inner != inner_shape_ || (in_lanes != inner_in_lanes_ && !inner.empty())) {
+      while (builder_.open_blocks() > space_depth_) close();
+      inner_shape_ = inner;
+      inner_in_lanes_ = in_lanes;
+      inner_.clear();
+      for (std::size_t i = 0; i < inner.size(); ++i) {
+        const ir::VarId var = builder_.new_var();
+        inner_.push_back(AffineIndex::of(var));
+        const bool is_lanes = in_lanes && i + 1 == inner.size();
+        open(var, inner[i], {1, is_lanes});
+      }
+    }
+    Index index = base_;
+    index.insert(index.end(), inner_.begin(), inner_.end());
+    return index;
+  }
+
+  /// The order of a reduction follows from its operand's shape and the target: over the last axis in lanes.
+  int lanes_of_reduction(ValueId v) const {
+    const Node& node = c_.graph.producer(v);
+    const std::size_t rank = shape(c_.graph.operands(node)[0]).size();
+    const Integers axes = reduced_axes(node);
+    return !axes.empty() && axes.back() == static_cast<std::int64_t>(rank) - 1 ? c_.target.lanes : 0;
+  }
+
+  Scalar reduce(ValueId v, const Index& index) {
+    const Node& node = c_.graph.producer(v);
+    const ValueId operand = c_.graph.operands(node)[0];
+    const Integers axes = reduced_axes(node);
+    const ir::Reducer reducer = std::get<ir::ReductionLowering>(ir::def(node.op).lowering).reducer;
+    Index operand_at(shape(operand).size());
+    std::vector<ir::Reduce::Range> ranges;
+    std::size_t kept = 0;
+    for (std::size_t axis = 0; axis < operand_at.size(); ++axis) {
+      if (std::ranges::find(axes, static_cast<std::int64_t>(axis)) == axes.end()) {
+        operand_at[axis] = index[kept++];
+        continue;
+      }
+      ranges.push_back({builder_.new_var(), shape(operand)[axis]});
+      operand_at[axis] = AffineIndex::of(ranges.back().var);
+    }
+    Scalar result = reduce_ranges(v, reducer, operand, operand_at, ranges);
+    return builder_.convert(result, c_.graph.type(v).element);
+  }
+
+  /// In lanes over the last range, and one chain over what is left of the others.
+  Scalar reduce_ranges(ValueId v, ir::Reducer reducer, ValueId operand, const Index& operand_at,
+                       std::vector<ir::Reduce::Range> ranges) {
+    if (ranges.empty()) return eval(operand, operand_at);
+    const int lanes = lanes_of_reduction(v);
+    const bool has_outer = lanes > 0 && ranges.size() > 1;
+    MLPC_CHECK(!(has_outer && reducer == ir::Reducer::argmax), "argmax over several axes");
+    std::vector<ir::Reduce::Range> last = ranges;
+    if (has_outer) {
+      last = {ranges.back()};
+      ranges.pop_back();
+      open_reduce(ranges, 0, 1);
+    }
+    open_reduce(last, lanes, 1);
+    Scalar result = close_reduce(reducer, {eval(operand, operand_at)});
+    return has_outer ? close_reduce(reducer, {result}) : result;
+  }
+
+  void open_reduce(const std::vector<ir::Reduce::Range>& ranges, int lanes, int unroll) {
+    builder_.open_reduce(ranges, lanes, unroll);
+    memo_.emplace_back();
+  }
+
+  Scalar close_reduce(ir::Reducer reducer, std::vector<Scalar> values) {
+    const KernelBuilder::Reduction reduction{reducer, std::move(values)};
+    memo_.pop_back();
+    return builder_.close_reduce({&reduction, 1}).front();
+  }
+
+  std::vector<ir::Reduce::Range> contracted_ranges(ValueId v) const {
+    const Node& node = c_.graph.producer(v);
+    const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
+    std::vector<ir::Reduce::Range> ranges;
+    for (char letter : spec.contracted) {
+      Dim extent;
+      for (std::size_t k = 0; k < spec.operands.size(); ++k)
+        if (const auto axis = spec.operands[k].find(letter); axis != std::string::npos)
+          extent = shape(c_.graph.operands(node)[k])[axis];
+      ranges.push_back({{}, extent});
+    }
+    return ranges;
+  }
+
+  Scalar contract(ValueId v, const Index& index) {
+    const Node& node = c_.graph.producer(v);
+    const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
+    std::vector<ir::Reduce::Range> ranges = contracted_ranges(v);
+    std::map<char, AffineIndex> at;
+    for (std::size_t i = 0; i < spec.result.size(); ++i) at[spec.result[i]] = index[i];
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+      ranges[i].var = builder_.new_var();
+      at[spec.contracted[i]] = AffineIndex::of(ranges[i].var);
+    }
+    if (!ranges.empty()) open_reduce(ranges, 0, reduce_unroll_);
+    std::vector<Scalar> factors;
+    for (std::size_t k = 0; k < spec.operands.size(); ++k) {
+      Index operand_at;
+      for (char letter : spec.operands[k]) operand_at.push_back(at[letter]);
+      factors.push_back(eval(c_.graph.operands(node)[k], operand_at));
+    }
+    // a · b · c: the first factors are multiplied, the last joins in the FMA.
+    while (factors.size() > 2 || (ranges.empty() && factors.size() > 1)) {
+      factors[1] = builder_.mul(factors[0], factors[1]);
+      factors.erase(factors.begin());
+    }
+    if (ranges.empty()) return factors.front();
+    return close_reduce(factors.size() == 2 ? ir::Reducer::fma : ir::Reducer::sum, factors);
+  }
+
+  // ---- Expressions ----
+
+  static std::string key_of(ValueId v, const Index& index) {
+    std::string key = std::to_string(v.index);
+    for (const AffineIndex& i : index) {
+      key += "|" + i.constant.text();
+      for (const AffineIndex::Term& t : i.terms)
+        key += fmt::format("+{}*{}", t.coefficient.text(), t.var.index);
+    }
+    return key;
+  }
+
+  void remember(ValueId v, const Index& index, Scalar value) {
+    memo_[builder_.depth_of(value)].insert_or_assign(key_of(v, index), value);
+  }
+
+  /// The scalar of v at an index: from registers, from its buffer, or computed here.
+  Scalar eval(ValueId v, const Index& index) {
+    const std::string key = key_of(v, index);
+    for (const auto& scope : memo_)
+      if (const auto found = scope.find(key); found != scope.end()) return found->second;
+    const Scalar value =
+        is_buffer(v) ? load(v, is_flat_ && !shape(v).empty() ? space_ : shape(v), index) : compute(v, index);
+    memo_[builder_.depth_of(value)].emplace(key, value);
+    return value;
+  }
+
+  Scalar compute(ValueId v, const Index& index) {
+    const Node& node = c_.graph.producer(v);
+    if (is_layout(node.op)) return compute_layout(node, index);
+    const NodeFacts facts(c_.graph, node);
+    const ir::OpLowering& lowering = ir::def(node.op).lowering;
+    std::vector<Scalar> operands;
+    if (const auto* source = std::get_if<ir::SourceLowering>(&lowering)) {
+      for (ValueId o : c_.graph.operands(node)) operands.push_back(eval(o, {}));
+      std::vector<Scalar> at;
+      for (const AffineIndex& i : index) at.push_back(builder_.index_value(i));
+      return source->emit(builder_, facts.view(), operands, at);
+    }
+    const auto* elementwise = std::get_if<ir::ElementwiseLowering>(&lowering);
+    if (!elementwise) fail("`{}` cannot be compiled yet", ir::def(node.op).name);
+    for (ValueId o : c_.graph.operands(node)) operands.push_back(eval(o, index));
+    return elementwise->emit(builder_, facts.view(), operands);
+  }
+
+  Scalar compute_layout(const Node& node, const Index& index) {
+    const ValueId operand = c_.graph.operands(node)[0];
+    if (is_flat_) return eval(operand, shape(operand).empty() ? Index{} : index);
+    if (auto operand_at = operand_index(c_.graph, node, index)) return eval(operand, *operand_at);
+    return load(operand, shape(Graph::result(node)), index);  // the same elements under another shape
+  }
+
+  // ---- Buffers ----
+
+  BufferId add_buffer(ir::Type type, const BufferRef& ref, bool is_written) {
+    refs_.push_back(ref);
+    return builder_.add_buffer(fmt::format("b{}", refs_.size() - 1), std::move(type), is_written);
+  }
+
+  BufferId written_buffer(ValueId v, std::size_t place) {
+    const auto [it, is_new] = written_.try_emplace({v, place});
+    if (is_new)
+      it->second = add_buffer({c_.graph.type(v).element, is_flat_ ? space_ : shape(v)},
+                              c_.storage.places[v.index][place], true);
+    return it->second;
+  }
+
+  Scalar load(ValueId v, const Shape& as_shape, const Index& index) {
+    flush_stores_of(v);
+    const bool is_own = c_.grouping.group_of[v.index] == g_ && g_ != Grouping::kNone;
+    if (is_own && as_shape == (is_flat_ ? space_ : shape(v)))
+      return builder_.load(written_buffer(v, 0), index);
+    const auto& places = c_.storage.places[v.index];
+    MLPC_CHECK(!places.empty(), "graph {}: value {} is read but not stored", c_.graph.name, v.index);
+    const auto found =
+        std::ranges::find_if(reads_, [&](const auto& r) { return r.value == v && r.shape == as_shape; });
+    if (found != reads_.end()) return builder_.load(found->buffer, index);
+    reads_.push_back({v, as_shape, add_buffer({c_.graph.type(v).element, as_shape}, places.front(), false)});
+    return builder_.load(reads_.back().buffer, index);
+  }
+
+  /// Stores stand at the end of their block, after all its loads: an element that is updated in place is read
+  /// first.
+  void flush_stores() {
+    for (PendingStore& s : stores_) builder_.store(s.buffer, std::move(s.index), s.value);
+    stores_.clear();
+  }
+
+  /// … unless the value is read back, from another loop.
+  void flush_stores_of(ValueId v) {
+    const auto is_of_v = [&](const PendingStore& s) {
+      const auto found = written_.find({v, 0});
+      return found != written_.end() && found->second == s.buffer;
+    };
+    if (std::ranges::any_of(stores_, is_of_v)) flush_stores();
+  }
+
+  struct ReadBuffer {
+    ValueId value;
+    Shape shape;
+    BufferId buffer;
+  };
+
+  const EntryContext& c_;
+  const std::int32_t g_;
+  KernelBuilder builder_;
+  bool is_flat_ = false;
+  Shape space_;
+  Index base_;  // by axis of the space
+  std::size_t space_depth_ = 1;
+  int reduce_unroll_ = 1;
+  Shape inner_shape_;
+  bool inner_in_lanes_ = false;
+  Index inner_;
+  std::vector<std::unordered_map<std::string, Scalar>> memo_{1};  // by open block
+  std::vector<PendingStore> stores_;
+  std::vector<BufferRef> refs_;
+  std::vector<ReadBuffer> reads_;
+  std::map<std::pair<ValueId, std::size_t>, BufferId> written_;
+};
+
+}  // namespace
+
+EmittedKernel emit_group(const EntryContext& context, std::size_t group) {
+  return GroupEmitter(context, group, "").group();
+}
+
+EmittedKernel emit_copy(const EntryContext& context, const Storage::Copy& copy) {
+  return GroupEmitter(context, static_cast<std::size_t>(Grouping::kNone), "").copy(copy);
+}
+
+}  // namespace mlpc::lowering

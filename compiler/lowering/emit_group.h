@@ -1,0 +1,29 @@
+#pragma once
+
+#include "compiler/lowering/group.h"
+#include "compiler/lowering/storage.h"
+#include "ir/kernel.h"
+#include "ir/target.h"
+
+namespace mlpc::lowering {
+
+struct EmittedKernel {
+  ir::Kernel kernel;
+  std::vector<ir::BufferRef> buffers;  // by the kernel's buffers
+};
+
+/// What a kernel is made from.
+struct EntryContext {
+  const ir::Graph& graph;
+  const Grouping& grouping;
+  const Storage& storage;
+  const ir::Target& target;
+  int level;  // of -O
+};
+
+/// The kernel that computes the members of a group.
+EmittedKernel emit_group(const EntryContext& context, std::size_t group);
+/// The kernel that copies a stored value.
+EmittedKernel emit_copy(const EntryContext& context, const Storage::Copy& copy);
+
+}  // namespace mlpc::lowering

@@ -1,0 +1,152 @@
+#include "compiler/lowering/group.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "compiler/lowering/access.h"
+#include "compiler/lowering/roots.h"
+#include "ir/error.h"
+
+namespace mlpc::lowering {
+namespace {
+
+using ir::Graph;
+using ir::Node;
+using ir::Shape;
+using ir::ValueId;
+
+constexpr std::size_t kMostMembers = 32;  // a kernel's code grows with them, and LLVM's cost faster than that
+constexpr std::size_t kSiblingsTried = 4;  // how far back a group without a common operand is looked for
+
+/// A buffer or member that a value's expression reads, and how many leading axes are read at the same index.
+using Leaves = std::map<ValueId, std::size_t>;
+
+class Grouper {
+ public:
+  Grouper(const Graph& graph, const GroupingOptions& options) : graph_(graph), options_(options) {
+    out_.kinds = classify(graph, options.fuse);
+    out_.group_of.assign(graph.value_count(), Grouping::kNone);
+  }
+
+  Grouping run() {
+    for (std::uint32_t i = 0; i < graph_.node_count(); ++i) {
+      const Node& node = graph_.node({i});
+      const ValueId v = Graph::result(node);
+      if (is_member(kind(v))) place(v);
+    }
+    collect_reads();
+    return std::move(out_);
+  }
+
+ private:
+  Kind kind(ValueId v) const { return out_.kinds[v.index]; }
+  static bool is_member(Kind k) { return k != Kind::parameter && k != Kind::inlined; }
+  std::int32_t group_of(ValueId v) const { return out_.group_of[v.index]; }
+
+  /// Leading axes of an operand that run with the member's own leading axes.
+  std::size_t operand_prefix(ValueId v) const {
+    const Node& node = graph_.producer(v);
+    if (kind(v) == Kind::contraction) return 0;
+    if (kind(v) != Kind::reduction)
+      return is_layout(node.op) ? kept_prefix(graph_, node) : graph_.type(v).rank();
+    std::size_t prefix = 0;
+    const ir::Integers axes = reduced_axes(node);
+    while (std::ranges::find(axes, static_cast<std::int64_t>(prefix)) == axes.end()) ++prefix;
+    return prefix;
+  }
+
+  /// Walks the inlined values below v, highest first, so that each is seen once with its least prefix.
+  Leaves leaves_of(ValueId v) const {
+    Leaves leaves, pending;
+    const auto reach = [](Leaves& to, ValueId value, std::size_t prefix) {
+      const auto [it, is_new] = to.emplace(value, prefix);
+      if (!is_new) it->second = std::min(it->second, prefix);
+    };
+    const auto push_operands = [&](ValueId user, std::size_t prefix) {
+      for (ValueId operand : graph_.operands(graph_.producer(user)))
+        reach(kind(operand) == Kind::inlined ? pending : leaves, operand,
+              std::min(prefix, graph_.type(operand).rank()));
+    };
+    push_operands(v, operand_prefix(v));
+    while (!pending.empty()) {
+      const auto [value, prefix] = *pending.rbegin();
+      pending.erase(std::prev(pending.end()));
+      push_operands(value, std::min(prefix, operand_prefix(value)));
+    }
+    return leaves;
+  }
+
+  static std::size_t common_prefix(const Shape& a, const Shape& b) {
+    return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
+  }
+
+  /// The space of group g once v is a member, or nullopt.
+  std::optional<Shape> joined_space(std::int32_t g, ValueId v, const Leaves& leaves) const {
+    const Group& group = out_.groups[static_cast<std::size_t>(g)];
+    const Shape& shape = graph_.type(v).shape;
+    if (group.members.size() >= kMostMembers) return std::nullopt;
+    std::size_t prefix = common_prefix(group.space, shape);
+    for (const auto& [leaf, kept] : leaves)
+      if (group_of(leaf) == g) prefix = std::min(prefix, kept);
+    const bool is_whole = prefix == group.space.size();
+    if (group.is_contraction && !(is_whole && shape.size() == prefix && kind(v) == Kind::elementwise))
+      return std::nullopt;
+    if (prefix == 0 && !(group.space.empty() && shape.empty())) return std::nullopt;
+    return Shape(group.space.begin(), group.space.begin() + static_cast<std::ptrdiff_t>(prefix));
+  }
+
+  /// The last group that v reads of; then, where v cannot join that, one that runs later over the same space.
+  std::int32_t group_to_join(ValueId v, const Leaves& leaves) const {
+    if (!options_.fuse || kind(v) == Kind::contraction) return Grouping::kNone;
+    std::int32_t latest = Grouping::kNone;
+    for (const auto& [leaf, kept] : leaves) latest = std::max(latest, group_of(leaf));
+    if (latest >= 0 && joined_space(latest, v, leaves)) return latest;
+    const auto count = static_cast<std::int32_t>(out_.groups.size());
+    for (std::int32_t g = count - 1; g > latest && g >= count - static_cast<std::int32_t>(kSiblingsTried);
+         --g) {
+      const Group& group = out_.groups[static_cast<std::size_t>(g)];
+      const std::optional<Shape> space = joined_space(g, v, leaves);
+      if (!group.is_contraction && space && space->size() == group.space.size()) return g;
+    }
+    return Grouping::kNone;
+  }
+
+  void place(ValueId v) {
+    const Leaves leaves = leaves_of(v);
+    std::int32_t g = group_to_join(v, leaves);
+    if (g == Grouping::kNone) {
+      g = static_cast<std::int32_t>(out_.groups.size());
+      out_.groups.push_back({graph_.type(v).shape, {}, kind(v) == Kind::contraction});
+    }
+    Group& group = out_.groups[static_cast<std::size_t>(g)];
+    if (!group.members.empty()) group.space = joined_space(g, v, leaves).value();
+    group.members.push_back(v);
+    out_.group_of[v.index] = g;
+  }
+
+  void collect_reads() {
+    for (const Group& group : out_.groups) {
+      Leaves reads;
+      for (ValueId member : group.members)
+        for (const auto& [leaf, prefix] : leaves_of(member)) {
+          const auto [it, is_new] = reads.emplace(leaf, prefix);
+          if (!is_new) it->second = std::min(it->second, prefix);
+        }
+      auto& list = out_.reads.emplace_back();
+      for (const auto& [leaf, prefix] : reads) list.push_back({leaf, prefix});
+    }
+  }
+
+  const Graph& graph_;
+  const GroupingOptions& options_;
+  Grouping out_;
+};
+
+}  // namespace
+
+Grouping group_values(const Graph& graph, const GroupingOptions& options) {
+  return Grouper(graph, options).run();
+}
+
+}  // namespace mlpc::lowering

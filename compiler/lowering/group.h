@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ir/graph.h"
+
+namespace mlpc::lowering {
+
+/// How a value comes about in kernels.
+enum class Kind : std::uint8_t {
+  parameter,    // a buffer of the caller
+  inlined,      // computed again wherever it is read: layout, sources, cheap elementwise work
+  elementwise,  // computed once, by a kernel, and stored where somebody else reads it; and the next two
+  reduction,
+  contraction,
+};
+
+/// One kernel to be: members in order of computation, all within the loops over `space`, which are the
+/// leading axes of every member's shape. Whatever a member reads of another member it reads at the same index
+/// of the space.
+struct Group {
+  ir::Shape space;
+  std::vector<ir::ValueId> members;
+  bool is_contraction = false;  // its first member is one; the others are its epilogue, of the same shape
+};
+
+/// Groups stand in an order in which they can run.
+struct Grouping {
+  static constexpr std::int32_t kNone = -1;
+  std::vector<Kind> kinds;             // by value
+  std::vector<std::int32_t> group_of;  // by value; kNone for parameters and inlined values
+  std::vector<Group> groups;
+  /// A value that a member of the group reads, though it is not computed in this turn's registers: a
+  /// parameter, or another member. Of each element, the turn with that element's first `prefix` indexes reads
+  /// it, and no other.
+  struct Read {
+    ir::ValueId value;
+    std::size_t prefix;
+  };
+  std::vector<std::vector<Read>> reads;  // by group; a value once, the group's own members included
+};
+
+struct GroupingOptions {
+  bool fuse = true;  // false: one kernel an op
+};
+
+/// Requires that composites are expanded and that results are neither parameters nor layout of something.
+Grouping group_values(const ir::Graph& graph, const GroupingOptions& options);
+
+}  // namespace mlpc::lowering

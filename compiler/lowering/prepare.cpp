@@ -1,0 +1,77 @@
+#include "compiler/lowering/prepare.h"
+
+#include <algorithm>
+
+#include "ir/ops/einsum.h"
+#include "ir/builder.h"
+
+namespace mlpc::lowering {
+namespace {
+
+using ir::Builder;
+using ir::Graph;
+using ir::Node;
+using ir::Op;
+using ir::Role;
+using ir::ValueId;
+
+/// A new value for a contraction operand whose letters are changed to have `lane` last.
+ValueId lane_last(Builder& b, ValueId operand, std::string& letters, char lane) {
+  const std::size_t at = letters.find(lane);
+  if (at == std::string::npos || at + 1 == letters.size()) return operand;
+  ir::Integers permutation;
+  for (std::size_t axis = 0; axis < letters.size(); ++axis)
+    if (axis != at) permutation.push_back(static_cast<std::int64_t>(axis));
+  permutation.push_back(static_cast<std::int64_t>(at));
+  letters.erase(at, 1);
+  letters += lane;
+  return b.transpose(operand, std::move(permutation));
+}
+
+ValueId contraction(Builder& b, const Node& node, std::vector<ValueId> operands) {
+  ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
+  if (!spec.result.empty())
+    for (std::size_t k = 0; k < operands.size(); ++k)
+      operands[k] = lane_last(b, operands[k], spec.operands[k], spec.result.back());
+  return b.einsum(spec.text(), operands);
+}
+
+bool stays_in_place(const Graph& graph, const Graph::Result& result) {
+  if (graph.name == "grad") return false;  // its state goes to another buffer
+  return std::ranges::any_of(graph.parameters(), [&](const Graph::Parameter& p) {
+    return p.value == result.value && p.role == result.role && p.index == result.index;
+  });
+}
+
+}  // namespace
+
+Graph prepare(const Graph& graph) {
+  Graph out;
+  out.name = graph.name;
+  Builder b(out);
+  std::vector<ValueId> map(graph.value_count());
+  for (const Graph::Parameter& p : graph.parameters())
+    map[p.value.index] = out.add_parameter(p.name, graph.type(p.value), p.role, p.index);
+  for (std::uint32_t i = 0; i < graph.node_count(); ++i) {
+    const Node& node = graph.node({i});
+    if (node.op == Op::parameter_) continue;
+    std::vector<ValueId> operands;
+    for (ValueId v : graph.operands(node)) operands.push_back(map[v.index]);
+    if (node.op == Op::einsum_) {
+      map[node.first_result] = contraction(b, node, std::move(operands));
+      continue;
+    }
+    const Node& made = out.node(b.make(node.op, operands, node.attributes));
+    for (std::uint32_t r = 0; r < node.result_count; ++r) map[node.first_result + r] = Graph::result(made, r);
+  }
+  for (Graph::Result result : graph.results) {
+    const bool is_parameter = graph.producer(result.value).op == Op::parameter_;
+    const bool needs_copy = is_parameter && !stays_in_place(graph, result);
+    result.value = map[result.value.index];
+    if (needs_copy) result.value = b.value(Op::stop_grad_, {result.value});
+    out.results.push_back(std::move(result));
+  }
+  return out;
+}
+
+}  // namespace mlpc::lowering

@@ -1,0 +1,128 @@
+#include "compiler/lowering/roots.h"
+
+#include <algorithm>
+
+#include "compiler/lowering/access.h"
+#include "ir/error.h"
+
+namespace mlpc::lowering {
+namespace {
+
+using ir::Graph;
+using ir::Node;
+using ir::Op;
+using ir::ValueId;
+
+constexpr int kDeepest = 32;  // inlined expressions are evaluated recursively, and code grows with them
+
+/// Dearer than reading it from memory.
+bool is_expensive(Op op) {
+  switch (op) {
+    case Op::exp_:
+    case Op::expm1_:
+    case Op::log_:
+    case Op::log1p_:
+    case Op::sin_:
+    case Op::cos_:
+    case Op::tanh_:
+    case Op::erf_:
+    case Op::sigmoid_:
+    case Op::softplus_:
+    case Op::pow_:
+    case Op::div_:
+    case Op::sqrt_:
+    case Op::rsqrt_:
+    case Op::uniform_:
+    case Op::normal_:
+      return true;
+    default:
+      return false;
+  }
+}
+
+class Classifier {
+ public:
+  Classifier(const Graph& graph, bool fuse)
+      : graph_(graph), fuse_(fuse), kinds_(graph.value_count()), depth_(graph.value_count(), 0) {}
+
+  std::vector<Kind> run() {
+    for (std::uint32_t i = 0; i < graph_.node_count(); ++i) by_op(graph_.node({i}));
+    for (const Graph::Result& result : graph_.results) compute(result.value);
+    for (std::uint32_t i = 0; i < graph_.node_count(); ++i) by_use(graph_.node({i}));
+    for (std::uint32_t i = 0; i < graph_.node_count(); ++i) by_depth(graph_.node({i}));
+    return std::move(kinds_);
+  }
+
+ private:
+  void by_op(const Node& node) {
+    const ir::OpLowering& lowering = ir::def(node.op).lowering;
+    Kind kind = Kind::inlined;
+    if (node.op == Op::parameter_) kind = Kind::parameter;
+    if (std::holds_alternative<ir::ReductionLowering>(lowering)) kind = Kind::reduction;
+    if (std::holds_alternative<ir::ContractionLowering>(lowering)) kind = Kind::contraction;
+    if (std::holds_alternative<ir::ElementwiseLowering>(lowering) && !fuse_) kind = Kind::elementwise;
+    MLPC_CHECK(!std::holds_alternative<ir::CompositeLowering>(lowering), "graph {}: {} was not expanded",
+               graph_.name, ir::def(node.op).name);
+    for (std::uint32_t r = 0; r < node.result_count; ++r) kinds_[node.first_result + r] = kind;
+  }
+
+  void compute(ValueId v) {
+    if (kinds_[v.index] == Kind::inlined) kinds_[v.index] = Kind::elementwise;
+  }
+
+  /// The value below a chain of layout ops.
+  ValueId strip_layout(ValueId v) const {
+    while (is_layout(graph_.producer(v).op)) v = graph_.operands(graph_.producer(v))[0];
+    return v;
+  }
+
+  bool is_elementwise(ValueId v) const {
+    return std::holds_alternative<ir::ElementwiseLowering>(ir::def(graph_.producer(v).op).lowering);
+  }
+
+  /// Contractions read each operand element many times; a broadcast of dear work would repeat it; a reshape
+  /// that merges axes has to view a buffer.
+  void by_use(const Node& node) {
+    const auto operands = graph_.operands(node);
+    if (std::holds_alternative<ir::ContractionLowering>(ir::def(node.op).lowering))
+      for (ValueId operand : operands) {
+        if (is_elementwise(strip_layout(operand))) compute(strip_layout(operand));
+        if (graph_.producer(operand).op == Op::transpose_) compute(operand);  // made by prepare()
+      }
+    if (node.op == Op::reshape_ && !has_affine_index(graph_, node)) compute(operands[0]);
+    if (node.op == Op::broadcast_ && is_dear(strip_layout(operands[0]))) compute(strip_layout(operands[0]));
+  }
+
+  /// Looks a few inlined steps down for dear work.
+  bool is_dear(ValueId v, int steps = 4) const {
+    if (kinds_[v.index] != Kind::inlined || steps == 0) return false;
+    const Node& node = graph_.producer(v);
+    if (is_expensive(node.op)) return true;
+    return std::ranges::any_of(graph_.operands(node), [&](ValueId o) { return is_dear(o, steps - 1); });
+  }
+
+  void by_depth(const Node& node) {
+    const ValueId v = Graph::result(node);
+    int depth = 0;
+    for (ValueId operand : graph_.operands(node)) depth = std::max(depth, depth_[operand.index]);
+    if (kinds_[v.index] == Kind::inlined && depth >= kDeepest && (is_elementwise(v) || is_layout(node.op)))
+      compute(v);
+    depth_[v.index] = kinds_[v.index] == Kind::inlined ? depth + 1 : 0;
+  }
+
+  const Graph& graph_;
+  const bool fuse_;
+  std::vector<Kind> kinds_;
+  std::vector<int> depth_;
+};
+
+}  // namespace
+
+std::vector<Kind> classify(const Graph& graph, bool fuse) { return Classifier(graph, fuse).run(); }
+
+ir::Integers reduced_axes(const Node& node) {
+  if (node.op == Op::argmax_) return {std::get<std::int64_t>(node.attributes[0])};
+  return std::get<ir::Integers>(node.attributes[0]);
+}
+
+}  // namespace mlpc::lowering

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <vector>
+
+#include "compiler/lowering/group.h"
+
+namespace mlpc::lowering {
+
+/// What each value is: computed in a kernel of its own right, or inlined where it is read. Elementwise values
+/// are computed where that is needed (results, operands of contractions), or cheaper than computing them
+/// again.
+std::vector<Kind> classify(const ir::Graph& graph, bool fuse);
+
+/// The axes of its operand that a reduction node takes away, ascending.
+ir::Integers reduced_axes(const ir::Node& node);
+
+}  // namespace mlpc::lowering

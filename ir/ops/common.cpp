@@ -1,0 +1,36 @@
+#include "ir/ops/common.h"
+
+namespace mlpc::ir::ops {
+
+void require_same_type(const Type& a, const Type& b) {
+  if (a != b) fail("operands are {} and {}", a.text(), b.text());
+}
+
+void require_float(const Type& type) {
+  if (!is_float(type.element)) fail("the operand is {}, not f32 or f64", type.text());
+}
+
+std::vector<Type> same_type(Types operands, const Attributes&) {
+  for (const Type& type : operands) require_same_type(operands[0], type);
+  return {operands[0]};
+}
+
+std::vector<Type> same_float_type(Types operands, const Attributes& attributes) {
+  require_float(operands[0]);
+  return same_type(operands, attributes);
+}
+
+std::size_t element_count(const std::vector<std::int64_t>& shape) {
+  std::size_t count = 1;
+  for (std::int64_t extent : shape) count *= static_cast<std::size_t>(extent);
+  return count;
+}
+
+std::size_t position(const std::vector<std::int64_t>& shape, const std::vector<std::int64_t>& index) {
+  std::size_t at = 0;
+  for (std::size_t axis = 0; axis < shape.size(); ++axis)
+    at = at * static_cast<std::size_t>(shape[axis]) + static_cast<std::size_t>(index[axis]);
+  return at;
+}
+
+}  // namespace mlpc::ir::ops

@@ -1,0 +1,215 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "ir/ops/common.h"
+
+namespace mlpc::ir::ops {
+namespace {
+
+constexpr AttributeSpec kAxes[] = {{"axes", Kind::integers}};
+
+const Integers& axes_of(const Attributes& attributes) { return std::get<Integers>(attributes[0]); }
+
+bool is_reduced(const Integers& axes, std::size_t axis) {
+  return std::ranges::find(axes, static_cast<std::int64_t>(axis)) != axes.end();
+}
+
+Shape kept_shape(const Shape& shape, const Integers& axes) {
+  for (std::size_t i = 0; i < axes.size(); ++i)
+    if (axes[i] < (i ? axes[i - 1] + 1 : 0) || axes[i] >= static_cast<std::int64_t>(shape.size()))
+      fail("the axes to reduce are not ascending axes of a tensor of rank {}", shape.size());
+  Shape kept;
+  for (std::size_t axis = 0; axis < shape.size(); ++axis)
+    if (!is_reduced(axes, axis)) kept.push_back(shape[axis]);
+  return kept;
+}
+
+std::vector<Type> reduced_type(Types x, const Attributes& a) {
+  return {{x[0].element, kept_shape(x[0].shape, axes_of(a))}};
+}
+
+std::vector<Type> reduced_float_type(Types x, const Attributes& a) {
+  require_float(x[0]);
+  return reduced_type(x, a);
+}
+
+std::vector<Type> reduced_bool_type(Types x, const Attributes& a) {
+  if (x[0].element != ElementType::boolean) fail("the operand is {}, not bool", x[0].text());
+  return reduced_type(x, a);
+}
+
+Integers kept_axes(std::size_t rank, const Integers& axes) {
+  Integers kept;
+  for (std::size_t axis = 0; axis < rank; ++axis)
+    if (!is_reduced(axes, axis)) kept.push_back(static_cast<std::int64_t>(axis));
+  return kept;
+}
+
+/// A value of the result's shape, repeated along the reduced axes.
+ValueId spread(Builder& b, const NodeView& n, ValueId y) {
+  const Type& type = n.operand_types[0];
+  return b.broadcast(y, type.shape, kept_axes(type.rank(), axes_of(n.attributes)));
+}
+
+/// Folds f over the reduced axes, in row-major order. An empty fold is `start`.
+template <typename F>
+std::vector<HostTensor> fold(const Integers& axes, Operands x, double start, F f) {
+  std::vector<std::int64_t> shape;
+  for (std::size_t axis = 0; axis < x[0]->shape.size(); ++axis)
+    if (!is_reduced(axes, axis)) shape.push_back(x[0]->shape[axis]);
+  HostTensor out{shape, std::vector<double>(element_count(shape), start)};
+  std::size_t i = 0;
+  for_each_index(x[0]->shape, [&](const std::vector<std::int64_t>& index) {
+    std::vector<std::int64_t> kept;
+    for (std::size_t axis = 0; axis < index.size(); ++axis)
+      if (!is_reduced(axes, axis)) kept.push_back(index[axis]);
+    double& accumulator = out.values[position(shape, kept)];
+    accumulator = f(accumulator, x[0]->values[i++]);
+  });
+  return {std::move(out)};
+}
+
+template <double (*F)(double, double), double start>
+std::vector<HostTensor> fold_reference(const ReferenceContext& c, Operands x) {
+  return fold(axes_of(c.attributes), x, start, F);
+}
+
+double larger(double a, double b) { return std::isnan(a) || a > b ? a : b; }
+double smaller(double a, double b) { return std::isnan(a) || a < b ? a : b; }
+
+/// Equal extrema share the derivative evenly: ẏ = Σ [x = y] ẋ / count.
+std::vector<MaybeValue> extremum_jvp(Builder& b, const NodeView& n, std::span<const MaybeValue> tangents) {
+  const ValueId x = n.operand(0);
+  const ValueId hit = b.convert(b.compare(Op::eq_, x, spread(b, n, n.result())), b.type(x).element);
+  const ValueId count = b.reduce_sum(hit, axes_of(n.attributes));
+  const ValueId share = b.div(hit, spread(b, n, count));
+  return {b.reduce_sum(b.mul(share, *tangents[0]), axes_of(n.attributes))};
+}
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+}  // namespace
+
+const OpDef reduce_sum_ = {
+    .name = "reduce_sum",
+    .summary = "the sum over axes; 0 over nothing",
+    .arity = 1,
+    .attributes = kAxes,
+    .type_rule = reduced_type,
+    .derivative = Linear{1,
+                         [](Builder& b, const NodeView& n, std::size_t,
+                            std::span<const MaybeValue> y) -> MaybeValue { return spread(b, n, *y[0]); }},
+    .jacobian = [](const NodeView&, std::size_t, std::span<const std::string>,
+                   std::string_view) { return std::string("1ᵀ"); },
+    .lowering = ReductionLowering{Reducer::sum},
+    .reference = fold_reference<[](double a, double b) { return a + b; }, 0.0>};
+
+const OpDef reduce_max_ = {
+    .name = "reduce_max",
+    .summary = "the greatest over axes; NaN if one is; -inf over nothing; ties share evenly",
+    .arity = 1,
+    .attributes = kAxes,
+    .type_rule = reduced_float_type,
+    .derivative = Jvp{extremum_jvp},
+    .lowering = ReductionLowering{Reducer::max},
+    .reference = fold_reference<larger, -kInfinity>};
+
+const OpDef reduce_min_ = {
+    .name = "reduce_min",
+    .summary = "the smallest over axes; NaN if one is; inf over nothing; ties share evenly",
+    .arity = 1,
+    .attributes = kAxes,
+    .type_rule = reduced_float_type,
+    .derivative = Jvp{extremum_jvp},
+    .lowering = ReductionLowering{Reducer::min},
+    .reference = fold_reference<smaller, kInfinity>};
+
+const OpDef reduce_any_ = {.name = "reduce_any",
+                           .summary = "whether one is true over axes; false over nothing",
+                           .arity = 1,
+                           .attributes = kAxes,
+                           .type_rule = reduced_bool_type,
+                           .derivative = NotDifferentiable{},
+                           .lowering = ReductionLowering{Reducer::any},
+                           .reference = fold_reference<larger, 0.0>};
+
+const OpDef reduce_all_ = {.name = "reduce_all",
+                           .summary = "whether all are true over axes; true over nothing",
+                           .arity = 1,
+                           .attributes = kAxes,
+                           .type_rule = reduced_bool_type,
+                           .derivative = NotDifferentiable{},
+                           .lowering = ReductionLowering{Reducer::all},
+                           .reference = fold_reference<smaller, 1.0>};
+
+namespace {
+constexpr AttributeSpec kAxis[] = {{"axis", Kind::integer}};
+}
+
+const OpDef argmax_ = {
+    .name = "argmax",
+    .summary =
+        "i32 position of the greatest along an axis; the first of equals, the first NaN, 0 over nothing",
+    .arity = 1,
+    .attributes = kAxis,
+    .type_rule = [](Types x, const Attributes& a) -> std::vector<Type> {
+      require_float(x[0]);
+      return {{ElementType::i32, kept_shape(x[0].shape, {std::get<std::int64_t>(a[0])})}};
+    },
+    .derivative = NotDifferentiable{},
+    .lowering = ReductionLowering{Reducer::argmax},
+    .reference = [](const ReferenceContext& c, Operands x) -> std::vector<HostTensor> {
+      const auto axis = static_cast<std::size_t>(std::get<std::int64_t>(c.attributes[0]));
+      HostTensor out{c.result_shapes[0], {}};
+      for_each_index(out.shape, [&](const std::vector<std::int64_t>& index) {
+        std::vector<std::int64_t> at = index;
+        at.insert(at.begin() + static_cast<std::ptrdiff_t>(axis), 0);
+        std::int64_t best = 0;
+        double greatest = -kInfinity;
+        for (; at[axis] < x[0]->shape[axis]; ++at[axis]) {
+          const double v = x[0]->values[position(x[0]->shape, at)];
+          if (!std::isnan(greatest) && (v > greatest || std::isnan(v))) {
+            greatest = v;
+            best = at[axis];
+          }
+        }
+        out.values.push_back(static_cast<double>(best));
+      });
+      return {std::move(out)};
+    }};
+
+/// log Σ eˣ = m + log Σ eˣ⁻ᵐ with m = max x, so that nothing overflows; m = 0 where the maximum is infinite.
+const OpDef logsumexp_ = {
+    .name = "logsumexp",
+    .summary = "log Σ eˣ over axes; -inf over nothing",
+    .arity = 1,
+    .attributes = kAxes,
+    .type_rule = reduced_float_type,
+    .derivative = Jvp{[](Builder& b, const NodeView& n,
+                         std::span<const MaybeValue> tangents) -> std::vector<MaybeValue> {
+      const ValueId softmax = b.exp(b.sub(n.operand(0), spread(b, n, n.result())));
+      return {b.reduce_sum(b.mul(softmax, *tangents[0]), axes_of(n.attributes))};
+    }},
+    .jacobian = [](const NodeView&, std::size_t, std::span<const std::string> x,
+                   std::string_view) { return fmt::format("softmax({})ᵀ", x[0]); },
+    .lowering = CompositeLowering{[](Builder& b, const NodeView& n) -> std::vector<ValueId> {
+      const ValueId x = n.operand(0);
+      const Integers& axes = axes_of(n.attributes);
+      const ValueId greatest = b.value(Op::reduce_max_, {x}, {axes});
+      const ValueId is_finite =
+          b.compare(Op::lt_, b.value(Op::abs_, {greatest}), b.full_like(greatest, kInfinity));
+      const ValueId shift = b.where(is_finite, greatest, b.full_like(greatest, 0));
+      const ValueId sum = b.reduce_sum(b.exp(b.sub(x, spread(b, n, shift))), axes);
+      return {b.add(b.log(sum), shift)};
+    }},
+    .reference =
+        [](const ReferenceContext& c, Operands x) {
+          return fold(axes_of(c.attributes), x, -kInfinity, [](double a, double v) {
+            const double m = larger(a, v), d = smaller(a, v);
+            if (std::isnan(a) || std::isnan(v)) return a + v;
+            return std::isinf(m) ? m : m + std::log1p(std::exp(d - m));
+          });
+        }};
+
+}  // namespace mlpc::ir::ops

@@ -1,0 +1,165 @@
+#include "ir/text_print.h"
+
+#include "ir/error.h"
+#include "ir/op.h"
+#include "ir/text.h"
+
+namespace mlpc::ir {
+namespace detail {
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
+  }
+  return out + "\"";
+}
+
+std::string text_of(const Constant& constant) {
+  // Any other NaN than the quiet one keeps its bits.
+  const double value = constant.as_double();
+  if (value != value && Constant::of(constant.type, value) != constant)
+    return fmt::format("{}(bits {})", name_of(constant.type), constant.bits);
+  return fmt::format("{}({})", name_of(constant.type), constant.text());
+}
+
+std::string shape_text(const Shape& shape) {
+  std::string out = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) out += (i ? ", " : "") + shape[i].text();
+  return out + "]";
+}
+
+namespace {
+
+std::string location_suffix(std::uint32_t location) { return fmt::format(" @{}", location); }
+
+std::string tensors(std::string_view kind, const std::vector<TensorInfo>& list) {
+  std::string out;
+  for (const TensorInfo& t : list)
+    out += fmt::format("{} {} : {} offset {} init {}{}\n", kind, quoted(t.path), t.type.text(), t.offset,
+                       quoted(t.initialiser), location_suffix(t.location));
+  return out;
+}
+
+}  // namespace
+
+std::string print_header(const Program& p) {
+  std::string out = fmt::format("model {} : {}\nsource {}\ntarget {}\n", p.model, name_of(p.element),
+                                quoted(p.source_hash), quoted(p.target));
+  for (const std::string& dim : p.dims) out += fmt::format("dim {}\n", dim);
+  out += tensors("param", p.params) + tensors("state", p.state) + tensors("slot", p.slots);
+  for (const InputInfo& input : p.inputs) {
+    out += fmt::format("input {} : {}", quoted(input.name), input.type.text());
+    out += input.index_bound > 0 ? fmt::format(" bound {}\n", input.index_bound) : "\n";
+  }
+  out += fmt::format("train {}\n", quoted(p.train));
+  for (const DimCheck& check : p.checks)
+    out += fmt::format("check {} {} {}{}\n", check.left.text(),
+                       check.relation == DimCheck::Relation::equal ? "==" : ">=", check.right.text(),
+                       location_suffix(check.location));
+  return out;
+}
+
+std::string print_locations(const Program& p) {
+  std::string out;
+  for (std::size_t i = 0; i < p.locations.size(); ++i) {
+    const SourceLocation& l = p.locations[i];
+    out += fmt::format("loc {} {}:{}:{}", i, quoted(l.file), l.line, l.column);
+    out += l.application.empty() ? "\n" : fmt::format(" as {}\n", quoted(l.application));
+  }
+  return out;
+}
+
+}  // namespace detail
+
+namespace {
+
+using detail::quoted;
+
+std::string value_text(const Graph& graph, ValueId v) {
+  const std::string& name = graph.value_name(v);
+  return name.empty() ? fmt::format("%{}", v.index) : "%" + name;
+}
+
+std::string attribute_text(const Attribute& attribute) {
+  struct Visitor {
+    std::string operator()(std::int64_t v) const { return fmt::format("{}", v); }
+    std::string operator()(const Integers& v) const {
+      std::string out = "[";
+      for (std::size_t i = 0; i < v.size(); ++i) out += fmt::format("{}{}", i ? ", " : "", v[i]);
+      return out + "]";
+    }
+    std::string operator()(const Shape& v) const { return detail::shape_text(v); }
+    std::string operator()(ElementType v) const { return std::string(name_of(v)); }
+    std::string operator()(const Constant& v) const { return detail::text_of(v); }
+    std::string operator()(const std::string& v) const { return quoted(v); }
+  };
+  return std::visit(Visitor{}, attribute);
+}
+
+/// "einsum("bi,ij->bj", %x, %W)", "clamp_min(%4; bound=f32(0))": strings stand before the operands.
+std::string call_text(const Graph& graph, const Node& node) {
+  const OpDef& record = def(node.op);
+  std::string before, after;
+  for (std::size_t i = 0; i < node.attributes.size(); ++i) {
+    const std::string text = attribute_text(node.attributes[i]);
+    if (record.attributes[i].kind == AttributeSpec::Kind::string)
+      before += (before.empty() ? "" : ", ") + text;
+    else
+      after += fmt::format("{}{}={}", after.empty() ? "; " : ", ", record.attributes[i].name, text);
+  }
+  for (ValueId v : graph.operands(node)) before += (before.empty() ? "" : ", ") + value_text(graph, v);
+  return fmt::format("{}({}{})", record.name, before, after);
+}
+
+std::string parameter_text(const Graph& graph, ValueId v) {
+  for (const Graph::Parameter& p : graph.parameters())
+    if (p.value == v) return fmt::format("parameter {} {} {}", name_of(p.role), p.index, quoted(p.name));
+  MLPC_CHECK(false, "graph {}: a parameter node without a parameter", graph.name);
+}
+
+std::string node_line(const Graph& graph, const Node& node) {
+  std::string results, types;
+  const ValueId first = Graph::result(node);
+  for (std::uint32_t r = 0; r < node.result_count; ++r) {
+    const ValueId v = Graph::result(node, r);
+    results += (r ? ", " : "") + value_text(graph, v);
+    types += (r ? ", " : "") + graph.type(v).text();
+  }
+  std::string line =
+      fmt::format("  {} = {} : {}", results,
+                  node.op == Op::parameter_ ? parameter_text(graph, first) : call_text(graph, node), types);
+  for (std::uint32_t location : graph.locations(first)) line += fmt::format(" @{}", location);
+  if (const std::string& comment = graph.comment(first); !comment.empty()) line += "  // " + comment;
+  return line + "\n";
+}
+
+std::string print_graph(const Graph& graph) {
+  std::string out = fmt::format("graph {} {{\n", graph.name);
+  for (std::uint32_t i = 0; i < graph.node_count(); ++i) out += node_line(graph, graph.node({i}));
+  for (const Graph::Result& r : graph.results)
+    out += fmt::format("  return {} {} {} {}\n", name_of(r.role), r.index, quoted(r.name),
+                       value_text(graph, r.value));
+  return out + "}\n";
+}
+
+}  // namespace
+
+std::string print(const Program& program) {
+  std::string out = fmt::format("mlpc.graph {} {}\n", detail::kGraphVersion, name_of(program.stage));
+  out += detail::print_header(program);
+  for (const Graph& graph : program.graphs) out += print_graph(graph);
+  return out + detail::print_locations(program);
+}
+
+TextKind kind_of_text(std::string_view text) {
+  if (text.starts_with("mlpc.graph ")) return TextKind::graph;
+  if (text.starts_with("mlpc.kernels ")) return TextKind::kernels;
+  return TextKind::source;
+}
+
+}  // namespace mlpc::ir
