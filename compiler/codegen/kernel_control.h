@@ -11,7 +11,7 @@ namespace mlpc::codegen {
 using Carried = std::vector<llvm::Value*>;
 
 /// for (i = low; i < high; i += step) body(i), as a rotated loop with one phi for each carried value.
-/// high - low must be a multiple of step. Bounds that are constants give no guard, and no loop for one turn.
+/// Bounds that are constants give no guard, and no loop for one turn.
 void emit_counted_loop(llvm::IRBuilder<>& builder, llvm::Value* low, llvm::Value* high, std::int64_t step,
                        Carried& carried, const std::function<void(llvm::Value*)>& body);
 

@@ -155,7 +155,7 @@ bool Memory::is_contiguous(const Access& access, std::size_t level) const {
          });
 }
 
-llvm::Value* Memory::lane_offsets(const Access& access, std::size_t level, int width) const {
+llvm::Value* Memory::lane_offsets(const Access& access, std::size_t level, int width) {
   const auto coefficient = access.coefficients.find(state_.open[level].var);
   llvm::Value* offsets = state_.widened(state_.int64(0), width);
   if (coefficient != access.coefficients.end())
@@ -188,33 +188,49 @@ void Memory::for_each_lane(const Access& access, std::size_t level,
   }
 }
 
-llvm::Value* Memory::gather(const Access& access, std::size_t level) {
-  llvm::Type* type = state_.memory_type(access.element);
-  llvm::Value* result = llvm::Constant::getNullValue(with_width(type, state_.open[level].tile.width));
+std::vector<llvm::Value*> Memory::load_rows(const Access& access, std::size_t level, int count) {
+  llvm::Type* type = with_width(state_.memory_type(access.element), count);
+  const auto lanes = static_cast<std::size_t>(state_.open[level].tile.width);
+  std::vector<llvm::Value*> rows(lanes, llvm::Constant::getNullValue(type));
   for_each_lane(access, level, [&](int lane, llvm::Value* pointer) {
-    llvm::Value* element =
+    rows[static_cast<std::size_t>(lane)] =
         state_.builder.CreateAlignedLoad(type, pointer, llvm::Align(ir::size_of(access.element)));
-    result = state_.builder.CreateInsertElement(result, element, static_cast<std::uint64_t>(lane));
   });
-  return result;
+  return rows;
 }
 
-void Memory::scatter(const Access& access, std::size_t level, llvm::Value* value) {
+void Memory::store_rows(const Access& access, std::size_t level, const std::vector<llvm::Value*>& rows) {
   llvm::Value* mask = state_.mask_at(level);
   const bool runtime_mask = mask && !llvm::isa<llvm::Constant>(mask);
   for_each_lane(access, level, [&](int lane, llvm::Value* pointer) {
-    const auto position = static_cast<std::uint64_t>(lane);
-    llvm::Value* exists = runtime_mask ? state_.builder.CreateExtractElement(mask, position)
-                                       : static_cast<llvm::Value*>(state_.builder.getTrue());
-    llvm::Value* element = state_.builder.CreateExtractElement(value, position);
+    llvm::Value* exists = state_.builder.getTrue();
+    if (runtime_mask) exists = state_.builder.CreateExtractElement(mask, static_cast<std::uint64_t>(lane));
     Carried none;
     emit_if(state_.builder, exists, none, [&] {
-      state_.builder.CreateAlignedStore(element, pointer, llvm::Align(ir::size_of(access.element)));
+      state_.builder.CreateAlignedStore(rows[static_cast<std::size_t>(lane)], pointer,
+                                        llvm::Align(ir::size_of(access.element)));
     });
   });
 }
 
-llvm::Value* Memory::load_memory(const Access& access) {
+llvm::Value* Memory::gather(const Access& access, std::size_t level) {
+  const std::vector<llvm::Value*> elements = load_rows(access, level, 1);
+  llvm::Value* result = llvm::Constant::getNullValue(
+      with_width(state_.memory_type(access.element), static_cast<int>(elements.size())));
+  for (std::size_t lane = 0; lane < elements.size(); ++lane)
+    if (!llvm::isa<llvm::Constant>(elements[lane]))
+      result = state_.builder.CreateInsertElement(result, elements[lane], lane);
+  return result;
+}
+
+void Memory::scatter(const Access& access, std::size_t level, llvm::Value* value) {
+  std::vector<llvm::Value*> elements;
+  for (int lane = 0; lane < state_.open[level].tile.width; ++lane)
+    elements.push_back(state_.builder.CreateExtractElement(value, static_cast<std::uint64_t>(lane)));
+  store_rows(access, level, elements);
+}
+
+llvm::Value* Memory::load_chosen(const Access& access) {
   llvm::Type* type = state_.memory_type(access.element);
   const llvm::Align alignment(ir::size_of(access.element));
   const std::optional<std::size_t> level = state_.vector_level(access.vars);
@@ -228,20 +244,25 @@ llvm::Value* Memory::load_memory(const Access& access) {
                                          llvm::Constant::getNullValue(vector));
 }
 
-llvm::Value* Memory::load(const ir::Load& load) {
+Instances Memory::load(const ir::Load& load) {
   const Access& access = access_of(&load, load.buffer, load.index);
-  llvm::Value* value = load_memory(access);
-  if (access.element != ElementType::boolean) return value;
-  return state_.builder.CreateICmpNE(value, llvm::Constant::getNullValue(value->getType()));
+  const std::optional<BlockLevels> block = block_levels(access);
+  Instances result = block ? load_blocks(access, *block)
+                           : state_.emit_instances(access.vars, [&] { return load_chosen(access); });
+  if (access.element == ElementType::boolean)
+    for (llvm::Value*& value : result.values)
+      value = state_.builder.CreateICmpNE(value, llvm::Constant::getNullValue(value->getType()));
+  return result;
 }
 
-void Memory::store(const ir::Store& store) {
-  const Access& access = access_of(&store, store.buffer, store.index);
+llvm::Value* Memory::to_memory(const Access& access, llvm::Value* value) const {
+  if (access.element != ElementType::boolean) return value;
+  return state_.builder.CreateZExt(value, value->getType()->getWithNewType(state_.builder.getInt8Ty()));
+}
+
+void Memory::store_chosen(const Access& access, llvm::Value* value) {
   const std::optional<std::size_t> level = state_.vector_level(access.vars);
-  const int width = level ? state_.open[*level].tile.width : 1;
-  llvm::Value* value = state_.widened(state_.value_of(store.value), width);
-  if (access.element == ElementType::boolean)
-    value = state_.builder.CreateZExt(value, with_width(state_.memory_type(access.element), width));
+  value = to_memory(access, state_.widened(value, level ? state_.open[*level].tile.width : 1));
   const llvm::Align alignment(ir::size_of(access.element));
   if (level && !is_contiguous(access, *level)) return scatter(access, *level, value);
   llvm::Value* pointer = pointer_to(access);
@@ -250,6 +271,14 @@ void Memory::store(const ir::Store& store) {
     state_.builder.CreateMaskedStore(value, pointer, alignment, mask);
   else
     state_.builder.CreateAlignedStore(value, pointer, alignment);
+}
+
+void Memory::store(const ir::Store& store) {
+  const Access& access = access_of(&store, store.buffer, store.index);
+  if (const std::optional<BlockLevels> block = block_levels(access))
+    return store_blocks(access, *block, store.value);
+  state_.for_each_choice(state_.jammed_levels(access.vars),
+                         [&] { store_chosen(access, state_.value_of(store.value)); });
 }
 
 }  // namespace mlpc::codegen

@@ -21,14 +21,15 @@ struct Access {
   bool rises = true;  // no negative part: every partial sum is inside the buffer, too
 };
 
-/// Loads and stores of the chosen instances. A pointer advances with each loop by that loop's share alone
+/// Loads and stores. A pointer advances with each loop by that loop's share alone
 /// and is computed in that loop's prelude; what distinguishes instances and constants is left to the
 /// displacement of the instruction.
 class Memory {
  public:
   explicit Memory(KernelState& state) : state_(state) {}
 
-  llvm::Value* load(const ir::Load& load);
+  /// All instances.
+  Instances load(const ir::Load& load);
   void store(const ir::Store& store);
 
  private:
@@ -49,10 +50,28 @@ class Memory {
   /// Calls `each` with every existing lane and the pointer to its element.
   void for_each_lane(const Access& access, std::size_t level,
                      const std::function<void(int, llvm::Value*)>& each);
-  llvm::Value* lane_offsets(const Access& access, std::size_t level, int width) const;
-  llvm::Value* load_memory(const Access& access);
+  llvm::Value* lane_offsets(const Access& access, std::size_t level, int width);
+  llvm::Value* load_chosen(const Access& access);
+  void store_chosen(const Access& access, llvm::Value* value);
+  /// Each lane's `count` neighbours in memory, as an element or a vector; 0 for lanes that do not exist.
+  std::vector<llvm::Value*> load_rows(const Access& access, std::size_t level, int count);
+  void store_rows(const Access& access, std::size_t level, const std::vector<llvm::Value*>& rows);
   llvm::Value* gather(const Access& access, std::size_t level);
   void scatter(const Access& access, std::size_t level, llvm::Value* value);
+
+  // Blocks (kernel_blocks.cpp): lanes stride through memory, but jammed turns of another loop are neighbours
+  // there. So a lane's neighbours are one vector in memory, and the block is turned in registers.
+  struct BlockLevels {
+    std::size_t lanes, neighbours;
+  };
+  std::optional<BlockLevels> block_levels(const Access& access) const;
+  /// Runs `each` for the parts (first, count) of the jammed neighbours, for all choices of other levels.
+  void for_each_block(const Access& access, const BlockLevels& levels,
+                      const std::function<void(int, int)>& each);
+  Instances load_blocks(const Access& access, const BlockLevels& levels);
+  void store_blocks(const Access& access, const BlockLevels& levels, ir::ScalarId value);
+
+  llvm::Value* to_memory(const Access& access, llvm::Value* value) const;
 
   KernelState& state_;
   std::map<const void*, Access> accesses_;

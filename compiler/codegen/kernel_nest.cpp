@@ -69,19 +69,9 @@ void NestEmitter::emit(const ir::IndexValue& value) {
       state_.emit_instances(vars, [&] { return emit_index_instance(value.index, state_.width_of(vars)); });
 }
 
-void NestEmitter::emit(const ir::Load& load) {
-  state_.values[load.result.index] =
-      state_.emit_instances(state_.facts.vars_of[load.result.index], [&] { return memory_.load(load); });
-}
+void NestEmitter::emit(const ir::Load& load) { state_.values[load.result.index] = memory_.load(load); }
 
-void NestEmitter::emit(const ir::Store& store) {
-  VarSet vars = state_.facts.vars_of[store.value.index];
-  for (const ir::AffineIndex& axis : store.index) {
-    add_all(vars, vars_of(axis));
-    if (axis.scalar) add_all(vars, state_.facts.vars_of[axis.scalar->index]);
-  }
-  state_.for_each_choice(state_.jammed_levels(vars), [&] { memory_.store(store); });
-}
+void NestEmitter::emit(const ir::Store& store) { memory_.store(store); }
 
 void NestEmitter::emit(const ir::Reduce& reduce) { ReduceEmitter(state_, *this, reduce).run(); }
 
@@ -214,16 +204,19 @@ void NestEmitter::emit_lanes_at_run_time(const ir::Loop& loop, const TurnRange& 
   };
   llvm::Value* tiles_end = end_of_multiples(std::int64_t{loop.schedule.unroll} * width);
   emit_loop_of_tiles(loop, range.low, tiles_end, loop.schedule.unroll, width);
+  if (has_masks(state_.target)) {
+    Carried none;
+    return emit_counted_loop(builder, tiles_end, range.high, width, none, [&](llvm::Value* base) {
+      llvm::Value* mask = state_.lane_mask(width, builder.CreateNSWSub(range.high, base));
+      emit_tile(loop, {base, 0, 1, width, mask});
+    });
+  }
   llvm::Value* vectors_end = tiles_end;
   if (loop.schedule.unroll > 1) {
     vectors_end = end_of_multiples(width);
     emit_loop_of_tiles(loop, tiles_end, vectors_end, 1, width);
   }
-  if (!has_masks(state_.target)) return emit_loop_of_tiles(loop, vectors_end, range.high, 1, 1);
-  llvm::Value* tail = builder.CreateNSWSub(range.high, vectors_end);
-  Carried none;
-  emit_if(builder, builder.CreateICmpSGT(tail, state_.int64(0)), none,
-          [&] { emit_tile(loop, {vectors_end, 0, 1, width, state_.lane_mask(width, tail)}); });
+  emit_loop_of_tiles(loop, vectors_end, range.high, 1, 1);
 }
 
 }  // namespace mlpc::codegen

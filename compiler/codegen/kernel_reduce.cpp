@@ -109,7 +109,7 @@ void ReduceEmitter::emit_turn(int turn, const Tile& tile) {
   state_.pop();
 }
 
-llvm::Value* ReduceEmitter::position(int width) const {
+llvm::Value* ReduceEmitter::position(int width) {
   llvm::Value* sum = state_.widened(state_.int64(0), width);
   for (const ir::Reduce::Range& range : reduce_.ranges) {
     llvm::Value* extent = state_.widened(state_.dim_value(range.extent), width);

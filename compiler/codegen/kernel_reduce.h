@@ -32,7 +32,7 @@ class ReduceEmitter {
   void emit_trips(llvm::Value* high);
   void emit_turn(int turn, const Tile& tile);
   void update(const Part& part, std::size_t chain);
-  llvm::Value* position(int width) const;
+  llvm::Value* position(int width);
   void finish(const Part& part);
   std::vector<llvm::Value*> folded(const Part& part, std::vector<std::vector<llvm::Value*>> chains) const;
 

@@ -70,17 +70,21 @@ Instances KernelState::emit_instances(const VarSet& vars, const std::function<ll
   return result;
 }
 
-llvm::Value* KernelState::at_choice(const Instances& instances) const {
+std::size_t KernelState::position_of_choice(const std::vector<std::size_t>& levels) const {
   std::size_t position = 0;
-  for (std::size_t level : instances.levels)
+  for (std::size_t level : levels)
     position =
         position * static_cast<std::size_t>(open[level].tile.count) + static_cast<std::size_t>(chosen[level]);
-  return instances.values[position];
+  return position;
 }
 
-llvm::Value* KernelState::widened(llvm::Value* value, int width) const {
+llvm::Value* KernelState::widened(llvm::Value* value, int width) {
   if (width == 1 || value->getType()->isVectorTy()) return value;
-  return builder.CreateVectorSplat(static_cast<unsigned>(width), value);
+  if (builder.GetInsertBlock() != spread_block) spread.clear();
+  spread_block = builder.GetInsertBlock();
+  llvm::Value*& vector = spread[{value, width}];
+  if (!vector) vector = builder.CreateVectorSplat(static_cast<unsigned>(width), value);
+  return vector;
 }
 
 llvm::Value* KernelState::mask_at(std::size_t level) const {
@@ -88,7 +92,7 @@ llvm::Value* KernelState::mask_at(std::size_t level) const {
   return chosen[level] == tile.count - 1 ? tile.mask : nullptr;
 }
 
-llvm::Value* KernelState::turn_value(std::size_t level) const {
+llvm::Value* KernelState::turn_value(std::size_t level) {
   const Tile& tile = open[level].tile;
   llvm::Value* offset = int64(tile.offset + std::int64_t{chosen[level]} * tile.width);
   llvm::Value* first = builder.CreateNSWAdd(tile.base, offset);
@@ -124,7 +128,7 @@ llvm::Value* KernelState::lane_numbers(int width) const {
   return width == 1 ? static_cast<llvm::Value*>(lanes[0]) : llvm::ConstantVector::get(lanes);
 }
 
-llvm::Value* KernelState::lane_mask(int width, llvm::Value* lanes) const {
+llvm::Value* KernelState::lane_mask(int width, llvm::Value* lanes) {
   // 32 bits: half the registers of i64.
   llvm::SmallVector<llvm::Constant*, 64> numbers;
   for (int lane = 0; lane < width; ++lane)

@@ -49,6 +49,8 @@ struct KernelState {
   std::vector<OpenVar> open = {};
   std::vector<int> chosen = {};  // instance, by level
   std::vector<Instances> values = std::vector<Instances>(kernel.scalar_count);
+  std::map<std::pair<llvm::Value*, int>, llvm::Value*> spread = {};  // in spread_block, by widened()
+  llvm::BasicBlock* spread_block = nullptr;
 
   /// Opens `var` in a new block after the present one, which keeps what is hoisted.
   void push(ir::VarId var, const Tile& tile);
@@ -65,14 +67,18 @@ struct KernelState {
   Instances emit_instances(const VarSet& vars, const std::function<llvm::Value*()>& emit);
 
   llvm::Value* value_of(ir::ScalarId scalar) const { return at_choice(values[scalar.index]); }
-  llvm::Value* at_choice(const Instances& instances) const;
+  llvm::Value* at_choice(const Instances& instances) const {
+    return instances.values[position_of_choice(instances.levels)];
+  }
+  /// The chosen instances' place among all of `levels`.
+  std::size_t position_of_choice(const std::vector<std::size_t>& levels) const;
   /// As a vector, if width > 1: scalars are spread over the lanes.
-  llvm::Value* widened(llvm::Value* value, int width) const;
+  llvm::Value* widened(llvm::Value* value, int width);
   /// The mask of the chosen instance of `level`, if lanes are missing.
   llvm::Value* mask_at(std::size_t level) const;
 
   /// The chosen turn, or turns, of a level: i64.
-  llvm::Value* turn_value(std::size_t level) const;
+  llvm::Value* turn_value(std::size_t level);
 
   llvm::Type* type_of(ir::ElementType element) const;      // of scalars: bool is i1
   llvm::Type* memory_type(ir::ElementType element) const;  // bool is i8
@@ -80,7 +86,7 @@ struct KernelState {
   /// <0, 1, …> of i64.
   llvm::Value* lane_numbers(int width) const;
   /// The first `lanes` (an i64) of `width`.
-  llvm::Value* lane_mask(int width, llvm::Value* lanes) const;
+  llvm::Value* lane_mask(int width, llvm::Value* lanes);
 };
 
 inline llvm::Type* with_width(llvm::Type* type, int width) {
