@@ -83,9 +83,9 @@ ValueId Builder::value(Op op, std::initializer_list<ValueId> operands, Attribute
   return Graph::result(graph_.node(make(op, {operands.begin(), operands.size()}, std::move(attributes))));
 }
 
-ValueId Builder::full(const Type& type, double x) {
+ValueId Builder::full(Type type, double x) {
   const ValueId c = scalar(type.element, x);
-  return type.rank() == 0 ? c : broadcast(c, type.shape, {});
+  return type.rank() == 0 ? c : broadcast(c, std::move(type.shape), {});
 }
 
 ValueId Builder::einsum(std::string_view spec, std::span<const ValueId> operands) {

@@ -30,7 +30,7 @@ class Builder {
   ValueId scalar(ElementType type, double x) { return constant(Constant::of(type, x)); }
   /// x, broadcast to the type of `like` (its element type, its shape).
   ValueId full_like(ValueId like, double x) { return full(type(like), x); }
-  ValueId full(const Type& type, double x);
+  ValueId full(Type type, double x);  // by value: types of the graph move when it grows
   ValueId neg(ValueId a) { return value(Op::neg_, {a}); }
   ValueId exp(ValueId a) { return value(Op::exp_, {a}); }
   ValueId log(ValueId a) { return value(Op::log_, {a}); }

@@ -18,6 +18,7 @@ class Reader {
   bool at_end() const { return kind_ == Kind::end; }
   bool at(std::string_view token) const { return kind_ != Kind::string && token_ == token; }
   bool at_value() const { return kind_ == Kind::value; }
+  bool at_scalar() const { return at_value() && token_.starts_with("%s"); }  // of a kernel
   bool accept(std::string_view token);
   void expect(std::string_view token);
 

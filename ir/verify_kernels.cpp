@@ -1,0 +1,292 @@
+#include <algorithm>
+
+#include "ir/error.h"
+#include "ir/op.h"
+#include "ir/verify.h"
+
+namespace mlpc::ir {
+namespace {
+
+class KernelVerifier {
+ public:
+  KernelVerifier(const Program& header, const Kernel& kernel)
+      : header_(header),
+        k_(kernel),
+        types_(kernel.scalar_count),
+        is_visible_(kernel.scalar_count),
+        vars_(kernel.var_count) {}
+
+  void run() {
+    for (const KernelBuffer& buffer : k_.buffers) dims(buffer.type.shape);
+    for (const TaskSplit& task : k_.tasks)
+      if (task.block < 1) error("a task has {} turns", task.block);
+    tasks(k_.body, 0);
+    block(k_.body);
+  }
+
+ private:
+  template <typename... Args>
+  [[noreturn]] void error(fmt::format_string<Args...> text, Args&&... args) const {
+    fail("kernel {}: {}", k_.name, fmt::format(text, std::forward<Args>(args)...));
+  }
+
+  void dims(const Shape& shape) const {
+    for (const Dim& dim : shape)
+      for (const std::string& name : dim.names())
+        if (std::ranges::find(header_.dims, name) == header_.dims.end())
+          error("`{}` is no dim of the model", name);
+  }
+
+  /// The loops of tasks are the outermost ones; beside them stand only statements without effect.
+  void tasks(const Block& body, std::size_t level) const {
+    if (level == k_.tasks.size()) return;
+    const Loop* found = nullptr;
+    for (const Statement& s : body) {
+      if (std::holds_alternative<Store>(s.kind)) error("a store stands beside the loop of a task");
+      if (const auto* loop = std::get_if<Loop>(&s.kind)) {
+        if (found) error("two loops where a task is cut");
+        found = loop;
+      }
+    }
+    if (!found || found->var != k_.tasks[level].var)
+      error("task {} is not cut from the loop at its depth", level);
+    tasks(found->body, level + 1);
+  }
+
+  void block(const Block& body) {
+    std::vector<ScalarId> own;
+    for (const Statement& s : body) std::visit([&](const auto& kind) { statement(kind, own); }, s.kind);
+    for (ScalarId s : own) is_visible_[s.index] = false;
+  }
+
+  void define(ScalarId s, ElementType type, std::vector<ScalarId>& own) {
+    if (s.index >= types_.size() || is_defined(s))
+      error("%s{} is defined twice or beyond the count", s.index);
+    types_[s.index] = type;
+    defined_.resize(types_.size());
+    defined_[s.index] = true;
+    is_visible_[s.index] = true;
+    own.push_back(s);
+  }
+  bool is_defined(ScalarId s) const { return s.index < defined_.size() && defined_[s.index]; }
+
+  ElementType use(ScalarId s) const {
+    if (s.index >= types_.size() || !is_visible_[s.index])
+      error("%s{} is not visible where it is used", s.index);
+    return types_[s.index];
+  }
+
+  void index(const AffineIndex& at) const {
+    dims({at.constant});
+    for (const AffineIndex::Term& term : at.terms) {
+      if (term.var.index >= vars_.size() || !vars_[term.var.index])
+        error("%i{} is used outside of its loop", term.var.index);
+      dims({term.coefficient});
+    }
+    if (at.scalar && use(*at.scalar) != ElementType::i64) error("an index is no i64");
+  }
+
+  const KernelBuffer& access(BufferId id, const std::vector<AffineIndex>& at) const {
+    if (id.index >= k_.buffers.size()) error("there is no buffer {}", id.index);
+    const KernelBuffer& buffer = k_.buffers[id.index];
+    if (at.size() != buffer.type.rank())
+      error("%b{} has {} indexes for {}", id.index, at.size(), buffer.type.text());
+    for (const AffineIndex& i : at) index(i);
+    return buffer;
+  }
+
+  void statement(const Load& load, std::vector<ScalarId>& own) {
+    define(load.result, access(load.buffer, load.index).type.element, own);
+  }
+  void statement(const IndexValue& value, std::vector<ScalarId>& own) {
+    index(value.index);
+    define(value.result, ElementType::i64, own);
+  }
+  void statement(const Store& store, std::vector<ScalarId>&) {
+    const KernelBuffer& buffer = access(store.buffer, store.index);
+    if (!buffer.is_written) error("%b{} is stored to, but only read", store.buffer.index);
+    if (use(store.value) != buffer.type.element)
+      error("%s{} is of another type than %b{}", store.value.index, store.buffer.index);
+  }
+
+  void statement(const Let& let, std::vector<ScalarId>& own) {
+    if (static_cast<std::size_t>(arity_of(let.op)) != let.operands.size())
+      error("%s{}: `{}` takes {} operands", let.result.index, name_of(let.op), arity_of(let.op));
+    std::vector<ElementType> types;
+    for (ScalarId s : let.operands) types.push_back(use(s));
+    if (!has_right_types(let, types))
+      error("%s{}: `{}` does not take these types", let.result.index, name_of(let.op));
+    define(let.result, let.type, own);
+  }
+
+  static bool has_right_types(const Let& let, const std::vector<ElementType>& x) {
+    const auto all = [&](ElementType type) {
+      return std::ranges::all_of(x, [&](ElementType t) { return t == type; });
+    };
+    switch (let.op) {
+      case ScalarOp::constant_:
+        return let.constant && let.constant->type == let.type;
+      case ScalarOp::convert_:
+        return true;
+      case ScalarOp::select_:
+        return x[0] == ElementType::boolean && x[1] == let.type && x[2] == let.type;
+      case ScalarOp::random_bits_:
+        return let.constant && let.type == ElementType::i64 && all(ElementType::i64);
+      case ScalarOp::eq_:
+      case ScalarOp::ne_:
+      case ScalarOp::lt_:
+      case ScalarOp::le_:
+      case ScalarOp::gt_:
+      case ScalarOp::ge_:
+        return let.type == ElementType::boolean && x[0] == x[1];
+      case ScalarOp::and_:
+      case ScalarOp::or_:
+      case ScalarOp::not_:
+        return !is_float(let.type) && all(let.type);
+      case ScalarOp::shift_right_:
+        return let.type == ElementType::i64 && all(let.type);
+      case ScalarOp::add_:
+      case ScalarOp::sub_:
+      case ScalarOp::mul_:
+      case ScalarOp::div_:
+      case ScalarOp::neg_:
+      case ScalarOp::abs_:
+        return let.type != ElementType::boolean && all(let.type);
+      case ScalarOp::exp_:
+      case ScalarOp::expm1_:
+      case ScalarOp::log_:
+      case ScalarOp::log1p_:
+      case ScalarOp::sqrt_:
+      case ScalarOp::sin_:
+      case ScalarOp::cos_:
+      case ScalarOp::tanh_:
+      case ScalarOp::erf_:
+      case ScalarOp::sigmoid_:
+      case ScalarOp::floor_:
+      case ScalarOp::pow_:
+      case ScalarOp::fma_:
+      case ScalarOp::copysign_:
+        return is_float(let.type) && all(let.type);
+    }
+    return false;
+  }
+
+  void open(VarId var) {
+    if (var.index >= vars_.size() || vars_[var.index])
+      error("%i{} is open already or beyond the count", var.index);
+    vars_[var.index] = true;
+  }
+
+  void statement(const Loop& loop, std::vector<ScalarId>&) {
+    dims({loop.extent});
+    open(loop.var);
+    block(loop.body);
+    vars_[loop.var.index] = false;
+  }
+
+  void statement(const Reduce& reduce, std::vector<ScalarId>& own) {
+    if (reduce.ranges.empty() || (reduce.lanes > 0 && reduce.ranges.size() != 1))
+      error("a reduction has {} ranges", reduce.ranges.size());
+    for (const Reduce::Range& range : reduce.ranges) {
+      dims({range.extent});
+      open(range.var);
+    }
+    std::vector<ScalarId> inner;
+    for (const Statement& s : reduce.body) {
+      if (std::holds_alternative<Store>(s.kind)) error("a store stands in a reduction");
+      std::visit([&](const auto& kind) { statement(kind, inner); }, s.kind);
+    }
+    for (const Accumulator& a : reduce.accumulators) accumulator(a);
+    for (ScalarId s : inner) is_visible_[s.index] = false;
+    for (const Reduce::Range& range : reduce.ranges) vars_[range.var.index] = false;
+    for (const Accumulator& a : reduce.accumulators)
+      define(a.result, a.reducer == Reducer::argmax ? ElementType::i64 : a.type, own);
+  }
+
+  void accumulator(const Accumulator& a) const {
+    if (a.values.size() != (a.reducer == Reducer::fma ? 2U : 1U))
+      error("%s{} has {} values", a.result.index, a.values.size());
+    for (ScalarId s : a.values)
+      if (use(s) != a.type) error("%s{} accumulates another type", a.result.index);
+    const bool is_logic = a.reducer == Reducer::any || a.reducer == Reducer::all;
+    if (is_logic != (a.type == ElementType::boolean))
+      error("%s{} accumulates {}", a.result.index, name_of(a.type));
+    const bool needs_float = a.reducer == Reducer::fma || a.reducer == Reducer::max ||
+                             a.reducer == Reducer::min || a.reducer == Reducer::argmax;
+    if (needs_float && !is_float(a.type)) error("%s{} accumulates {}", a.result.index, name_of(a.type));
+  }
+
+  const Program& header_;
+  const Kernel& k_;
+  std::vector<ElementType> types_;
+  std::vector<bool> is_visible_, vars_, defined_;
+};
+
+class EntryVerifier {
+ public:
+  EntryVerifier(const KernelProgram& program, const LoweredEntry& entry) : p_(program), e_(entry) {}
+
+  void run() const {
+    for (std::uint32_t input : e_.inputs)
+      if (input >= p_.header.inputs.size()) fail("entry {}: there is no input {}", e_.name, input);
+    for (const Action& action : e_.actions) {
+      if (const auto* check = std::get_if<FiniteCheck>(&action)) {
+        place(check->value);
+        continue;
+      }
+      const auto& call = std::get<KernelCall>(action);
+      if (call.kernel >= p_.kernels.size()) fail("entry {}: there is no kernel {}", e_.name, call.kernel);
+      if (call.buffers.size() != p_.kernels[call.kernel].buffers.size())
+        fail("entry {}: kernel {} takes other buffers", e_.name, call.kernel);
+      for (const BufferRef& ref : call.buffers) place(ref);
+    }
+  }
+
+ private:
+  void place(const BufferRef& ref) const {
+    if (ref.space == BufferRef::Space::scalar) {
+      const Role r = ref.role;
+      if (r != Role::seed && r != Role::step && r != Role::steps && r != Role::epoch &&
+          r != Role::row_offset && r != Role::loss_bar && r != Role::accumulate)
+        fail("entry {}: {} is no scalar of a call", e_.name, name_of(r));
+      return;
+    }
+    if (ref.index >= extent(ref.space))
+      fail("entry {}: there is no buffer of the number {}", e_.name, ref.index);
+  }
+
+  std::size_t extent(BufferRef::Space space) const {
+    switch (space) {
+      case BufferRef::Space::input:
+        return e_.inputs.size();
+      case BufferRef::Space::result:
+        return e_.results.size();
+      case BufferRef::Space::params:
+      case BufferRef::Space::grads:
+        return p_.header.params.size();
+      case BufferRef::Space::state:
+      case BufferRef::Space::state_out:
+        return p_.header.state.size();
+      case BufferRef::Space::slots:
+        return p_.header.slots.size();
+      case BufferRef::Space::workspace:
+        return e_.slots.size();
+      case BufferRef::Space::scalar:
+        break;
+    }
+    return 0;
+  }
+
+  const KernelProgram& p_;
+  const LoweredEntry& e_;
+};
+
+}  // namespace
+
+void verify(const KernelProgram& program) {
+  verify(program.header);
+  for (const Kernel& kernel : program.kernels) KernelVerifier(program.header, kernel).run();
+  for (const LoweredEntry& entry : program.entries) EntryVerifier(program, entry).run();
+}
+
+}  // namespace mlpc::ir
