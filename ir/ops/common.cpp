@@ -10,9 +10,18 @@ void require_float(const Type& type) {
   if (!is_float(type.element)) fail("the operand is {}, not f32 or f64", type.text());
 }
 
+void require_number(const Type& type) {
+  if (type.element == ElementType::boolean) fail("the operand is {}, no number", type.text());
+}
+
 std::vector<Type> same_type(Types operands, const Attributes&) {
   for (const Type& type : operands) require_same_type(operands[0], type);
   return {operands[0]};
+}
+
+std::vector<Type> same_number_type(Types operands, const Attributes& attributes) {
+  require_number(operands[0]);
+  return same_type(operands, attributes);
 }
 
 std::vector<Type> same_float_type(Types operands, const Attributes& attributes) {

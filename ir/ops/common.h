@@ -18,11 +18,14 @@ using Operands = std::span<const HostTensor* const>;
 
 /// All operands of one type, which is the result's. Broadcasting is an op of its own.
 std::vector<Type> same_type(Types operands, const Attributes&);
+/// The same, of anything but bools.
+std::vector<Type> same_number_type(Types operands, const Attributes&);
 /// The same, of floats only: there is no implicit promotion.
 std::vector<Type> same_float_type(Types operands, const Attributes&);
 /// Throws unless a and b are equal.
 void require_same_type(const Type& a, const Type& b);
 void require_float(const Type& type);
+void require_number(const Type& type);
 
 std::size_t element_count(const std::vector<std::int64_t>& shape);
 /// The result of a scalar function at every element.

@@ -68,7 +68,7 @@ const OpDef neg_ = {
     .name = "neg",
     .summary = "-x",
     .arity = 1,
-    .type_rule = same_type,
+    .type_rule = same_number_type,
     .derivative = Linear{1,
                          [](Builder& b, const NodeView&, std::size_t,
                             std::span<const MaybeValue> y) -> MaybeValue { return b.neg(*y[0]); }},
@@ -191,7 +191,7 @@ std::string other_factor(const NodeView&, std::size_t k, std::span<const std::st
 const OpDef add_ = {.name = "add",
                     .summary = "a + b",
                     .arity = 2,
-                    .type_rule = same_type,
+                    .type_rule = same_number_type,
                     .derivative = Linear{kBoth, pass_on},
                     .jacobian = diagonal<kIdentity>,
                     .lowering = ElementwiseLowering{emit_binary<ScalarOp::add_>},
@@ -200,7 +200,7 @@ const OpDef add_ = {.name = "add",
 const OpDef sub_ = {.name = "sub",
                     .summary = "a - b",
                     .arity = 2,
-                    .type_rule = same_type,
+                    .type_rule = same_number_type,
                     .derivative = Linear{kBoth,
                                          [](Builder& b, const NodeView&, std::size_t k,
                                             std::span<const MaybeValue> y) -> MaybeValue {
@@ -214,7 +214,7 @@ const OpDef sub_ = {.name = "sub",
 const OpDef mul_ = {.name = "mul",
                     .summary = "a · b",
                     .arity = 2,
-                    .type_rule = same_type,
+                    .type_rule = same_number_type,
                     .derivative = Multilinear{kBoth,
                                               [](Builder& b, const NodeView& n, std::size_t k,
                                                  std::span<const MaybeValue> y) -> MaybeValue {
@@ -252,8 +252,9 @@ const OpDef pow_ = {
     .derivative = Pointwise{kBoth,
                             [](Builder& b, const NodeView& n, std::size_t k) {
                               const ValueId x = n.operand(0), e = n.operand(1);
-                              if (k == 1) return b.mul(n.result(), b.log(x));
-                              return b.mul(e, b.value(Op::pow_, {x, b.sub(e, b.full_like(e, 1))}));
+                              // A power that is 0, or an exponent, absorbs the infinity at x = 0.
+                              if (k == 1) return b.scale(b.log(x), n.result());
+                              return b.scale(b.value(Op::pow_, {x, b.sub(e, b.full_like(e, 1))}), e);
                             },
                             kBoth},
     .jacobian =

@@ -98,7 +98,9 @@ Scalar inverse_normal(KernelBuilder& b, Scalar p) {
 
 // ---- The reference ----
 
-std::uint64_t mix64(std::uint64_t x) {  // the finaliser of splitmix64
+/// One turn of SplitMix64 (Steele, Lea, Flood 2014): the increment, then the finaliser.
+std::uint64_t mix64(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15ULL;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
   return x ^ (x >> 31);

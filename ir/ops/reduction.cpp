@@ -29,6 +29,11 @@ std::vector<Type> reduced_type(Types x, const Attributes& a) {
   return {{x[0].element, kept_shape(x[0].shape, axes_of(a))}};
 }
 
+std::vector<Type> reduced_number_type(Types x, const Attributes& a) {
+  require_number(x[0]);
+  return reduced_type(x, a);
+}
+
 std::vector<Type> reduced_float_type(Types x, const Attributes& a) {
   require_float(x[0]);
   return reduced_type(x, a);
@@ -87,7 +92,17 @@ std::vector<MaybeValue> extremum_jvp(Builder& b, const NodeView& n, std::span<co
   return {b.reduce_sum(b.mul(share, *tangents[0]), axes_of(n.attributes))};
 }
 
+std::string extremum_text(const NodeView&, std::size_t, std::span<const std::string> x, std::string_view y) {
+  return fmt::format("({} == {})ᵀ / count", x[0], y);
+}
+
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// x where it is finite, else 0: inf - inf would be NaN.
+ValueId finite_or_zero(Builder& b, ValueId x) {
+  const ValueId is_finite = b.compare(Op::lt_, b.value(Op::abs_, {x}), b.full_like(x, kInfinity));
+  return b.where(is_finite, x, b.full_like(x, 0));
+}
 
 }  // namespace
 
@@ -96,7 +111,7 @@ const OpDef reduce_sum_ = {
     .summary = "the sum over axes; 0 over nothing",
     .arity = 1,
     .attributes = kAxes,
-    .type_rule = reduced_type,
+    .type_rule = reduced_number_type,
     .derivative = Linear{1,
                          [](Builder& b, const NodeView& n, std::size_t,
                             std::span<const MaybeValue> y) -> MaybeValue { return spread(b, n, *y[0]); }},
@@ -112,6 +127,7 @@ const OpDef reduce_max_ = {
     .attributes = kAxes,
     .type_rule = reduced_float_type,
     .derivative = Jvp{extremum_jvp},
+    .jacobian = extremum_text,
     .lowering = ReductionLowering{Reducer::max},
     .reference = fold_reference<larger, -kInfinity>};
 
@@ -122,6 +138,7 @@ const OpDef reduce_min_ = {
     .attributes = kAxes,
     .type_rule = reduced_float_type,
     .derivative = Jvp{extremum_jvp},
+    .jacobian = extremum_text,
     .lowering = ReductionLowering{Reducer::min},
     .reference = fold_reference<smaller, kInfinity>};
 
@@ -188,7 +205,8 @@ const OpDef logsumexp_ = {
     .type_rule = reduced_float_type,
     .derivative = Jvp{[](Builder& b, const NodeView& n,
                          std::span<const MaybeValue> tangents) -> std::vector<MaybeValue> {
-      const ValueId softmax = b.exp(b.sub(n.operand(0), spread(b, n, n.result())));
+      const ValueId shift = finite_or_zero(b, n.result());
+      const ValueId softmax = b.exp(b.sub(n.operand(0), spread(b, n, shift)));
       return {b.reduce_sum(b.mul(softmax, *tangents[0]), axes_of(n.attributes))};
     }},
     .jacobian = [](const NodeView&, std::size_t, std::span<const std::string> x,
@@ -196,10 +214,7 @@ const OpDef logsumexp_ = {
     .lowering = CompositeLowering{[](Builder& b, const NodeView& n) -> std::vector<ValueId> {
       const ValueId x = n.operand(0);
       const Integers& axes = axes_of(n.attributes);
-      const ValueId greatest = b.value(Op::reduce_max_, {x}, {axes});
-      const ValueId is_finite =
-          b.compare(Op::lt_, b.value(Op::abs_, {greatest}), b.full_like(greatest, kInfinity));
-      const ValueId shift = b.where(is_finite, greatest, b.full_like(greatest, 0));
+      const ValueId shift = finite_or_zero(b, b.value(Op::reduce_max_, {x}, {axes}));
       const ValueId sum = b.reduce_sum(b.exp(b.sub(x, spread(b, n, shift))), axes);
       return {b.add(b.log(sum), shift)};
     }},

@@ -9,24 +9,30 @@
 namespace mlpc::ir::ops {
 namespace {
 
+std::vector<Type> compared(Types x, const Attributes&) {
+  require_same_type(x[0], x[1]);
+  return {{ElementType::boolean, x[0].shape}};
+}
+
+std::vector<Type> ordered(Types x, const Attributes& a) {
+  require_number(x[0]);
+  return compared(x, a);
+}
+
 template <ScalarOp op, bool (*F)(double, double)>
-constexpr OpDef comparison(std::string_view name, std::string_view summary) {
+constexpr OpDef comparison(std::string_view name, std::string_view summary, TypeRule type_rule) {
   return {.name = name,
           .summary = summary,
           .arity = 2,
-          .type_rule = [](Types x, const Attributes&) -> std::vector<Type> {
-            require_same_type(x[0], x[1]);
-            return {{ElementType::boolean, x[0].shape}};
-          },
+          .type_rule = type_rule,
           .derivative = NotDifferentiable{},
           .lowering = ElementwiseLowering{[](KernelBuilder& b, const NodeView&, std::span<const Scalar> x) {
             return b.compare(op, x[0], x[1]);
           }},
-          .reference =
-              [](const ReferenceContext&, Operands x) {
-                return map_elements(
-                    x, [&](std::size_t i) { return F(x[0]->values[i], x[1]->values[i]) ? 1.0 : 0.0; });
-              }};
+          .reference = [](const ReferenceContext&, Operands x) {
+            return map_elements(
+                x, [&](std::size_t i) { return F(x[0]->values[i], x[1]->values[i]) ? 1.0 : 0.0; });
+          }};
 }
 
 std::vector<Type> bools(Types x, const Attributes& a) {
@@ -54,13 +60,17 @@ ValueId zeros_like(Builder& b, ValueId x) { return b.full_like(x, 0); }
 
 }  // namespace
 
-const OpDef eq_ = comparison<ScalarOp::eq_, [](double a, double b) { return a == b; }>("eq", "a = b");
-const OpDef ne_ =
-    comparison<ScalarOp::ne_, [](double a, double b) { return a != b; }>("ne", "a ≠ b; true for NaN");
-const OpDef lt_ = comparison<ScalarOp::lt_, [](double a, double b) { return a < b; }>("lt", "a < b");
-const OpDef le_ = comparison<ScalarOp::le_, [](double a, double b) { return a <= b; }>("le", "a ≤ b");
-const OpDef gt_ = comparison<ScalarOp::gt_, [](double a, double b) { return (a > b); }>("gt", "a > b");
-const OpDef ge_ = comparison<ScalarOp::ge_, [](double a, double b) { return a >= b; }>("ge", "a ≥ b");
+const OpDef eq_ =
+    comparison<ScalarOp::eq_, [](double a, double b) { return a == b; }>("eq", "a = b", compared);
+const OpDef ne_ = comparison<ScalarOp::ne_, [](double a, double b) { return a != b; }>(
+    "ne", "a ≠ b; true for NaN", compared);
+const OpDef lt_ = comparison<ScalarOp::lt_, [](double a, double b) { return a < b; }>("lt", "a < b", ordered);
+const OpDef le_ =
+    comparison<ScalarOp::le_, [](double a, double b) { return a <= b; }>("le", "a ≤ b", ordered);
+const OpDef gt_ =
+    comparison<ScalarOp::gt_, [](double a, double b) { return (a > b); }>("gt", "a > b", ordered);
+const OpDef ge_ =
+    comparison<ScalarOp::ge_, [](double a, double b) { return a >= b; }>("ge", "a ≥ b", ordered);
 const OpDef logical_and_ =
     logic<ScalarOp::and_, [](bool a, bool b) { return a && b; }>("logical_and", "a and b");
 const OpDef logical_or_ = logic<ScalarOp::or_, [](bool a, bool b) { return a || b; }>("logical_or", "a or b");
@@ -120,6 +130,11 @@ std::vector<MaybeValue> extremum_jvp(Builder& b, const NodeView& n, std::span<co
   return {sum};
 }
 
+template <char wins>
+std::string extremum_text(const NodeView&, std::size_t k, std::span<const std::string> x, std::string_view) {
+  return fmt::format("diag({} {} {}, ½ at a tie)", x[k], wins, x[1 - k]);
+}
+
 /// A select, so that NaN in either operand comes out: wins(a, b) or a is NaN ? a : b.
 template <ScalarOp wins>
 Scalar emit_extremum(KernelBuilder& b, const NodeView&, std::span<const Scalar> x) {
@@ -133,6 +148,7 @@ double min_of(double a, double b) { return a < b || std::isnan(a) ? a : b; }
 constexpr AttributeSpec kClampAttributes[] = {{"bound", Kind::constant}};
 
 std::vector<Type> clamp_type(Types x, const Attributes& a) {
+  require_number(x[0]);
   if (std::get<Constant>(a[0]).type != x[0].element)
     fail("the bound is not of the operand's type, {}", x[0].text());
   return {x[0]};
@@ -159,16 +175,18 @@ Scalar bound_of(KernelBuilder& b, const NodeView& n) {
 const OpDef max_ = {.name = "max",
                     .summary = "the greater; NaN if either is; equal operands share the derivative evenly",
                     .arity = 2,
-                    .type_rule = same_type,
+                    .type_rule = same_number_type,
                     .derivative = Jvp{extremum_jvp<Op::gt_>},
+                    .jacobian = extremum_text<'>'>,
                     .lowering = ElementwiseLowering{emit_extremum<ScalarOp::gt_>},
                     .reference = map_binary<max_of>};
 
 const OpDef min_ = {.name = "min",
                     .summary = "the smaller; NaN if either is; equal operands share the derivative evenly",
                     .arity = 2,
-                    .type_rule = same_type,
+                    .type_rule = same_number_type,
                     .derivative = Jvp{extremum_jvp<Op::lt_>},
+                    .jacobian = extremum_text<'<'>,
                     .lowering = ElementwiseLowering{emit_extremum<ScalarOp::lt_>},
                     .reference = map_binary<min_of>};
 
