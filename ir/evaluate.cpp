@@ -1,0 +1,107 @@
+#include "ir/evaluate.h"
+
+#include "ir/error.h"
+
+namespace mlpc::ir {
+namespace {
+
+constexpr std::int64_t kMostElements = std::int64_t{1} << 27;  // of one value: 1 GiB
+
+class Evaluator {
+ public:
+  Evaluator(const Graph& graph, const std::function<std::int64_t(std::string_view)>& value_of_dim)
+      : graph_(graph), value_of_([&value_of_dim](const Dim& dim) { return extent(dim, value_of_dim); }) {
+    values_.resize(graph.value_count());
+  }
+
+  void bind(std::span<const HostTensor> parameters) {
+    if (parameters.size() != graph_.parameters().size())
+      fail("graph {} has {} parameters, {} are given", graph_.name, graph_.parameters().size(),
+           parameters.size());
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const Graph::Parameter& parameter = graph_.parameters()[i];
+      const HostTensor& given = parameters[i];
+      if (given.shape != shape_of(parameter.value) || given.values.size() != count_of(given.shape))
+        fail("graph {}: `{}` is {}, and is given in another shape", graph_.name, parameter.name,
+             graph_.type(parameter.value).text());
+      values_[parameter.value.index] = given;
+    }
+  }
+
+  void run() {
+    for (std::uint32_t i = 0; i < graph_.node_count(); ++i)
+      if (graph_.node({i}).op != Op::parameter_) compute(graph_.node({i}));
+  }
+
+  std::vector<HostTensor>& values() { return values_; }
+
+ private:
+  static std::int64_t extent(const Dim& dim,
+                             const std::function<std::int64_t(std::string_view)>& value_of_dim) {
+    const std::optional<std::int64_t> value = dim.evaluate(value_of_dim);
+    if (!value) fail("the extent {} does not fit in 64 bits", dim.text());
+    return *value;
+  }
+
+  std::vector<std::int64_t> shape_of(ValueId v) const {
+    std::vector<std::int64_t> shape;
+    for (const Dim& dim : graph_.type(v).shape) {
+      shape.push_back(value_of_(dim));
+      if (shape.back() < 0) fail("graph {}: the extent {} is {}", graph_.name, dim.text(), shape.back());
+    }
+    return shape;
+  }
+
+  std::size_t count_of(const std::vector<std::int64_t>& shape) const {
+    std::int64_t count = 1;
+    for (std::int64_t extent : shape)
+      if (__builtin_mul_overflow(count, extent, &count) || count > kMostElements)
+        fail("graph {}: a value has more than {} elements", graph_.name, kMostElements);
+    return static_cast<std::size_t>(count);
+  }
+
+  void compute(const Node& node) {
+    std::vector<Type> types;
+    std::vector<std::vector<std::int64_t>> shapes;
+    for (std::uint32_t r = 0; r < node.result_count; ++r) {
+      types.push_back(graph_.type(Graph::result(node, r)));
+      shapes.push_back(shape_of(Graph::result(node, r)));
+      count_of(shapes.back());
+    }
+    std::vector<const HostTensor*> operands;
+    for (ValueId v : graph_.operands(node)) operands.push_back(&values_[v.index]);
+    const ReferenceContext context{types, shapes, node.attributes, value_of_};
+    std::vector<HostTensor> results = def(node.op).reference(context, operands);
+    MLPC_CHECK(results.size() == types.size(), "the reference of {} gives {} results", def(node.op).name,
+               results.size());
+    for (std::uint32_t r = 0; r < node.result_count; ++r) {
+      MLPC_CHECK(results[r].shape == shapes[r] && results[r].values.size() == count_of(shapes[r]),
+                 "the reference of {} gives another shape than its type", def(node.op).name);
+      values_[node.first_result + r] = std::move(results[r]);
+    }
+  }
+
+  const Graph& graph_;
+  std::function<std::int64_t(const Dim&)> value_of_;
+  std::vector<HostTensor> values_;  // by value
+};
+
+}  // namespace
+
+std::vector<HostTensor> evaluate_all(const Graph& graph, std::span<const HostTensor> parameters,
+                                     const std::function<std::int64_t(std::string_view)>& value_of_dim) {
+  Evaluator evaluator(graph, value_of_dim);
+  evaluator.bind(parameters);
+  evaluator.run();
+  return std::move(evaluator.values());
+}
+
+std::vector<HostTensor> evaluate(const Graph& graph, std::span<const HostTensor> parameters,
+                                 const std::function<std::int64_t(std::string_view)>& value_of_dim) {
+  const std::vector<HostTensor> values = evaluate_all(graph, parameters, value_of_dim);
+  std::vector<HostTensor> results;
+  for (const Graph::Result& result : graph.results) results.push_back(values[result.value.index]);
+  return results;
+}
+
+}  // namespace mlpc::ir

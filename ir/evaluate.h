@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "ir/graph.h"
+#include "ir/op.h"
+
+namespace mlpc::ir {
+
+/// The oracle: what a graph computes, node by node by the references of its ops, in f64. Slow and plain.
+///   parameters: one for each of the graph's parameters, in their order
+/// Returns one for each of the graph's results. Throws mlpc::Error where a parameter has not the shape of its
+/// type, or an extent is negative or too large.
+std::vector<HostTensor> evaluate(const Graph& graph, std::span<const HostTensor> parameters,
+                                 const std::function<std::int64_t(std::string_view)>& value_of_dim);
+
+/// The same, for every value of the graph.
+std::vector<HostTensor> evaluate_all(const Graph& graph, std::span<const HostTensor> parameters,
+                                     const std::function<std::int64_t(std::string_view)>& value_of_dim);
+
+}  // namespace mlpc::ir
