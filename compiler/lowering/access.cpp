@@ -64,9 +64,7 @@ std::optional<std::vector<AffineIndex>> reshape_index(const Shape& operand, cons
 
 }  // namespace
 
-bool is_layout(Op op) {
-  return op == Op::broadcast_ || op == Op::reshape_ || op == Op::transpose_;
-}
+bool is_layout(Op op) { return op == Op::broadcast_ || op == Op::reshape_ || op == Op::transpose_; }
 
 std::optional<std::vector<AffineIndex>> operand_index(const ir::Graph& graph, const ir::Node& node,
                                                       std::span<const AffineIndex> index) {

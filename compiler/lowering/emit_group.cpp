@@ -5,12 +5,12 @@
 #include <unordered_map>
 
 #include "compiler/lowering/access.h"
-#include "ir/ops/einsum.h"
-#include "compiler/lowering/node_view.h"
 #include "compiler/lowering/roots.h"
 #include "compiler/lowering/schedule.h"
 #include "ir/error.h"
 #include "ir/kernel_builder.h"
+#include "ir/node_view.h"
+#include "ir/ops/einsum.h"
 
 namespace mlpc::lowering {
 namespace {
@@ -324,7 +324,7 @@ class GroupEmitter {
   Scalar compute(ValueId v, const Index& index) {
     const Node& node = c_.graph.producer(v);
     if (is_layout(node.op)) return compute_layout(node, index);
-    const NodeFacts facts(c_.graph, node);
+    const ir::NodeFacts facts(c_.graph, node);
     const ir::OpLowering& lowering = ir::def(node.op).lowering;
     std::vector<Scalar> operands;
     if (const auto* source = std::get_if<ir::SourceLowering>(&lowering)) {

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
-#include "ir/ops/einsum.h"
 #include "ir/builder.h"
+#include "ir/copy.h"
+#include "ir/ops/einsum.h"
 
 namespace mlpc::lowering {
 namespace {
@@ -49,25 +50,22 @@ Graph prepare(const Graph& graph) {
   Graph out;
   out.name = graph.name;
   Builder b(out);
-  std::vector<ValueId> map(graph.value_count());
-  for (const Graph::Parameter& p : graph.parameters())
-    map[p.value.index] = out.add_parameter(p.name, graph.type(p.value), p.role, p.index);
+  ir::Copier copier(graph, b);
+  copier.add_parameters();
   for (std::uint32_t i = 0; i < graph.node_count(); ++i) {
     const Node& node = graph.node({i});
-    if (node.op == Op::parameter_) continue;
-    std::vector<ValueId> operands;
-    for (ValueId v : graph.operands(node)) operands.push_back(map[v.index]);
-    if (node.op == Op::einsum_) {
-      map[node.first_result] = contraction(b, node, std::move(operands));
+    if (node.op != Op::einsum_) {
+      copier.copy({i});
       continue;
     }
-    const Node& made = out.node(b.make(node.op, operands, node.attributes));
-    for (std::uint32_t r = 0; r < node.result_count; ++r) map[node.first_result + r] = Graph::result(made, r);
+    std::vector<ValueId> operands;
+    for (ValueId v : graph.operands(node)) operands.push_back(copier.at(v));
+    copier.bind(Graph::result(node), contraction(b, node, std::move(operands)));
   }
   for (Graph::Result result : graph.results) {
     const bool is_parameter = graph.producer(result.value).op == Op::parameter_;
     const bool needs_copy = is_parameter && !stays_in_place(graph, result);
-    result.value = map[result.value.index];
+    result.value = copier.at(result.value);
     if (needs_copy) result.value = b.value(Op::stop_grad_, {result.value});
     out.results.push_back(std::move(result));
   }

@@ -1,0 +1,150 @@
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "compiler/passes/passes.h"
+#include "compiler/passes/rebuild.h"
+#include "ir/error.h"
+#include "ir/ops/einsum.h"
+
+namespace mlpc::passes {
+namespace {
+
+using ir::Builder;
+using ir::Constant;
+using ir::Graph;
+using ir::Integers;
+using ir::Node;
+using ir::Op;
+using ir::ValueId;
+
+/// The number that every element of v is, if v is a constant or a broadcast of one.
+std::optional<Constant> splat(const Graph& graph, ValueId v) {
+  while (graph.producer(v).op == Op::broadcast_) v = graph.operands(graph.producer(v))[0];
+  if (graph.producer(v).op != Op::constant_) return std::nullopt;
+  return std::get<Constant>(graph.producer(v).attributes[0]);
+}
+
+bool is_splat_of(const Graph& graph, ValueId v, double x) {
+  const std::optional<Constant> c = splat(graph, v);
+  return c && ir::is_float(c->type) && *c == Constant::of(c->type, x);
+}
+
+/// One rule: the value that stands for the node, or nullopt where the rule does not fit. Operands are of the
+/// new graph.
+using Rule = std::optional<ValueId> (*)(Builder&, const Node&, std::span<const ValueId> x);
+
+// x · 1 = x, in every bit
+std::optional<ValueId> multiply_by_one(Builder& b, const Node& n, std::span<const ValueId> x) {
+  if (n.op != Op::mul_) return std::nullopt;
+  if (is_splat_of(b.graph(), x[1], 1)) return x[0];
+  if (is_splat_of(b.graph(), x[0], 1)) return x[1];
+  return std::nullopt;
+}
+
+// x / 1 = x
+std::optional<ValueId> divide_by_one(Builder& b, const Node& n, std::span<const ValueId> x) {
+  return n.op == Op::div_ && is_splat_of(b.graph(), x[1], 1) ? std::optional(x[0]) : std::nullopt;
+}
+
+// -(-x) = x
+std::optional<ValueId> negate_twice(Builder& b, const Node& n, std::span<const ValueId> x) {
+  if (n.op != Op::neg_ || b.graph().producer(x[0]).op != Op::neg_) return std::nullopt;
+  return b.graph().operands(b.graph().producer(x[0]))[0];
+}
+
+// convert(c) is a constant where no bit is lost or the rounding is that of the conversion
+std::optional<ValueId> convert_constant(Builder& b, const Node& n, std::span<const ValueId> x) {
+  if (n.op != Op::convert_) return std::nullopt;
+  const auto to = std::get<ir::ElementType>(n.attributes[0]);
+  if (to == b.type(x[0]).element) return x[0];
+  const Node& source = b.graph().producer(x[0]);
+  if (source.op != Op::constant_ || !ir::is_float(to)) return std::nullopt;
+  const Constant c = std::get<Constant>(source.attributes[0]);
+  return ir::is_float(c.type) ? std::optional(b.scalar(to, c.as_double())) : std::nullopt;
+}
+
+// layout that changes nothing
+std::optional<ValueId> no_layout(Builder& b, const Node& n, std::span<const ValueId> x) {
+  const auto is_ascending = [](const Integers& axes) { return std::ranges::is_sorted(axes); };
+  const bool same_shape = !x.empty() && n.attributes.size() > 0 &&
+                          std::holds_alternative<ir::Shape>(n.attributes[0]) &&
+                          std::get<ir::Shape>(n.attributes[0]) == b.type(x[0]).shape;
+  if ((n.op == Op::reshape_ || n.op == Op::broadcast_) && same_shape) return x[0];
+  if (n.op == Op::transpose_ && is_ascending(std::get<Integers>(n.attributes[0]))) return x[0];
+  if (n.op == Op::reduce_sum_ && std::get<Integers>(n.attributes[0]).empty()) return x[0];
+  return std::nullopt;
+}
+
+// einsum(…, xᵀ, …): the letters are permuted instead
+std::optional<ValueId> fold_transposes(Builder& b, const Node& n, std::span<const ValueId> x) {
+  if (n.op != Op::einsum_) return std::nullopt;
+  ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(n.attributes[0]));
+  std::vector<ValueId> operands(x.begin(), x.end());
+  bool any = false;
+  for (std::size_t k = 0; k < operands.size(); ++k) {
+    const Node& producer = b.graph().producer(operands[k]);
+    if (producer.op != Op::transpose_) continue;
+    const Integers& permutation = std::get<Integers>(producer.attributes[0]);
+    std::string letters(spec.operands[k].size(), ' ');
+    for (std::size_t i = 0; i < letters.size(); ++i)
+      letters[static_cast<std::size_t>(permutation[i])] = spec.operands[k][i];
+    spec.operands[k] = letters;
+    operands[k] = b.graph().operands(producer)[0];
+    any = true;
+  }
+  return any ? std::optional(b.einsum(spec.text(), operands)) : std::nullopt;
+}
+
+/// gt(x, c) = gt(clamp_min(x; c), c), NaN included: where the clamped value exists, the mask is read from it,
+/// and x need not be kept for the backward pass.
+class MaskRule {
+ public:
+  void note(const Graph& graph, ValueId made) {
+    const Node& n = graph.producer(made);
+    if (n.op == Op::clamp_min_) clamped_.emplace(graph.operands(n)[0], made);
+  }
+  std::optional<ValueId> apply(Builder& b, const Node& n, std::span<const ValueId> x) const {
+    if (n.op != Op::gt_) return std::nullopt;
+    const auto found = clamped_.find(x[0]);
+    if (found == clamped_.end()) return std::nullopt;
+    const Constant bound = std::get<Constant>(b.graph().producer(found->second).attributes[0]);
+    if (splat(b.graph(), x[1]) != bound) return std::nullopt;
+    return b.compare(Op::gt_, found->second, x[1]);
+  }
+
+ private:
+  std::map<ValueId, ValueId> clamped_;
+};
+
+constexpr std::array kRules = {multiply_by_one,  divide_by_one, negate_twice,
+                               convert_constant, no_layout,     fold_transposes};
+
+Graph canonical(const Graph& graph) {
+  MaskRule masks;
+  return rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
+    std::vector<ValueId> operands;
+    for (ValueId v : graph.operands(node)) operands.push_back(copier.at(v));
+    std::optional<ValueId> replacement = masks.apply(b, node, operands);
+    for (Rule rule : kRules)
+      if (!replacement) replacement = rule(b, node, operands);
+    if (!replacement) {
+      const ValueId made = Graph::result(b.graph().node(b.make(node.op, operands, node.attributes)));
+      masks.note(b.graph(), made);
+      return false;  // copied, which finds the interned node and names it
+    }
+    copier.bind(Graph::result(node), *replacement);
+    b.graph().name_value(*replacement, graph.value_name(Graph::result(node)));
+    return true;
+  });
+}
+
+}  // namespace
+
+ir::Program canonicalize(const ir::Program& program) {
+  ir::Program out = program;
+  for (Graph& graph : out.graphs) graph = canonical(graph);
+  return out;
+}
+
+}  // namespace mlpc::passes

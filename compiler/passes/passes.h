@@ -1,0 +1,25 @@
+#pragma once
+
+#include "ir/program.h"
+
+namespace mlpc::passes {
+
+/// Rewrites each graph by exact rules: the same bits come out, and no right side is dearer than its left.
+/// Runs before lowering, so that a derivative's mask is read from the value that is there anyway.
+ir::Program canonicalize(const ir::Program& program);
+
+/// Writes composite ops (logsumexp) in simpler ones. After differentiation: they have derivatives of their
+/// own.
+ir::Program expand_composites(const ir::Program& program);
+
+/// Adds `train_step`: gradients at loss_bar = 1, then the update, in one graph. Needs `grad` without
+/// accumulation.
+ir::Program compose_train_step(const ir::Program& program);
+
+/// Lets `grad` add to the gradients that are there, if the call asks for it.
+ir::Program accumulate_gradients(const ir::Program& program);
+
+/// Drops nodes that no result needs.
+ir::Program drop_unused(const ir::Program& program);
+
+}  // namespace mlpc::passes

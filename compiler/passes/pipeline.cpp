@@ -1,0 +1,45 @@
+#include "compiler/passes/pipeline.h"
+
+#include <array>
+
+#include "compiler/autodiff/autodiff.h"
+#include "compiler/passes/passes.h"
+#include "ir/verify.h"
+
+namespace mlpc::passes {
+namespace {
+
+using ir::Stage;
+
+constexpr std::array kPipeline = {
+    Pass{"linearise", autodiff::linearise, Stage::graph,
+         Stage::linear},  // first: the dumps show what the user wrote
+    Pass{"transpose", autodiff::transpose, Stage::linear, Stage::jacobian},
+    Pass{"compose_train_step", compose_train_step, Stage::jacobian, Stage::jacobian},
+    Pass{"accumulate_gradients", accumulate_gradients, Stage::jacobian,
+         Stage::joint},  // after the step took them
+    Pass{"expand_composites", expand_composites, Stage::joint, Stage::joint},
+    Pass{"canonicalize", canonicalize, Stage::joint, Stage::joint},  // sees the expanded ops
+    Pass{"drop_unused", drop_unused, Stage::joint, Stage::joint},
+};
+
+}  // namespace
+
+std::span<const Pass> pipeline() { return kPipeline; }
+
+ir::Program run_pipeline(ir::Program program, ir::Stage until,
+                         const std::function<void(std::string_view, const ir::Program&)>& after) {
+  ir::verify(program);
+  if (program.stage == Stage::joint) return program;  // a dump: it has been through everything
+  for (const Pass& pass : kPipeline) {
+    if (until != Stage::joint && program.stage >= until) break;
+    if (program.stage > pass.from) continue;
+    program = pass.run(program);
+    program.stage = pass.to;
+    ir::verify(program);
+    if (after) after(pass.name, program);
+  }
+  return program;
+}
+
+}  // namespace mlpc::passes

@@ -1,0 +1,47 @@
+#include "ir/copy.h"
+
+#include "ir/error.h"
+
+namespace mlpc::ir {
+
+void Copier::add_parameter(const Graph::Parameter& p) {
+  bind(p.value,
+       to_.graph().add_parameter(p.name, from_.type(p.value), p.role, p.index, from_.value_name(p.value)));
+  describe(p.value);
+}
+
+void Copier::add_parameters() {
+  for (const Graph::Parameter& p : from_.parameters())
+    if (!has(p.value)) add_parameter(p);
+}
+
+void Copier::copy(NodeId id) {
+  const Node& node = from_.node(id);
+  if (node.op == Op::parameter_) {
+    MLPC_CHECK(has(Graph::result(node)), "graph {}: a parameter is not bound", from_.name);
+    return;
+  }
+  std::vector<ValueId> operands;
+  for (ValueId v : from_.operands(node)) operands.push_back(at(v));
+  copy_with(id, operands);
+}
+
+void Copier::copy_with(NodeId id, std::span<const ValueId> operands) {
+  const Node& node = from_.node(id);
+  const ValueId made = Graph::result(to_.graph().node(to_.make(node.op, operands, node.attributes)));
+  for (std::uint32_t r = 0; r < node.result_count; ++r) {
+    bind(Graph::result(node, r), {made.index + r});
+    describe(Graph::result(node, r));
+  }
+}
+
+void Copier::copy_all() {
+  for (std::uint32_t i = 0; i < from_.node_count(); ++i) copy({i});
+}
+
+void Copier::describe(ValueId from) {
+  to_.graph().name_value(at(from), from_.value_name(from));
+  for (std::uint32_t location : from_.locations(from)) to_.graph().add_location(at(from), location);
+}
+
+}  // namespace mlpc::ir
