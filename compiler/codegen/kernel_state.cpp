@@ -1,7 +1,5 @@
 #include "compiler/codegen/kernel_state.h"
 
-#include <algorithm>
-
 #include "ir/error.h"
 
 namespace mlpc::codegen {
@@ -40,12 +38,15 @@ int KernelState::width_of(const VarSet& vars) const {
 }
 
 std::vector<std::size_t> KernelState::jammed_levels(const VarSet& vars) const {
-  std::vector<std::size_t> levels;
-  for (std::size_t level = 0; level < open.size(); ++level)
-    if (open[level].tile.count > 1 && contains(vars, open[level].var)) levels.push_back(level);
   // Vectors fastest: then a scalar that is spread over lanes is used up before the next one is, and the
   // tile's rows need one register between them.
-  std::ranges::stable_partition(levels, [&](std::size_t level) { return open[level].tile.width == 1; });
+  std::vector<std::size_t> levels;
+  for (const bool vectors : {false, true})
+    for (std::size_t level = 0; level < open.size(); ++level) {
+      const Tile& tile = open[level].tile;
+      if (tile.count > 1 && (tile.width > 1) == vectors && contains(vars, open[level].var))
+        levels.push_back(level);
+    }
   return levels;
 }
 

@@ -106,14 +106,15 @@ const std::vector<Dims> kTables = {{{"M", 1}, {"N", 0}},
 }  // namespace
 
 TEST_CASE("every reducer keeps its order and its identity; NaN wins; ties of argmax go to the first") {
-  for (int lanes : {0, 4, 16})
-    for (bool columns : {false, true}) {
-      INFO("columns " << columns << ", chains " << lanes);
-      check_against_interpreter(all_reducers(ElementType::f32, columns, {2, true}, lanes, 2), kTables,
-                                {.contents = Contents::extreme, .all_targets = true});
-      check_against_interpreter(all_reducers(ElementType::f32, columns, {3, false}, lanes, 3), kTables,
-                                {.contents = Contents::extreme});
-    }
+  for (bool columns : {false, true}) {
+    INFO("columns " << columns);
+    check_against_interpreter(all_reducers(ElementType::f32, columns, {2, true}, 0, 2), kTables,
+                              {.contents = Contents::extreme});
+    check_against_interpreter(all_reducers(ElementType::f32, columns, {1, true}, 4, 1), kTables,
+                              {.contents = Contents::extreme});
+    check_against_interpreter(all_reducers(ElementType::f32, columns, {3, false}, 16, 2), kTables,
+                              {.contents = Contents::extreme, .all_targets = true});
+  }
   for (ElementType type : {ElementType::f64, ElementType::i32, ElementType::i64, ElementType::u8})
     for (const auto& contents : {Contents::ordinary, Contents::extreme}) {
       INFO("type " << std::string(ir::name_of(type)));
@@ -166,7 +167,7 @@ ir::Kernel dot_products(const Dim& m, std::int64_t n, const Dim& depth, int rows
 
 TEST_CASE("chains in lanes fold in halves, whatever is jammed around them") {
   const Dim m = Dim::named("M"), k = Dim::named("K");
-  for (int lanes : {2, 16, 32}) {
+  for (int lanes : {2, 32}) {
     INFO("chains " << lanes);
     check_against_interpreter(dot_products(m, 10, k, 4, 4, lanes),
                               {{{"K", 0}, {"M", 2}}, {{"K", 5}, {"M", 3}}, {{"K", 100}, {"M", 9}}});
