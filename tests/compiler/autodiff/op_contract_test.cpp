@@ -1,0 +1,278 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "compiler/autodiff/autodiff.h"
+#include "ir/builder.h"
+#include "ir/evaluate.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+#include "tests/support/random_nodes.h"
+
+// What every op owes, over the whole op table: an op is tested by existing.
+
+namespace mlpc {
+namespace {
+
+using namespace ir;
+using testing::Random;
+using testing::RandomNode;
+
+constexpr std::size_t kCases = 24;  // applications of each op
+// The five-point difference of step h errs by h⁴ f⁗′/30 + ε/h: about 1e-11 of the summed magnitudes for the
+// functions of the table at magnitudes of 1/4 to 3/4.
+constexpr double kStep = 1e-4, kDifferenceTolerance = 1e-8;
+// Two sums of at most 2000 products in f64, in different orders.
+constexpr double kAdjointTolerance = 1e-11;
+
+std::int64_t no_dim(std::string_view) { return 0; }
+
+/// The op inside a model: its float operands are parameters, and the loss is ⟨ȳ, y⟩ with ȳ an input.
+struct Model {
+  Program program;
+  std::vector<HostTensor> operands;  // as `forward` takes them; ȳ after them
+};
+
+bool is_empty(const Type& type) { return type.element_count() == Dim(0); }
+
+bool has_float_result(const RandomNode& node) {
+  return std::ranges::any_of(node.results, [](const Type& t) { return is_float(t.element); });
+}
+
+ValueId inner_product(Builder& b, ValueId x, ValueId y) {
+  Integers all(b.type(x).rank());
+  std::iota(all.begin(), all.end(), 0);
+  return b.reduce_sum(b.mul(x, y), all);
+}
+
+ValueId add_operand(Program& program, Graph& graph, const Type& type, std::string name) {
+  if (is_float(type.element)) {
+    program.params.push_back({name, type});
+    return graph.add_parameter(name, type, Role::param,
+                               static_cast<std::uint32_t>(program.params.size() - 1));
+  }
+  program.inputs.push_back({name, type});
+  return graph.add_parameter(name, type, Role::input, static_cast<std::uint32_t>(program.inputs.size() - 1));
+}
+
+Program program_of(const RandomNode& node) {
+  Program program;
+  program.model = "m";
+  program.element = ElementType::f64;
+  program.target = "x86-64-v4";
+  Graph graph;
+  graph.name = "forward";
+  Builder b(graph);
+  std::vector<ValueId> operands;
+  for (std::size_t k = 0; k < node.operands.size(); ++k)
+    operands.push_back(
+        add_operand(program, graph, node.operands[k], std::string(1, static_cast<char>('a' + k))));
+  const Node made = graph.node(b.make(node.op, operands, node.attributes));
+  ValueId loss = b.scalar(ElementType::f64, 0);
+  for (std::uint32_t r = 0; r < made.result_count; ++r) {
+    const ValueId y = Graph::result(made, r);
+    if (!is_float(graph.type(y).element)) {
+      graph.results.push_back({"y", Role::output, 0, y});
+      continue;
+    }
+    program.inputs.push_back({"y_bar", graph.type(y)});
+    const auto index = static_cast<std::uint32_t>(program.inputs.size() - 1);
+    const ValueId bar = graph.add_parameter("y_bar", graph.type(y), Role::input, index);
+    const ValueId product =
+        inner_product(b, b.convert(y, ElementType::f64), b.convert(bar, ElementType::f64));
+    loss = b.add(loss, product);
+  }
+  graph.results.push_back({"loss", Role::loss_total, 0, loss});
+  assign_offsets(program.params);
+  program.graphs.push_back(std::move(graph));
+  return program;
+}
+
+double dot(const HostTensor& a, const HostTensor& b) {
+  return std::inner_product(a.values.begin(), a.values.end(), b.values.begin(), 0.0);
+}
+
+double magnitude(const HostTensor& a, const HostTensor& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.values.size(); ++i) sum += std::abs(a.values[i] * b.values[i]);
+  return sum;
+}
+
+double sum_of_dots(const std::vector<HostTensor>& a, const std::vector<HostTensor>& b) {
+  double sum = 0;
+  for (std::size_t k = 0; k < a.size(); ++k) sum += dot(a[k], b[k]);
+  return sum;
+}
+
+/// f'(0), by five points.
+template <typename F>
+double difference_quotient(F f) {
+  return (8 * (f(kStep) - f(-kStep)) - (f(2 * kStep) - f(-2 * kStep))) / (12 * kStep);
+}
+
+/// One application with values: its operands, a direction for each parameter, cotangents of its results.
+class Case {
+ public:
+  Case(const RandomNode& node, Random& random) : program_(program_of(node)) {
+    for (const TensorInfo& param : program_.params)
+      directions_.push_back(testing::random_direction(param.type, random));
+    draw(node, false, random);
+    // Square roots, logarithms and powers want positive operands.
+    if (!std::isfinite(loss_at(0))) draw(node, true, random);
+  }
+
+  const Program& program() const { return program_; }
+  const std::vector<HostTensor>& directions() const { return directions_; }
+
+  /// The values that a graph of the program takes, at x + t ẋ; loss_bar is 1.
+  std::vector<HostTensor> arguments(const Graph& graph, double t) const {
+    const std::vector<Graph::Parameter>& given = program_.graphs[0].parameters();
+    std::vector<HostTensor> out;
+    for (const Graph::Parameter& p : graph.parameters()) {
+      if (p.role == Role::tangent) out.push_back(directions_[p.index]);
+      if (p.role == Role::loss_bar) out.push_back({{}, {1}});
+      if (p.role != Role::param && p.role != Role::input) continue;
+      out.push_back(values_[static_cast<std::size_t>(
+          std::ranges::find(given, p.name, &Graph::Parameter::name) - given.begin())]);
+      if (p.role != Role::param) continue;
+      for (std::size_t j = 0; j < out.back().values.size(); ++j)
+        out.back().values[j] += t * directions_[p.index].values[j];
+    }
+    return out;
+  }
+
+  double loss_at(double t) const {
+    const Graph& forward = program_.graphs[0];
+    return evaluate(forward, arguments(forward, t), no_dim).back().values[0];
+  }
+
+ private:
+  void draw(const RandomNode& node, bool is_positive, Random& random) {
+    values_.clear();
+    for (const Graph::Parameter& p : program_.graphs[0].parameters()) {
+      const Type& type = program_.graphs[0].type(p.value);
+      values_.push_back(
+          p.name == "y_bar"
+              ? testing::random_direction(type, random)
+              : testing::random_operand(type, values_.size(), node.operands.size(), is_positive, random));
+    }
+  }
+
+  Program program_;
+  std::vector<HostTensor> values_, directions_;
+};
+
+/// ẏ by the linear graph: its residuals come from the forward graph.
+double pushed(const Case& c, const Program& linear) {
+  const Graph& forward = *linear.find("forward");
+  const std::vector<HostTensor> results = evaluate(forward, c.arguments(forward, 0), no_dim);
+  std::vector<HostTensor> parameters;
+  for (const Graph::Parameter& p : linear.find("linear")->parameters()) {
+    if (p.role == Role::tangent) {
+      parameters.push_back(c.directions()[p.index]);
+      continue;
+    }
+    for (std::size_t i = 0; i < results.size(); ++i)
+      if (forward.results[i].role == Role::residual && forward.results[i].index == p.index)
+        parameters.push_back(results[i]);
+  }
+  const std::vector<HostTensor> out = evaluate(*linear.find("linear"), parameters, no_dim);
+  return out.empty() ? 0 : out[0].values[0];
+}
+
+/// The results of role grad, at x + t ẋ.
+std::vector<HostTensor> gradients(const Case& c, const Graph& grad, double t = 0) {
+  const std::vector<HostTensor> results = evaluate(grad, c.arguments(grad, t), no_dim);
+  std::vector<HostTensor> out(c.program().params.size());
+  for (std::size_t i = 0; i < results.size(); ++i)
+    if (grad.results[i].role == Role::grad) out[grad.results[i].index] = results[i];
+  return out;
+}
+
+std::string without_comments(const Program& program) { return print(parse_program(print(program), "dump")); }
+
+void check_round_trip(const Program& program) { CHECK(without_comments(program) == print(program)); }
+
+/// The derivatives of one application; `moves` says whether the op declares any.
+void check_derivatives(const Case& c, bool moves) {
+  const Program linear = autodiff::linearise(c.program());
+  const Program jacobian = autodiff::transpose(linear);
+  verify(linear);
+  verify(jacobian);
+  // A linear program that was read from its text gives the same jacobian.
+  const Program read = autodiff::transpose(parse_program(print(linear), "dump"));
+  CHECK(without_comments(read) == without_comments(jacobian));
+  const double tangent = pushed(c, linear);
+  if (moves) {
+    const double expected = difference_quotient([&](double t) { return c.loss_at(t); });
+    CHECK(tangent == doctest::Approx(expected).epsilon(kDifferenceTolerance).scale(1));
+  } else {
+    CHECK(tangent == 0);
+  }
+  const std::vector<HostTensor> grads = gradients(c, *jacobian.find("grad"));
+  double scale = 1;
+  for (std::size_t k = 0; k < grads.size(); ++k) scale += magnitude(grads[k], c.directions()[k]);
+  CHECK(std::abs(sum_of_dots(grads, c.directions()) - tangent) <= kAdjointTolerance * scale);
+}
+
+/// The gradient graph with the gradients' tangents, H ẋ, in the gradients' place.
+Graph hessian_product(Graph grad) {
+  Builder b(grad);
+  ValueMap<MaybeValue> tangents(grad.value_count());
+  for (const Graph::Parameter& p : std::vector<Graph::Parameter>(grad.parameters()))
+    if (p.role == Role::param)
+      tangents[p.value] = grad.add_parameter(p.name + ".dot", grad.type(p.value), Role::tangent, p.index);
+  autodiff::push_forward(b, tangents);
+  for (Graph::Result& r : grad.results)
+    if (r.role == Role::grad)
+      r.value = tangents.at(r.value) ? *tangents.at(r.value) : b.full(grad.type(r.value), 0);
+  return grad;
+}
+
+void check_second_derivatives(const Case& c, Random& random) {
+  const Program jacobian = autodiff::transpose(autodiff::linearise(c.program()));
+  const Graph& grad = *jacobian.find("grad");
+  std::vector<HostTensor> weights;
+  for (const TensorInfo& param : c.program().params)
+    weights.push_back(testing::random_direction(param.type, random));
+  const double product = sum_of_dots(gradients(c, hessian_product(grad)), weights);
+  const double expected =
+      difference_quotient([&](double t) { return sum_of_dots(gradients(c, grad, t), weights); });
+  CHECK(product == doctest::Approx(expected).epsilon(kDifferenceTolerance).scale(1));
+}
+
+std::string text_of(const RandomNode& node) {
+  std::string text(def(node.op).name);
+  for (const Type& type : node.operands) text += " " + type.text();
+  return text;
+}
+
+TEST_CASE(
+    "every op: its JVP is the difference quotient, its transpose the JVP's adjoint, and so is its "
+    "derivative's") {
+  for (Op op : all_ops()) {
+    if (op == Op::parameter_) continue;
+    Random random(static_cast<std::uint64_t>(op) + 1);
+    const std::vector<RandomNode> nodes = testing::random_nodes(op, ElementType::f64, kCases, random);
+    INFO(def(op).name);
+    CHECK_MESSAGE(!nodes.empty(), "no application was found");
+    const bool moves = !std::holds_alternative<NotDifferentiable>(def(op).derivative);
+    for (const RandomNode& node : nodes) {
+      INFO(text_of(node));
+      const Case c(node, random);
+      verify(c.program());
+      check_round_trip(c.program());
+      if (!has_float_result(node)) continue;
+      // The greatest of nothing is infinite, and does not move.
+      const bool is_finite = std::isfinite(c.loss_at(0));
+      CHECK((is_finite || is_empty(node.operands[0])));
+      check_derivatives(c, moves && is_finite);
+      if (is_finite) check_second_derivatives(c, random);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mlpc
