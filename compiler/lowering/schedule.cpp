@@ -32,7 +32,7 @@ Tile register_tile(std::int64_t columns, ir::ElementType type, const ir::Target&
   const std::int64_t vectors = (columns + target.lanes - 1) / target.lanes;
   const int widest = std::max(1, (target.vector_registers >= 32 ? 4 : 2) / registers_per_vector);
   const int nv = static_cast<int>(std::min<std::int64_t>(vectors, widest));
-  const int budget = target.vector_registers - 1 - registers_per_vector * nv - 1;
+  const int budget = target.vector_registers - 1 - registers_per_vector * nv - 2;
   const int mr = std::clamp(budget / (nv * registers_per_vector), 1, 14);
   return {mr, nv};
 }

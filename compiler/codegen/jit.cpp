@@ -1,0 +1,62 @@
+#include "compiler/codegen/jit.h"
+
+#include <llvm/ExecutionEngine/Orc/LLJIT.h>
+#include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/TargetParser/Host.h>
+
+#include "compiler/codegen/object.h"
+#include "compiler/codegen/target_machine.h"
+#include "ir/error.h"
+
+namespace mlpc::codegen {
+namespace {
+
+template <typename T>
+T expect(llvm::Expected<T> value, std::string_view what) {
+  if (!value) fail("{}: {}", what, llvm::toString(value.takeError()));
+  return std::move(*value);
+}
+
+void expect(llvm::Error error, std::string_view what) {
+  if (error) fail("{}: {}", what, llvm::toString(std::move(error)));
+}
+
+std::unique_ptr<llvm::orc::LLJIT> make_jit(const ir::Target& target) {
+  const llvm::Triple triple{llvm::StringRef(target.triple)};
+  const llvm::Triple host(llvm::sys::getProcessTriple());
+  if (triple.getArch() != host.getArch() || triple.isOSBinFormatELF() != host.isOSBinFormatELF())
+    fail("code for {} does not run in this process", target.triple);
+  make_target_machine(target);  // registers LLVM's targets
+  llvm::orc::JITTargetMachineBuilder machine{triple};
+  machine.setCPU(std::string(target.llvm_cpu));
+  return expect(llvm::orc::LLJITBuilder()
+                    .setJITTargetMachineBuilder(std::move(machine))
+                    .setObjectLinkingLayerCreator([](llvm::orc::ExecutionSession& session) {
+                      return std::make_unique<llvm::orc::ObjectLinkingLayer>(session);
+                    })
+                    .create(),
+                "the JIT does not start");
+}
+
+}  // namespace
+
+struct JitModel::Linked {
+  std::unique_ptr<llvm::orc::LLJIT> jit;
+};
+
+JitModel::JitModel(const ir::KernelProgram& program) : linked_(std::make_unique<Linked>()) {
+  const std::string object = emit_code(program, CodeFormat::object);
+  linked_->jit = make_jit(*ir::target_named(program.header.target));
+  expect(linked_->jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(object, program.header.model)),
+         "the object does not link");
+  const auto address =
+      expect(linked_->jit->lookup(program.header.model + "_model"), "the object has no table");
+  table_ = address.toPtr<mlpc_model_function>()(MLPC_ABI_VERSION);
+}
+
+JitModel::~JitModel() = default;
+JitModel::JitModel(JitModel&&) noexcept = default;
+JitModel& JitModel::operator=(JitModel&&) noexcept = default;
+
+}  // namespace mlpc::codegen

@@ -1,0 +1,346 @@
+#include <llvm/IR/Intrinsics.h>
+
+#include <algorithm>
+#include <set>
+
+#include "compiler/codegen/kernel_codegen.h"
+#include "compiler/codegen/model_state.h"
+#include "ir/error.h"
+#include "runtime/abi.h"
+
+// NAME_infer and its like: arguments are checked, then the kernels run, each as tasks.
+
+namespace mlpc::codegen {
+namespace {
+
+using ir::BufferRef;
+using Space = ir::BufferRef::Space;
+
+constexpr unsigned kContextPlan = 0, kContextArgs = 1, kContextAccumulate = 2;
+
+/// A buffer of the caller: what the checks look at.
+struct Range {
+  llvm::Value *pointer, *bytes;
+  std::uint64_t alignment;
+  bool is_written;
+};
+
+class EntryEmitter {
+ public:
+  EntryEmitter(ModelState& state, const ir::LoweredEntry& entry)
+      : s_(state), e_(entry), context_type_(llvm::StructType::get(s_.context, {s_.ptr, s_.ptr, s_.i8})) {
+    for (const ir::Action& action : e_.actions)
+      if (const auto* call = std::get_if<ir::KernelCall>(&action)) note_uses(*call);
+  }
+
+  llvm::Function* run() {
+    llvm::Function* f = s_.exported(e_.name, s_.i32, {s_.ptr, s_.ptr});
+    plan_ = f->getArg(0);
+    args_ = f->getArg(1);
+    s_.begin(f);
+    llvm::Value* context = s_.b.CreateAlloca(context_type_);
+    ranges_ = s_.b.CreateAlloca(llvm::ArrayType::get(range_type(), most_ranges()));
+    check_structs();
+    dims_ = s_.plan_at(plan_, plan_field::dims);
+    check_ranges(ranges());
+    check_indexes();
+    fill_context(context);
+    for (std::size_t i = 0; i < e_.actions.size(); ++i) act(i, context);
+    s_.b.CreateRet(s_.b.getInt32(MLPC_OK));
+    return f;
+  }
+
+ private:
+  const ir::Program& header() const { return s_.program.header; }
+
+  void note_uses(const ir::KernelCall& call) {
+    for (std::size_t i = 0; i < call.buffers.size(); ++i) {
+      used_.insert(call.buffers[i].space);
+      if (s_.program.kernels[call.kernel].buffers[i].is_written) written_.insert(call.buffers[i].space);
+    }
+  }
+
+  llvm::Value* arg(unsigned field, llvm::Type* type) {
+    return s_.b.CreateLoad(type, s_.args_at(args_, field));
+  }
+
+  // ---- Checks ----
+
+  void check_structs() {
+    s_.return_if(s_.b.CreateIsNull(plan_), MLPC_BAD_PLAN);
+    s_.return_if(s_.b.CreateIsNull(args_), MLPC_BAD_ARGUMENTS);
+    llvm::Value* magic = s_.b.CreateLoad(s_.i64, s_.plan_at(plan_, plan_field::magic));
+    s_.return_if(s_.b.CreateICmpNE(magic, s_.b.getInt64(s_.magic(e_.name))), MLPC_BAD_PLAN);
+    const std::uint64_t size = s_.module.getDataLayout().getTypeAllocSize(s_.args_type);
+    s_.return_if(
+        s_.b.CreateICmpULT(arg(args_field::size, s_.i32), s_.b.getInt32(static_cast<std::uint32_t>(size))),
+        MLPC_BAD_ARGUMENTS);
+  }
+
+  llvm::Value* element_of(llvm::Value* pointers, std::size_t i) {
+    return s_.b.CreateLoad(s_.ptr, s_.b.CreateConstInBoundsGEP1_64(s_.ptr, pointers, i));
+  }
+
+  std::size_t most_ranges() const { return e_.inputs.size() + e_.results.size() + 6; }
+
+  std::vector<Range> ranges() {
+    std::vector<Range> out;
+    if (!e_.inputs.empty()) {
+      llvm::Value* inputs = arg(args_field::inputs, s_.ptr);
+      s_.return_if(s_.b.CreateIsNull(inputs), MLPC_NULL_POINTER);
+      for (std::size_t i = 0; i < e_.inputs.size(); ++i) {
+        const ir::Type& type = header().inputs[e_.inputs[i]].type;
+        out.push_back({element_of(inputs, i), s_.bytes_of(type, dims_),
+                       static_cast<std::uint64_t>(ir::size_of(type.element)), false});
+      }
+    }
+    if (!e_.results.empty()) {
+      llvm::Value* results = arg(args_field::results, s_.ptr);
+      s_.return_if(s_.b.CreateIsNull(results), MLPC_NULL_POINTER);
+      for (std::size_t i = 0; i < e_.results.size(); ++i) {
+        const ir::Type& type = e_.results[i].type;
+        out.push_back({element_of(results, i), s_.bytes_of(type, dims_),
+                       static_cast<std::uint64_t>(ir::size_of(type.element)), true});
+      }
+    }
+    caller_buffer(out, Space::params, args_field::params, ir::buffer_bytes(header().params));
+    caller_buffer(out, Space::state, args_field::state, ir::buffer_bytes(header().state));
+    caller_buffer(out, Space::state_out, args_field::state_out, ir::buffer_bytes(header().state));
+    caller_buffer(out, Space::slots, args_field::slots, ir::buffer_bytes(header().slots));
+    caller_buffer(out, Space::grads, args_field::grads, ir::buffer_bytes(header().params));
+    if (used_.contains(Space::workspace))
+      out.push_back({arg(args_field::workspace, s_.ptr),
+                     s_.b.CreateLoad(s_.i64, s_.plan_at(plan_, plan_field::workspace_bytes)), 64, true});
+    return out;
+  }
+
+  void caller_buffer(std::vector<Range>& out, Space space, unsigned field, std::int64_t bytes) {
+    if (!used_.contains(space) || bytes == 0) return;
+    out.push_back(
+        {arg(field, s_.ptr), s_.b.getInt64(static_cast<std::uint64_t>(bytes)), 64, written_.contains(space)});
+  }
+
+  llvm::StructType* range_type() { return llvm::StructType::get(s_.context, {s_.i64, s_.i64, s_.i64}); }
+
+  /// Null where there are bytes, then alignment, then overlap of what is written with anything else.
+  void check_ranges(const std::vector<Range>& list) {
+    llvm::Value *is_null = s_.b.getFalse(), *is_odd = s_.b.getFalse();
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      const Range& r = list[i];
+      llvm::Value* begin = s_.b.CreatePtrToInt(r.pointer, s_.i64);
+      is_null = s_.b.CreateOr(is_null, s_.b.CreateAnd(s_.b.CreateIsNull(r.pointer),
+                                                      s_.b.CreateICmpNE(r.bytes, s_.b.getInt64(0))));
+      llvm::Value* low_bits = s_.b.CreateAnd(begin, s_.b.getInt64(r.alignment - 1));
+      is_odd = s_.b.CreateOr(is_odd, s_.b.CreateICmpNE(low_bits, s_.b.getInt64(0)));
+      llvm::Value* slot = s_.b.CreateConstInBoundsGEP1_64(range_type(), ranges_, i);
+      s_.b.CreateStore(begin, s_.b.CreateStructGEP(range_type(), slot, 0));
+      s_.b.CreateStore(s_.b.CreateAdd(begin, r.bytes), s_.b.CreateStructGEP(range_type(), slot, 1));
+      s_.b.CreateStore(s_.b.getInt64(r.is_written), s_.b.CreateStructGEP(range_type(), slot, 2));
+    }
+    s_.return_if(is_null, MLPC_NULL_POINTER);
+    s_.return_if(is_odd, MLPC_MISALIGNED);
+    if (list.size() < 2 || written_.empty()) return;
+    s_.return_if(s_.b.CreateCall(overlap_function(), {ranges_, s_.b.getInt64(list.size())}), MLPC_OVERLAP);
+  }
+
+  /// i1(ptr ranges, i64 count): whether two of them meet of which one is written.
+  llvm::Function* overlap_function() {
+    if (llvm::Function* f = s_.module.getFunction("overlap")) return f;
+    const auto resume = s_.b.saveIP();
+    llvm::Function* f = s_.internal("overlap", s_.i1, {s_.ptr, s_.i64});
+    s_.begin(f);
+    llvm::Value* found = s_.b.CreateAlloca(s_.i8);
+    s_.b.CreateStore(s_.b.getInt8(0), found);
+    const auto field = [&](llvm::Value* i, unsigned which) {
+      llvm::Value* range = s_.b.CreateInBoundsGEP(range_type(), f->getArg(0), i);
+      return s_.b.CreateLoad(s_.i64, s_.b.CreateStructGEP(range_type(), range, which));
+    };
+    s_.loop(f->getArg(1), [&](llvm::Value* i) {
+      llvm::Value *begin = field(i, 0), *end = field(i, 1), *is_written = field(i, 2);
+      s_.loop(i, [&](llvm::Value* j) {
+        llvm::Value *other_begin = field(j, 0), *other_end = field(j, 1);
+        llvm::Value* meets =
+            s_.b.CreateAnd(s_.b.CreateICmpULT(begin, other_end), s_.b.CreateICmpULT(other_begin, end));
+        llvm::Value* has_bytes =
+            s_.b.CreateAnd(s_.b.CreateICmpULT(begin, end), s_.b.CreateICmpULT(other_begin, other_end));
+        llvm::Value* writes = s_.b.CreateICmpNE(s_.b.CreateOr(is_written, field(j, 2)), s_.b.getInt64(0));
+        llvm::Value* bad = s_.b.CreateZExt(s_.b.CreateAnd(s_.b.CreateAnd(meets, has_bytes), writes), s_.i8);
+        s_.b.CreateStore(s_.b.CreateOr(s_.b.CreateLoad(s_.i8, found), bad), found);
+      });
+    });
+    s_.b.CreateRet(s_.b.CreateICmpNE(s_.b.CreateLoad(s_.i8, found), s_.b.getInt8(0)));
+    s_.b.restoreIP(resume);
+    return f;
+  }
+
+  /// Labels and tokens, before anything is written.
+  void check_indexes() {
+    for (std::size_t i = 0; i < e_.inputs.size(); ++i) {
+      const ir::InputInfo& input = header().inputs[e_.inputs[i]];
+      if (input.index_bound == 0) continue;
+      llvm::Value* data = element_of(arg(args_field::inputs, s_.ptr), i);
+      llvm::Value* count = emit_dim(s_.b, input.type.element_count(), dims_, s_.dims());
+      llvm::Type* type = s_.b.getIntNTy(static_cast<unsigned>(8 * ir::size_of(input.type.element)));
+      s_.loop(count, [&](llvm::Value* at) {
+        llvm::Value* raw = s_.b.CreateLoad(type, s_.b.CreateInBoundsGEP(type, data, at));
+        llvm::Value* value = input.type.element == ir::ElementType::u8 ? s_.b.CreateZExt(raw, s_.i64)
+                                                                       : s_.b.CreateSExtOrTrunc(raw, s_.i64);
+        refuse_index(s_.b.CreateICmpUGE(value, s_.b.getInt64(static_cast<std::uint64_t>(input.index_bound))),
+                     i, at);
+      });
+    }
+  }
+
+  void refuse_index(llvm::Value* is_outside, std::size_t input, llvm::Value* at) {
+    llvm::Function* f = s_.b.GetInsertBlock()->getParent();
+    auto* bad = llvm::BasicBlock::Create(s_.context, "outside", f);
+    auto* good = llvm::BasicBlock::Create(s_.context, "inside", f);
+    s_.b.CreateCondBr(is_outside, bad, good);
+    s_.b.SetInsertPoint(bad);
+    s_.b.CreateStore(s_.b.getInt32(static_cast<std::uint32_t>(input)),
+                     s_.args_at(args_, args_field::error_argument));
+    s_.b.CreateStore(at, s_.args_at(args_, args_field::error_position));
+    s_.b.CreateRet(s_.b.getInt32(static_cast<std::uint32_t>(MLPC_INDEX_OUT_OF_RANGE)));
+    s_.b.SetInsertPoint(good);
+  }
+
+  // ---- Actions ----
+
+  void fill_context(llvm::Value* context) {
+    const auto put = [&](unsigned field, llvm::Value* v) {
+      s_.b.CreateStore(v, s_.b.CreateStructGEP(context_type_, context, field));
+    };
+    put(kContextPlan, plan_);
+    put(kContextArgs, args_);
+    llvm::Value* flag = s_.b.CreateAnd(arg(args_field::flags, s_.i32), s_.b.getInt32(MLPC_ACCUMULATE));
+    put(kContextAccumulate, s_.b.CreateTrunc(flag, s_.i8));
+  }
+
+  void act(std::size_t i, llvm::Value* context) {
+    if (const auto* check = std::get_if<ir::FiniteCheck>(&e_.actions[i]))
+      check_finite(*check, context);
+    else
+      call(std::get<ir::KernelCall>(e_.actions[i]), i, context);
+  }
+
+  void check_finite(const ir::FiniteCheck& check, llvm::Value* context) {
+    llvm::Type* type = check.type == ir::ElementType::f64 ? s_.f64 : s_.b.getFloatTy();
+    llvm::Value* value = s_.b.CreateLoad(type, address(check.value, plan_, args_, context));
+    llvm::Value* magnitude = s_.b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, value);
+    llvm::Value* is_bad = s_.b.CreateNot(s_.b.CreateFCmpOLT(magnitude, llvm::ConstantFP::getInfinity(type)));
+    llvm::Value* asked = s_.b.CreateAnd(arg(args_field::flags, s_.i32), s_.b.getInt32(MLPC_CHECK_FINITE));
+    s_.return_if(s_.b.CreateAnd(is_bad, s_.b.CreateICmpNE(asked, s_.b.getInt32(0))), MLPC_NOT_FINITE);
+  }
+
+  static unsigned scalar_field(ir::Role role) {
+    switch (role) {
+      case ir::Role::seed:
+        return args_field::seed;
+      case ir::Role::step:
+        return args_field::step;
+      case ir::Role::steps:
+        return args_field::steps;
+      case ir::Role::epoch:
+        return args_field::epoch;
+      case ir::Role::row_offset:
+        return args_field::row_offset;
+      case ir::Role::loss_bar:
+        return args_field::loss_bar;
+      default:
+        fail("{} is no scalar of a call", name_of(role));
+    }
+  }
+
+  /// The pointer of a kernel's buffer, in the entry or in a task.
+  llvm::Value* address(const BufferRef& ref, llvm::Value* plan, llvm::Value* args, llvm::Value* context) {
+    const auto load_arg = [&](unsigned field) { return s_.b.CreateLoad(s_.ptr, s_.args_at(args, field)); };
+    const auto part = [&](unsigned field, const std::vector<ir::TensorInfo>& table) {
+      return s_.b.CreateConstInBoundsGEP1_64(s_.i8, load_arg(field),
+                                             static_cast<std::uint64_t>(table[ref.index].offset));
+    };
+    switch (ref.space) {
+      case Space::input:
+        return element_of(load_arg(args_field::inputs), ref.index);
+      case Space::result:
+        return element_of(load_arg(args_field::results), ref.index);
+      case Space::params:
+        return part(args_field::params, header().params);
+      case Space::state:
+        return part(args_field::state, header().state);
+      case Space::state_out:
+        return part(args_field::state_out, header().state);
+      case Space::slots:
+        return part(args_field::slots, header().slots);
+      case Space::grads:
+        return part(args_field::grads, header().params);
+      case Space::workspace: {
+        llvm::Value* tail = s_.plan_at(plan, plan_field::offsets);
+        llvm::Value* offset =
+            s_.b.CreateLoad(s_.i64, s_.b.CreateConstInBoundsGEP1_64(s_.i64, tail, ref.index));
+        return s_.b.CreateInBoundsGEP(s_.i8, load_arg(args_field::workspace), offset);
+      }
+      case Space::scalar:
+        break;
+    }
+    if (ref.role == ir::Role::accumulate)
+      return s_.b.CreateStructGEP(context_type_, context, kContextAccumulate);
+    return s_.args_at(args, scalar_field(ref.role));
+  }
+
+  /// void(ptr context, i64 task, i32 worker): one task of a call.
+  llvm::Function* task_function(const ir::KernelCall& call, std::size_t number) {
+    const auto resume = s_.b.saveIP();
+    llvm::Function* f =
+        s_.internal(fmt::format("{}.{}", e_.name, number), s_.b.getVoidTy(), {s_.ptr, s_.i64, s_.i32});
+    s_.begin(f);
+    const auto field = [&](unsigned which) {
+      return s_.b.CreateLoad(s_.ptr, s_.b.CreateStructGEP(context_type_, f->getArg(0), which));
+    };
+    llvm::Value *plan = field(kContextPlan), *args = field(kContextArgs);
+    std::vector<llvm::Value*> operands = {s_.plan_at(plan, plan_field::dims), f->getArg(1)};
+    for (const BufferRef& ref : call.buffers) operands.push_back(address(ref, plan, args, f->getArg(0)));
+    s_.b.CreateCall(s_.kernels[call.kernel], operands);
+    s_.b.CreateRetVoid();
+    s_.b.restoreIP(resume);
+    return f;
+  }
+
+  void call(const ir::KernelCall& call, std::size_t number, llvm::Value* context) {
+    llvm::Function* task = task_function(call, number);
+    const ir::Kernel& kernel = s_.program.kernels[call.kernel];
+    if (kernel.tasks.empty()) {
+      s_.b.CreateCall(task, {context, s_.b.getInt64(0), s_.b.getInt32(0)});
+      return;
+    }
+    llvm::Value* count = emit_task_count(s_.b, kernel, dims_, s_.dims());
+    llvm::Value* parallel = arg(args_field::parallel, s_.ptr);
+    llvm::Function* f = s_.b.GetInsertBlock()->getParent();
+    auto* hook = llvm::BasicBlock::Create(s_.context, "hook", f);
+    auto* serial = llvm::BasicBlock::Create(s_.context, "serial", f);
+    auto* after = llvm::BasicBlock::Create(s_.context, "done", f);
+    llvm::Value* is_worth = s_.b.CreateICmpSGT(count, s_.b.getInt64(1));
+    s_.b.CreateCondBr(s_.b.CreateAnd(s_.b.CreateIsNotNull(parallel), is_worth), hook, serial);
+    s_.b.SetInsertPoint(hook);
+    auto* type = llvm::FunctionType::get(s_.b.getVoidTy(), {s_.ptr, s_.i64, s_.ptr, s_.ptr}, false);
+    s_.b.CreateCall(type, parallel, {arg(args_field::host, s_.ptr), count, task, context});
+    s_.b.CreateBr(after);
+    s_.b.SetInsertPoint(serial);
+    s_.loop(count, [&](llvm::Value* i) { s_.b.CreateCall(task, {context, i, s_.b.getInt32(0)}); });
+    s_.b.CreateBr(after);
+    s_.b.SetInsertPoint(after);
+  }
+
+  ModelState& s_;
+  const ir::LoweredEntry& e_;
+  llvm::StructType* context_type_;
+  std::set<Space> used_, written_;
+  llvm::Value *plan_ = nullptr, *args_ = nullptr, *dims_ = nullptr, *ranges_ = nullptr;
+};
+
+}  // namespace
+
+llvm::Function* emit_entry(ModelState& state, const ir::LoweredEntry& entry) {
+  return EntryEmitter(state, entry).run();
+}
+
+}  // namespace mlpc::codegen
