@@ -39,7 +39,7 @@ std::string index_text(const AffineIndex& index) {
 }
 
 std::string access_text(BufferId buffer, const std::vector<AffineIndex>& index) {
-  std::string out = fmt::format("%b{}[", buffer.index);
+  std::string out = fmt::format("%b{} [", buffer.index);
   for (std::size_t i = 0; i < index.size(); ++i) out += (i ? ", " : "") + index_text(index[i]);
   return out + "]";
 }

@@ -13,9 +13,7 @@ constexpr std::size_t kLongestText = std::size_t{1} << 28;  // bytes
 constexpr int kDeepest = 32;                                // nested dims
 
 bool is_word_char(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.'; }
-bool is_value_char(char c) {
-  return is_word_char(c) || c == '[' || c == ']' || c == '/' || c == '\'' || c == '-';
-}
+bool is_value_char(char c) { return is_word_char(c) || c == '/' || c == '\'' || c == '-'; }
 
 template <typename T>
 bool parse_all(std::string_view text, T& out) {
@@ -65,6 +63,17 @@ void Reader::lex_string() {
   ++position_;
 }
 
+/// "[12]" in the path of a repeated layer: `%block[12].W`.
+bool Reader::skip_turn() {
+  std::size_t end = position_ + 1;
+  while (end < text_.size() && std::isdigit(static_cast<unsigned char>(text_[end]))) ++end;
+  if (position_ >= text_.size() || text_[position_] != '[' || end == position_ + 1 || end >= text_.size() ||
+      text_[end] != ']')
+    return false;
+  position_ = end + 1;
+  return true;
+}
+
 void Reader::next() {
   skip_blanks();
   token_begin_ = position_;
@@ -82,6 +91,7 @@ void Reader::next() {
     kind_ = Kind::value;
     ++position_;
     take_while(is_value_char);
+    while (skip_turn()) take_while(is_value_char);
   } else if (std::isdigit(static_cast<unsigned char>(c))) {
     kind_ = Kind::number;
     // An exponent may be signed: 1e-05.

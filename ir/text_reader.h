@@ -44,6 +44,7 @@ class Reader {
   void next();
   void skip_blanks();
   void lex_string();
+  bool skip_turn();
   Dim dim_factor();
   void tensor(std::vector<TensorInfo>& list);
   void input(Program& program);

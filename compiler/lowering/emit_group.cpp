@@ -94,6 +94,7 @@ class GroupEmitter {
   }
 
   bool runs_in_lanes_inside(ValueId member) const {
+    if (is_flat_) return false;
     if (shape(member).size() > space_.size()) return true;
     if (kind(member) != Kind::reduction) return false;
     return lanes_of_reduction(member) > 0;
@@ -109,10 +110,18 @@ class GroupEmitter {
       s.work = Dim::max(s.work, work_of(m));
     }
     if (group.is_contraction) s.work = work_of(group.members.front());
-    reduce_unroll_ = 1;
+    s.turned_axis = turned_axis(group);
     const LoopPlan plan = plan_loops(s, c_.target, c_.level);
     reduce_unroll_ = plan.reduce_unroll;
     open_levels(plan);
+  }
+
+  /// The axis of the space along which a transposing copy reads with stride 1.
+  std::optional<std::size_t> turned_axis(const Group& group) const {
+    const Node& node = c_.graph.producer(group.members.front());
+    if (group.members.size() != 1 || node.op != Op::transpose_) return std::nullopt;
+    const Integers& permutation = std::get<Integers>(node.attributes[0]);
+    return std::ranges::max_element(permutation) - permutation.begin();
   }
 
   /// Elements or multiply-adds at one point of the space.

@@ -30,11 +30,16 @@ class Grouper {
   }
 
   Grouping run() {
-    for (std::uint32_t i = 0; i < graph_.node_count(); ++i) {
-      const Node& node = graph_.node({i});
-      const ValueId v = Graph::result(node);
-      if (is_member(kind(v))) place(v);
-    }
+    // What depends on scalar arguments alone (a learning rate, 1/B) runs before everything, so that nothing
+    // waits for it.
+    for_each_member([&](ValueId v) {
+      if (is_early_scalar(v)) place(v, leaves_of(v), out_.groups.empty() ? Grouping::kNone : 0);
+    });
+    for_each_member([&](ValueId v) {
+      if (group_of(v) != Grouping::kNone) return;
+      const Leaves leaves = leaves_of(v);
+      place(v, leaves, group_to_join(v, leaves));
+    });
     collect_reads();
     return std::move(out_);
   }
@@ -107,14 +112,29 @@ class Grouper {
          --g) {
       const Group& group = out_.groups[static_cast<std::size_t>(g)];
       const std::optional<Shape> space = joined_space(g, v, leaves);
-      if (!group.is_contraction && space && space->size() == group.space.size()) return g;
+      const bool is_same_space =
+          space && space->size() == group.space.size() && graph_.type(v).rank() == space->size();
+      if (!group.is_contraction && is_same_space) return g;
     }
     return Grouping::kNone;
   }
 
-  void place(ValueId v) {
-    const Leaves leaves = leaves_of(v);
-    std::int32_t g = group_to_join(v, leaves);
+  template <typename F>
+  void for_each_member(F f) {
+    for (std::uint32_t i = 0; i < graph_.node_count(); ++i)
+      if (const ValueId v = Graph::result(graph_.node({i})); is_member(kind(v))) f(v);
+  }
+
+  bool is_early_scalar(ValueId v) const {
+    if (graph_.type(v).rank() != 0 || kind(v) != Kind::elementwise || !options_.fuse) return false;
+    return std::ranges::all_of(leaves_of(v), [&](const auto& leaf) {
+      const bool is_scalar_argument =
+          kind(leaf.first) == Kind::parameter && graph_.type(leaf.first).rank() == 0;
+      return is_scalar_argument || group_of(leaf.first) == 0;
+    });
+  }
+
+  void place(ValueId v, const Leaves& leaves, std::int32_t g) {
     if (g == Grouping::kNone) {
       g = static_cast<std::int32_t>(out_.groups.size());
       out_.groups.push_back({graph_.type(v).shape, {}, kind(v) == Kind::contraction});

@@ -43,11 +43,16 @@ bool is_expensive(Op op) {
 class Classifier {
  public:
   Classifier(const Graph& graph, bool fuse)
-      : graph_(graph), fuse_(fuse), kinds_(graph.value_count()), depth_(graph.value_count(), 0) {}
+      : graph_(graph),
+        fuse_(fuse),
+        kinds_(graph.value_count()),
+        depth_(graph.value_count(), 0),
+        uses_(graph.value_count(), 0) {}
 
   std::vector<Kind> run() {
     for (std::uint32_t i = 0; i < graph_.node_count(); ++i) by_op(graph_.node({i}));
     for (const Graph::Result& result : graph_.results) compute(result.value);
+    count_uses();
     for (std::uint32_t i = 0; i < graph_.node_count(); ++i) by_use(graph_.node({i}));
     for (std::uint32_t i = 0; i < graph_.node_count(); ++i) by_depth(graph_.node({i}));
     return std::move(kinds_);
@@ -80,10 +85,25 @@ class Classifier {
     return std::holds_alternative<ir::ElementwiseLowering>(ir::def(graph_.producer(v).op).lowering);
   }
 
+  void count_uses() {
+    for (std::uint32_t i = 0; i < graph_.node_count(); ++i)
+      for (ValueId operand : graph_.operands(graph_.node({i}))) ++uses_[operand.index];
+    for (const Graph::Result& result : graph_.results) ++uses_[result.value.index];
+  }
+
+  /// The only reader of a contraction is its epilogue: its value is stored, not the bare contraction.
+  bool is_epilogue(const Node& node) const {
+    return fuse_ && is_elementwise(Graph::result(node)) &&
+           std::ranges::any_of(graph_.operands(node), [&](ValueId operand) {
+             return kinds_[operand.index] == Kind::contraction && uses_[operand.index] == 1;
+           });
+  }
+
   /// Contractions read each operand element many times; a broadcast of dear work would repeat it; a reshape
   /// that merges axes has to view a buffer.
   void by_use(const Node& node) {
     const auto operands = graph_.operands(node);
+    if (is_epilogue(node)) compute(Graph::result(node));
     if (std::holds_alternative<ir::ContractionLowering>(ir::def(node.op).lowering))
       for (ValueId operand : operands) {
         if (is_elementwise(strip_layout(operand))) compute(strip_layout(operand));
@@ -114,6 +134,7 @@ class Classifier {
   const bool fuse_;
   std::vector<Kind> kinds_;
   std::vector<int> depth_;
+  std::vector<int> uses_;
 };
 
 }  // namespace

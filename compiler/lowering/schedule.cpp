@@ -1,6 +1,7 @@
 #include "compiler/lowering/schedule.h"
 
 #include <algorithm>
+#include <ranges>
 
 namespace mlpc::lowering {
 namespace {
@@ -64,6 +65,8 @@ LoopPlan plan_points(const GroupShape& group, const ir::Target& target, int leve
   for (std::size_t axis = 0; axis < rank; ++axis) {
     const bool is_lanes = axis + 1 == rank && !group.has_lanes_inside;
     LoopPlan::Level entry{axis, {level < 2 ? 1 : is_lanes ? 4 : 1, is_lanes}, 0};
+    // A transposing copy turns whole blocks of lanes × lanes in registers.
+    if (level >= 2 && group.turned_axis == axis && !is_lanes) entry.schedule.unroll = target.lanes;
     // Short rows leave a vector's latency open: several at a time.
     if (level >= 2 && axis + 1 == rank && group.has_lanes_inside && guess(group.work) <= 4 * target.lanes)
       entry.schedule.unroll = 4;
@@ -81,9 +84,12 @@ LoopPlan plan_loops(const GroupShape& group, const ir::Target& target, int level
   if (group.space.empty()) return {};
   LoopPlan plan =
       group.is_contraction ? plan_contraction(group, target, level) : plan_points(group, target, level);
-  for (LoopPlan::Level& l : plan.levels) {
+  // A loop with one task is not cut, unless a loop inside it is: tasks are cut from the outside in.
+  bool inner_is_cut = false;
+  for (LoopPlan::Level& l : std::views::reverse(plan.levels)) {
     const std::optional<std::int64_t> extent = group.space[l.axis].constant();
-    if (extent && *extent <= l.task_block) l.task_block = 0;  // one task: not worth a cut
+    if (extent && *extent <= l.task_block && !inner_is_cut) l.task_block = 0;
+    inner_is_cut |= l.task_block > 0;
   }
   return plan;
 }

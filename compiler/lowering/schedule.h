@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "ir/kernel.h"
@@ -24,7 +25,8 @@ struct GroupShape {
   bool is_contraction = false;
   bool has_lanes_inside = false;  // loops or reductions inside run in lanes, so the space's own do not
   ir::ElementType widest = ir::ElementType::f32;
-  ir::Dim work = 1;  // multiply-adds or elements a point
+  ir::Dim work = 1;                                       // multiply-adds or elements a point
+  std::optional<std::size_t> turned_axis = std::nullopt;  // of a transposing copy: its operand's last axis
 };
 
 LoopPlan plan_loops(const GroupShape& group, const ir::Target& target, int level);

@@ -122,9 +122,8 @@ class Assigner {
   }
 
   bool has_inner_loops(std::int32_t g) const {
-    return std::ranges::any_of(group(g).members, [&](ValueId m) {
-      return grouping_.kinds[m.index] == Kind::reduction || graph_.type(m).rank() > group(g).space.size();
-    });
+    return std::ranges::any_of(group(g).members,
+                               [&](ValueId m) { return graph_.type(m).rank() > group(g).space.size(); });
   }
 
   void assign_workspace() {
