@@ -14,7 +14,7 @@ namespace mlpc::autodiff {
 /// The program with the forward graph's linear part as a graph of its own, `linear`: tangents of the
 /// parameters and residuals -> tangent of the total loss. `forward` gets the residuals as further results.
 /// Requires stage `graph`. The linear graph's ops are linear in the tangents, and at most a constant times
-/// the forward graph's in number. Throws mlpc::Error if there is no loss.
+/// the forward graph's in number. A model without a loss stays as it is.
 ir::Program linearise(const ir::Program& program);
 
 /// The program with the graph `grad` in the place of `forward` and `linear`: values of the forward graph, and

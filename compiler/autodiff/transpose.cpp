@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <unordered_map>
 
 #include "compiler/autodiff/algebra.h"
 #include "compiler/autodiff/autodiff.h"
@@ -22,6 +23,27 @@ using ir::ValueId;
 std::string primal_name(const std::string& tangent) {
   constexpr std::string_view kSuffix = ".dot";
   return tangent.ends_with(kSuffix) ? tangent.substr(0, tangent.size() - kSuffix.size()) : "";
+}
+
+constexpr std::string_view kApart = "   ";  // two comments of one value
+
+/// A program from a file may be well typed and yet have no forward graph, or another one's linear graph.
+void check_linear_stage(const ir::Program& program) {
+  const Graph* forward = program.find("forward");
+  const Graph* linear = program.find("linear");
+  if (!forward || !linear) fail("a program of stage linear has the graphs `forward` and `linear`");
+  for (const Graph::Parameter& p : linear->parameters()) {
+    if (p.role == Role::tangent) continue;
+    const auto fits = [&](const Graph::Result& r) {
+      return r.role == Role::residual && r.index == p.index &&
+             forward->type(r.value) == linear->type(p.value);
+    };
+    if (p.role != Role::residual || std::ranges::none_of(forward->results, fits))
+      fail("graph linear: `{}` is no tangent, and no residual of the graph forward", p.name);
+  }
+  for (const Graph::Result& r : linear->results)
+    if (linear->type(r.value) != ir::Type{program.element, {}})
+      fail("graph linear: the result `{}` is no scalar of the model's type", r.name);
 }
 
 class Transposer {
@@ -55,11 +77,11 @@ class Transposer {
     copier.add_parameters();
     const ValueId loss_bar = grad_.add_parameter("loss_bar", {ir::ElementType::f64, {}}, Role::loss_bar);
     copier.copy_all();
-    std::vector<ValueId> residuals;
+    std::unordered_map<std::uint32_t, ValueId> residuals;
     for (Graph::Result r : forward_.results) {
       r.value = copier.at(r.value);
       if (r.role == Role::residual)
-        residuals.push_back(r.value);
+        residuals.emplace(r.index, r.value);
       else
         grad_.results.push_back(std::move(r));
     }
@@ -93,12 +115,13 @@ class Transposer {
   void name(ValueId tangent) {
     const std::string primal = primal_name(linear_.value_name(tangent));
     const ValueId cotangent = *cotangents_.at(tangent);
-    if (!primal.empty()) {
-      grad_.name_value(cotangent, primal + ".bar");
-      if (grad_.comment(cotangent).empty() && cotangent.index >= forward_nodes_)
-        grad_.set_comment(cotangent, chain_rule_.text(tangent));
-    }
     for (std::uint32_t location : linear_.locations(tangent)) grad_.add_location(cotangent, location);
+    if (primal.empty() || cotangent.index < forward_nodes_) return;
+    const std::string taken = grad_.value_name(cotangent), before = grad_.comment(cotangent);
+    grad_.name_value(cotangent, primal + ".bar");
+    const std::string term = chain_rule_.text(tangent);
+    grad_.set_comment(cotangent,
+                      taken.empty() ? term : fmt::format("{}{}{} = {}", before, kApart, term, taken));
   }
 
   void pull_back(ir::NodeId id) {
@@ -129,6 +152,8 @@ class Transposer {
     const ir::Derivative& fact = ir::def(n.op).derivative;
     if (const auto* linear = std::get_if<ir::Linear>(&fact)) return linear->transpose(b_, n, k, cotangents);
     const auto* multilinear = std::get_if<ir::Multilinear>(&fact);
+    for (std::size_t i = 0; i < n.operands.size(); ++i)
+      if (i != k && !n.operands[i]) multilinear = nullptr;  // a product of two tangents
     if (!multilinear) fail("graph linear: `{}` is not linear in its operand {}", ir::def(n.op).name, k);
     return multilinear->transpose(b_, n, k, cotangents);
   }
@@ -138,8 +163,10 @@ class Transposer {
     for (const Graph::Parameter& p : linear_.parameters())
       if (p.role == Role::tangent) by_param.at(p.index) = cotangents_.at(p.value);
     for (std::uint32_t i = 0; i < program.params.size(); ++i) {
+      const std::string& path = program.params[i].path;
       const ValueId gradient = by_param[i] ? *by_param[i] : b_.full(program.params[i].type, 0);
-      grad_.results.push_back({program.params[i].path, Role::grad, i, gradient});
+      if (!by_param[i]) grad_.set_comment(gradient, fmt::format("∂L/∂{} = 0: no path leads there", path));
+      grad_.results.push_back({path, Role::grad, i, gradient});
     }
   }
 
@@ -159,7 +186,8 @@ class Transposer {
 ir::Program transpose(const ir::Program& program) {
   ir::Program out = program;
   out.stage = ir::Stage::jacobian;
-  if (!program.find("linear")) return out;
+  if (!program.find("linear") && !program.find("forward")) return out;  // a model without a loss
+  check_linear_stage(program);
   Graph grad = Transposer(program).run(program);
   std::erase_if(out.graphs, [](const Graph& g) { return g.name == "linear"; });
   *out.find("forward") = std::move(grad);

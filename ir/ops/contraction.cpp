@@ -66,10 +66,12 @@ MaybeValue einsum_transpose(Builder& b, const NodeView& n, std::size_t k, std::s
   return spec.result == wanted ? product : b.broadcast(product, n.operand_types[k].shape, axes);
 }
 
+/// The einsum itself, with a dot for the operand.
 std::string einsum_jacobian(const NodeView& n, std::size_t k, std::span<const std::string> x,
                             std::string_view) {
-  if (n.operand_types.size() != 2) return fmt::format("einsum({})", std::get<std::string>(n.attributes[0]));
-  return fmt::format("· {}", x[1 - k]);
+  std::string out = fmt::format("einsum(\"{}\"", std::get<std::string>(n.attributes[0]));
+  for (std::size_t i = 0; i < x.size(); ++i) out += ", " + (i == k ? "·" : x[i]);
+  return out + ")";
 }
 
 std::vector<HostTensor> einsum_reference(const ReferenceContext& c, Operands x) {

@@ -1,0 +1,53 @@
+#include "tests/support/golden.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "ir/error.h"
+
+namespace mlpc::testing {
+namespace {
+
+constexpr std::string_view kBoundary = "---- expected\n";
+
+std::string path_of(const std::string& name) { return MLPC_SOURCE_DIR "/tests/golden/" + name; }
+
+std::string read(const std::string& name) {
+  std::ifstream file(path_of(name));
+  if (!file) fail("{} cannot be read", path_of(name));
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+void report(const std::string& name, const std::string& expected, const std::string& output) {
+  std::istringstream left(expected), right(output);
+  std::string want, have;
+  while (std::getline(left, want) && std::getline(right, have) && want == have) {
+  }
+  fmt::print(stderr, "{}:\n  expected: {}\n  observed: {}\n", name, want, have);
+}
+
+}  // namespace
+
+std::string golden_input(const std::string& name) {
+  const std::string text = read(name);
+  return text.substr(0, text.find(kBoundary));
+}
+
+bool matches_golden(const std::string& name, const std::string& output) {
+  const std::string input = golden_input(name), text = read(name);
+  if (const char* update = std::getenv("MLPC_UPDATE_GOLDEN"); update && std::string_view(update) == "1") {
+    std::ofstream(path_of(name)) << input << kBoundary << output;
+    return true;
+  }
+  const std::size_t boundary = text.find(kBoundary);
+  const std::string expected = boundary == text.npos ? "" : text.substr(boundary + kBoundary.size());
+  if (expected != output) report(name, expected, output);
+  return expected == output;
+}
+
+}  // namespace mlpc::testing
