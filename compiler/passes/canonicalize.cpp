@@ -76,6 +76,32 @@ std::optional<ValueId> no_layout(Builder& b, const Node& n, std::span<const Valu
   return std::nullopt;
 }
 
+// y + x = x + y and y · x = x · y: the operand that came first stands left, so that equal ones are one node
+std::optional<ValueId> order_operands(Builder& b, const Node& n, std::span<const ValueId> x) {
+  if ((n.op != Op::add_ && n.op != Op::mul_) || x[0] <= x[1]) return std::nullopt;
+  return b.value(n.op, {x[1], x[0]});
+}
+
+// reshape(reshape(x)) = reshape(x)
+std::optional<ValueId> reshape_twice(Builder& b, const Node& n, std::span<const ValueId> x) {
+  if (n.op != Op::reshape_ || b.graph().producer(x[0]).op != Op::reshape_) return std::nullopt;
+  const ValueId source = b.graph().operands(b.graph().producer(x[0]))[0];
+  const auto& shape = std::get<ir::Shape>(n.attributes[0]);
+  return shape == b.type(source).shape ? source : b.reshape(source, shape);
+}
+
+// (xᵀ)ᵀ: one permutation
+std::optional<ValueId> transpose_twice(Builder& b, const Node& n, std::span<const ValueId> x) {
+  if (n.op != Op::transpose_ || b.graph().producer(x[0]).op != Op::transpose_) return std::nullopt;
+  const Node& inner = b.graph().producer(x[0]);
+  const auto& first = std::get<Integers>(inner.attributes[0]);
+  Integers both;
+  for (std::int64_t axis : std::get<Integers>(n.attributes[0]))
+    both.push_back(first[static_cast<std::size_t>(axis)]);
+  const ValueId source = b.graph().operands(inner)[0];
+  return std::ranges::is_sorted(both) ? source : b.transpose(source, both);
+}
+
 // einsum(…, xᵀ, …): the letters are permuted instead
 std::optional<ValueId> fold_transposes(Builder& b, const Node& n, std::span<const ValueId> x) {
   if (n.op != Op::einsum_) return std::nullopt;
@@ -117,8 +143,8 @@ class MaskRule {
   std::map<ValueId, ValueId> clamped_;
 };
 
-constexpr std::array kRules = {multiply_by_one,  divide_by_one, negate_twice,
-                               convert_constant, no_layout,     fold_transposes};
+constexpr std::array kRules = {multiply_by_one, divide_by_one,   negate_twice,    convert_constant, no_layout,
+                               reshape_twice,   transpose_twice, fold_transposes, order_operands};
 
 Graph canonical(const Graph& graph) {
   MaskRule masks;

@@ -129,10 +129,7 @@ RandomNode random_trial(Op op, ElementType floats, Random& random) {
     const ElementType element = random.chance(0.75) ? base.element : random_element(floats, random);
     node.operands.push_back({element, random.chance(0.85) ? base.shape : random_shape(random)});
   }
-  std::size_t rank = random.below(4);
-  if (!node.operands.empty() && random.chance(0.9)) rank = node.operands[0].rank();
-  for (const AttributeSpec& spec : record.attributes)
-    node.attributes.push_back(random_attribute(spec.kind, node.operands, rank, floats, random));
+  node.attributes = random_attributes(op, node.operands, floats, random);
   return node;
 }
 
@@ -153,6 +150,15 @@ std::uint64_t Random::next() {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
   z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
   return z ^ (z >> 31);
+}
+
+Attributes random_attributes(Op op, const std::vector<Type>& operands, ElementType floats, Random& random) {
+  std::size_t rank = random.below(4);
+  if (!operands.empty() && random.chance(0.9)) rank = operands[0].rank();
+  Attributes attributes;
+  for (const AttributeSpec& spec : def(op).attributes)
+    attributes.push_back(random_attribute(spec.kind, operands, rank, floats, random));
+  return attributes;
 }
 
 std::vector<RandomNode> random_nodes(Op op, ElementType floats, std::size_t count, Random& random) {

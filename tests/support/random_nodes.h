@@ -34,6 +34,10 @@ struct RandomNode {
 /// 1, 2, 3, 6, 7 and 65; float operands are of type `floats`.
 std::vector<RandomNode> random_nodes(ir::Op op, ir::ElementType floats, std::size_t count, Random& random);
 
+/// Attributes for an op on such operands; its type rule may refuse them.
+ir::Attributes random_attributes(ir::Op op, const std::vector<ir::Type>& operands, ir::ElementType floats,
+                                 Random& random);
+
 /// Values for one of several operands: no two of all operands are equal or close, and none is close to 0.
 ir::HostTensor random_operand(const ir::Type& type, std::size_t k, std::size_t operand_count,
                               bool is_positive, Random& random);
