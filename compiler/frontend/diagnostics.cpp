@@ -1,0 +1,122 @@
+#include "compiler/frontend/diagnostics.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ir/error.h"
+
+namespace mlpc::frontend {
+namespace {
+
+bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
+
+std::size_t code_points(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return !is_continuation(c); }));
+}
+
+std::string_view line_at(const SourceFile& file, std::uint32_t offset) {
+  const std::string_view text = file.text;
+  const std::size_t at = std::min<std::size_t>(offset, text.size());
+  const std::size_t newline = at == 0 ? std::string_view::npos : text.rfind('\n', at - 1);
+  const std::size_t begin = newline == std::string_view::npos ? 0 : newline + 1;
+  return text.substr(begin, std::min(text.find('\n', begin), text.size()) - begin);
+}
+
+/// The source line and, below it, a caret under the span. Tabs count as one blank, in both lines.
+std::string excerpt(const SourceFile& file, Span span) {
+  constexpr std::size_t kLongest = 200;  // of a line that is shown
+  std::string line(line_at(file, span.begin));
+  std::ranges::replace(line, '\t', ' ');
+  const std::size_t column = place_of(file, span.begin).column - 1;
+  if (code_points(line) > kLongest) return "";
+  const std::string_view covered = std::string_view(file.text).substr(
+      std::min<std::size_t>(span.begin, file.text.size()), span.end - span.begin);
+  const std::size_t width =
+      std::clamp<std::size_t>(code_points(covered.substr(0, covered.find('\n'))), 1,
+                              code_points(line) - std::min(column, code_points(line)) + 1);
+  return fmt::format("    {}\n    {}{}\n", line, std::string(column, ' '), "^" + std::string(width - 1, '~'));
+}
+
+std::string headed(const SourceFile& file, Span span, std::string_view severity, std::string_view text) {
+  const Place place = place_of(file, span.begin);
+  return fmt::format("{}:{}:{}: {}: {}", file.name, place.line, place.column, severity, text);
+}
+
+}  // namespace
+
+Place place_of(const SourceFile& file, std::uint32_t offset) {
+  const std::string_view before =
+      std::string_view(file.text).substr(0, std::min<std::size_t>(offset, file.text.size()));
+  const auto lines = static_cast<std::uint32_t>(std::ranges::count(before, '\n'));
+  const std::size_t newline = before.rfind('\n');
+  const std::string_view in_line = newline == std::string_view::npos ? before : before.substr(newline + 1);
+  return {lines + 1, static_cast<std::uint32_t>(code_points(in_line)) + 1};
+}
+
+void Diagnostics::add(Diagnostic diagnostic) {
+  MLPC_CHECK(std::ranges::find(diagnostic_ids(), diagnostic.id) != diagnostic_ids().end(),
+             "`{}` is no registered diagnostic", diagnostic.id);
+  const auto is_same = [&](const Diagnostic& d) {
+    return d.id == diagnostic.id && d.span.begin == diagnostic.span.begin && d.text == diagnostic.text;
+  };
+  if (!full() && std::ranges::none_of(list_, is_same)) list_.push_back(std::move(diagnostic));
+}
+
+std::string Diagnostics::text() const {
+  std::string out;
+  for (const Diagnostic& d : list_) {
+    out +=
+        headed(*d.file, d.span, "error", fmt::format("{} [{}]\n", d.text, d.id)) + excerpt(*d.file, d.span);
+    for (const Note& note : d.notes)
+      out += headed(*note.file, note.span, "note", note.text) + "\n" + excerpt(*note.file, note.span);
+    if (!d.hint.empty()) out += fmt::format("hint: {}\n", d.hint);
+  }
+  return out;
+}
+
+const std::vector<std::string_view>& diagnostic_ids() {
+  static const std::vector<std::string_view> ids = {"bad-character",
+                                                    "unterminated-string",
+                                                    "bad-number",
+                                                    "syntax-error",
+                                                    "too-deep",
+                                                    "unknown-name",
+                                                    "duplicate-name",
+                                                    "not-callable",
+                                                    "missing-argument",
+                                                    "unknown-argument",
+                                                    "too-many-arguments",
+                                                    "layer-not-made",
+                                                    "not-a-number",
+                                                    "not-a-tensor",
+                                                    "not-a-condition",
+                                                    "shape-mismatch",
+                                                    "matmul-extent-mismatch",
+                                                    "type-mismatch",
+                                                    "bad-axis",
+                                                    "bad-reshape",
+                                                    "bad-index",
+                                                    "rank-mismatch",
+                                                    "extent-mismatch",
+                                                    "bad-shape",
+                                                    "bad-parameter",
+                                                    "bad-initialiser",
+                                                    "bad-input",
+                                                    "loss-not-scalar",
+                                                    "no-model",
+                                                    "several-models",
+                                                    "bad-define",
+                                                    "bad-train-key",
+                                                    "bad-train-value",
+                                                    "assert-failed",
+                                                    "no-match",
+                                                    "unpack-count",
+                                                    "not-here",
+                                                    "too-large",
+                                                    "bad-value",
+                                                    "not-supported-yet"};
+  return ids;
+}
+
+}  // namespace mlpc::frontend

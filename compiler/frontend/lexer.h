@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compiler/frontend/diagnostics.h"
+
+namespace mlpc::frontend {
+
+enum class TokenKind : std::uint8_t { end, newline, name, keyword, number, string, symbol };
+
+struct Token {
+  TokenKind kind;
+  Span span;
+  std::string_view text;  // of the source; a string's with its quotes
+  bool is(std::string_view symbol) const {
+    return (kind == TokenKind::symbol || kind == TokenKind::keyword) && text == symbol;
+  }
+};
+
+bool is_keyword(std::string_view word);
+
+/// Tokens of a source, ended by TokenKind::end. A newline token stands where a statement may end: newlines
+/// inside brackets, after a binary operator, or before a line that begins with one other than `-`, are
+/// blanks.
+std::vector<Token> lex(const SourceFile& file, Diagnostics& diagnostics);
+
+}  // namespace mlpc::frontend
