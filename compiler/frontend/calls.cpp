@@ -1,0 +1,191 @@
+#include <algorithm>
+
+#include "compiler/frontend/elaborator.h"
+#include "ir/error.h"
+
+namespace mlpc::frontend {
+
+using ir::Dim;
+using ir::Shape;
+using ir::ValueId;
+
+namespace {
+
+/// Binds a call's arguments to formals: positions, then names, then defaults, which may use earlier formals.
+void bind_arguments(Elaborator& el, const std::string& what, const std::vector<Formal>& formals,
+                    const Call& call, const std::vector<std::pair<std::string, Value>>& bound,
+                    const std::shared_ptr<Scope>& scope, const SourceFile* file) {
+  std::vector<const Value*> given(formals.size(), nullptr);
+  const auto position_of = [&](const std::string& name) {
+    return static_cast<std::size_t>(std::ranges::find(formals, name, &Formal::name) - formals.begin());
+  };
+  for (const auto& [name, value] : bound)
+    if (const std::size_t i = position_of(name); i < formals.size()) given[i] = &value;
+  std::size_t next = 0;
+  for (const Call::Item& item : call.items) {
+    std::size_t i = next;
+    if (!item.name.empty()) {
+      i = position_of(item.name);
+      std::vector<std::string> names;
+      for (const Formal& f : formals) names.push_back(f.name);
+      const std::string guess = closest(item.name, names);
+      if (i == formals.size())
+        el.fail_at("unknown-argument", item.span, fmt::format("{} has no argument `{}`", what, item.name), {},
+                   guess.empty() ? "" : fmt::format("did you mean `{}`?", guess));
+      if (given[i]) el.fail_at("unknown-argument", item.span, fmt::format("`{}` is given twice", item.name));
+    } else {
+      if (next >= formals.size())
+        el.fail_at("too-many-arguments", item.span,
+                   fmt::format("{} takes {} arguments, not {}", what, formals.size(), call.items.size()));
+      ++next;
+    }
+    given[i] = &item.value;
+  }
+  for (std::size_t i = 0; i < formals.size(); ++i) {
+    if (!given[i] && !formals[i].initial)
+      el.fail_at("missing-argument", call.callee, fmt::format("{} needs `{}`", what, formals[i].name),
+                 {{file, formals[i].span, "it is declared here"}});
+    const SourceFile* caller = el.file;
+    if (!given[i]) el.file = file;
+    Value value = given[i] ? *given[i] : el.eval(*formals[i].initial, scope);
+    el.file = caller;
+    scope->names[formals[i].name] = {std::move(value), file, formals[i].span, std::nullopt};
+  }
+}
+
+/// Restores what the elaborator was doing when the body of a definition is done.
+class Entered {
+ public:
+  Entered(Elaborator& el, const SourceFile* file, Elaborator::Frame& frame, std::string application)
+      : el_(el), file_(el.file), frame_(el.frame), application_(el.application) {
+    el.file = file;
+    el.frame = &frame;
+    el.application = std::move(application);
+  }
+  ~Entered() {
+    el_.file = file_;
+    el_.frame = frame_;
+    el_.application = std::move(application_);
+  }
+
+ private:
+  Elaborator& el_;
+  const SourceFile* file_;
+  Elaborator::Frame* frame_;
+  std::string application_;
+};
+
+Value call_function(Elaborator& el, const Function& f, const Call& call) {
+  auto scope = std::make_shared<Scope>();
+  scope->parent = f.scope;
+  bind_arguments(el, fmt::format("`{}`", f.definition->name), f.definition->formals, call, f.bound, scope,
+                 f.file);
+  Elaborator::Frame frame = *el.frame;
+  if (frame.kind != Elaborator::Frame::Kind::optimizer) frame.kind = Elaborator::Frame::Kind::function;
+  const Entered entered(el, f.file, frame, el.application);
+  return el.eval(*f.definition->value, scope);
+}
+
+/// The dims of a signature: fresh names bind to the extents that stand there, all else has to agree.
+void bind_shape(Elaborator& el, const Formal& formal, const Call::Item& item, const SourceFile* caller,
+                const std::shared_ptr<Scope>& scope) {
+  if (!formal.shape) return;
+  const Value& value = item.value;
+  const Shape given = el.type(el.tensor(value, item.span)).shape;
+  const auto& items = *formal.shape;
+  const bool has_batch = std::ranges::any_of(items, &ShapeItem::is_ellipsis);
+  const std::size_t named = items.size() - has_batch;
+  const SourceFile* own = el.file;
+  const auto refuse = [&](std::string_view id, std::string text, Span span) {
+    const Note note{own, span, "the signature says so here"};
+    el.file = caller;
+    el.fail_at(id, item.span, std::move(text), {note});
+  };
+  if (has_batch ? given.size() < named : given.size() != named)
+    refuse("rank-mismatch",
+           fmt::format("`{}` has {} axes{}; this is {}", formal.name, named, has_batch ? " at least" : "",
+                       el.describe(value)),
+           formal.span);
+  std::size_t axis = 0;
+  for (const ShapeItem& s : items) {
+    if (s.is_ellipsis) {
+      const Shape batch(given.begin() + static_cast<std::ptrdiff_t>(axis),
+                        given.begin() + static_cast<std::ptrdiff_t>(axis + given.size() - named));
+      if (scope->batch && *scope->batch != batch)
+        refuse("extent-mismatch", "the batch dims `..` are not the same everywhere", s.span);
+      scope->batch = batch;
+      axis += batch.size();
+      continue;
+    }
+    const Dim extent = given[axis++];
+    if (s.extent->kind == Expr::Kind::name && !scope->names.contains(s.extent->text)) {
+      scope->names[s.extent->text] = {Value::extent(extent), el.file, s.span, std::nullopt};
+      continue;
+    }
+    const Dim wanted = el.dim(el.eval(*s.extent, scope), s.span, "an extent");
+    if (wanted != extent)
+      refuse("extent-mismatch",
+             fmt::format("`{}` is {}: its axis {} is {}, not {}", formal.name, el.describe(value), axis - 1,
+                         extent.text(), wanted.text()),
+             s.span);
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<MadeLayer> Elaborator::make_layer(const LayerDefinition& layer, Call call) {
+  if (frame->kind == Frame::Kind::function)
+    fail_at("not-here", call.span, "a layer is made inside a fn: a fn owns no parameters");
+  auto made = std::make_shared<MadeLayer>();
+  made->layer = layer;
+  made->hyperparameters = std::make_shared<Scope>();
+  made->hyperparameters->parent = layer.scope;
+  const std::string what =
+      fmt::format("{} `{}`", layer.definition->kind == Stmt::Kind::optimizer ? "optimizer" : "layer",
+                  layer.definition->name);
+  bind_arguments(*this, what, layer.definition->formals, call, {}, made->hyperparameters, layer.file);
+  return made;
+}
+
+Value Elaborator::apply_layer(const std::shared_ptr<MadeLayer>& layer, const Call& call) {
+  const Stmt& definition = *layer->layer.definition;
+  if (layer->path.empty()) {  // anonymous: the callee's name, then _2, _3 in textual order
+    const int n = ++frame->anonymous[definition.name];
+    layer->path = frame->path + definition.name + (n > 1 ? fmt::format("_{}", n) : "");
+  }
+  auto scope = std::make_shared<Scope>();
+  scope->parent = layer->hyperparameters;
+  Frame own;
+  own.path = layer->path + ".";
+  own.kind = definition.kind == Stmt::Kind::optimizer ? Frame::Kind::optimizer : Frame::Kind::layer;
+  own.slot_owner = frame->slot_owner;
+  own.slot_shape = frame->slot_shape;
+  bind_arguments(*this, fmt::format("layer `{}`", definition.name), definition.inputs, call, {}, scope,
+                 layer->layer.file);
+  const SourceFile* caller = file;
+  const Entered entered(*this, layer->layer.file, own,
+                        own.kind == Frame::Kind::optimizer ? application : layer->path);
+  for (std::size_t i = 0; i < definition.inputs.size(); ++i) {
+    const Formal& formal = definition.inputs[i];
+    for (const Call::Item& item : call.items)
+      if (item.name == formal.name || (item.name.empty() && &item == &call.items[i]))
+        bind_shape(*this, formal, item, caller, scope);
+  }
+  const std::optional<Value> result = run(definition.body, scope);
+  if (!result) {
+    fail_at("missing-argument", definition.name_span, fmt::format("`{}` returns nothing", definition.name));
+  }
+  return *result;
+}
+
+Value Elaborator::call_value(const Value& callee, Call call) {
+  if (callee.as<Poison>()) throw Failure{};
+  for (const Call::Item& item : call.items)
+    if (item.value.as<Poison>()) throw Failure{};
+  if (const auto* f = callee.as<Function>()) return call_function(*this, *f, call);
+  if (const auto* builtin = callee.as<Builtin>()) return call_builtin(builtin->name, call);
+  if (const auto* layer = callee.as<std::shared_ptr<MadeLayer>>()) return apply_layer(*layer, call);
+  fail_at("not-callable", call.callee, fmt::format("{} cannot be called", describe(callee)));
+}
+
+}  // namespace mlpc::frontend

@@ -1,0 +1,132 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compiler/frontend/frontend.h"
+#include "compiler/frontend/value.h"
+#include "ir/builder.h"
+#include "ir/program.h"
+
+namespace mlpc::frontend {
+
+/// Thrown where a statement cannot go on. The diagnostic has been added; Silent follows from an earlier one.
+struct Failure {};
+
+/// The arguments of a call, evaluated.
+struct Call {
+  struct Item {
+    std::string name;  // empty: positional
+    Span span;
+    Value value;
+    const Expr* expr = nullptr;  // as written; null for the value of a pipe
+  };
+  std::vector<Item> items;
+  Span span;
+  Span callee;
+};
+
+/// Turns statements into graphs. One elaborator serves the whole program: the model's body is elaborated once
+/// with `training` false and once with it true, the optimizer once a parameter.
+class Elaborator {
+ public:
+  Elaborator(ir::Program& program, const FrontendOptions& options, Diagnostics& diagnostics);
+
+  // ---- What is being built ----
+
+  /// One graph under construction, with the parameters that were asked for.
+  struct Target {
+    explicit Target(std::string name) : builder(graph) { graph.name = std::move(name); }
+    ir::Graph graph;
+    ir::Builder builder;
+    std::map<std::pair<ir::Role, std::uint32_t>, ir::ValueId> parameters;
+    std::map<std::uint32_t, ir::ValueId> new_state;  // by index: what `<-` gave
+    struct Objective {
+      ir::Role role;
+      std::string name;
+      ir::ValueId value;
+    };
+    std::vector<Objective> objectives;  // in source order
+  };
+  ir::ValueId parameter(ir::Role role, std::uint32_t index, const std::string& name, const ir::Type& type);
+
+  /// The definition whose body is being elaborated.
+  struct Frame {
+    std::string path;  // of its parameters: "enc."
+    std::map<std::string, int> anonymous;
+    enum class Kind : std::uint8_t { file, model, layer, optimizer, function } kind = Kind::model;
+    std::string slot_owner;  // of an optimizer: the parameter's path
+    ir::Shape slot_shape;
+  };
+
+  // ---- Statements (statements.cpp) ----
+  void define_all(const Block& block, const SourceFile& file, const std::shared_ptr<Scope>& scope);
+  /// Runs statements; the value of `return`, if one was met.
+  std::optional<Value> run(const Block& block, const std::shared_ptr<Scope>& scope);
+  void bind(Scope& scope, const std::string& name, Span span, Value value, bool is_new);
+
+  // ---- Expressions (expressions.cpp) ----
+  Value eval(const Expr& e, const std::shared_ptr<Scope>& scope);
+  Value call_value(const Value& callee, Call call);  // calls.cpp
+  Value apply_layer(const std::shared_ptr<MadeLayer>& layer, const Call& call);
+  std::shared_ptr<MadeLayer> make_layer(const LayerDefinition& layer, Call call);
+  Value call_builtin(const std::string& name, Call& call);  // builtins.cpp
+  static const std::vector<std::string>& builtin_names();
+
+  // ---- Tensors (tensors.cpp) ----
+  Value binary(const std::string& op, const Value& a, const Value& b, const Expr* ea, const Expr* eb,
+               Span span);
+  Value negate(const Value& a, Span span);
+  ir::ValueId tensor(const Value& v, Span span, std::optional<ir::ElementType> literal = std::nullopt);
+  ir::ValueId broadcast_to(ir::ValueId v, const ir::Shape& shape);
+  ir::Shape common_shape(const ir::Shape& a, const ir::Shape& b, const std::function<void()>& mismatch);
+  ir::ValueId matmul(ir::ValueId a, ir::ValueId b, const Expr* ea, const Expr* eb, Span span);
+  ir::ValueId reduce(ir::Op op, ir::ValueId x, const ir::Integers& axes);
+  ir::ValueId mean(ir::ValueId x, const ir::Integers& axes);
+  std::string describe(const Value& v) const;
+  const ir::Type& type(ir::ValueId v) { return target->graph.type(v); }
+  ir::Builder& b() { return target->builder; }
+
+  // ---- Numbers ----
+  double number(const Value& v, Span span, std::string_view what);
+  std::int64_t integer(const Value& v, Span span, std::string_view what);
+  ir::Dim dim(const Value& v, Span span, std::string_view what);
+  bool condition(const Value& v, Span span);
+  ir::Shape shape(const Value& v, Span span);
+  ir::Shape shape(const std::vector<ShapeItem>& items, const std::shared_ptr<Scope>& scope,
+                  bool declares_dims);
+
+  // ---- Errors ----
+  [[noreturn]] void fail_at(std::string_view id, Span span, std::string text, std::vector<Note> notes = {},
+                            std::string hint = {});
+  [[noreturn]] void unknown_name(const std::string& name, Span span, Scope& scope);
+  Note note_of(const Binding& binding, const std::string& text) const {
+    return {binding.file, binding.span, text};
+  }
+  /// "`x` is f32[B, 128]", where the expression is a name.
+  void add_note(std::vector<Note>& notes, const Expr* e, const Value& v);
+  std::uint32_t location(Span span);
+
+  ir::Program& program;
+  const FrontendOptions& options;
+  Diagnostics& diagnostics;
+  const SourceFile* file = nullptr;  // of the code at hand
+  Target* target = nullptr;
+  Frame* frame = nullptr;
+  std::shared_ptr<Scope> current_scope;
+  bool training = false;
+  bool declares = true;  // the first elaboration of the body makes the tables; later ones find what it made
+  int depth = 0;
+  std::vector<Distribution> param_draws, state_draws, slot_draws;  // by table index
+  std::string application;                                         // chain of layers: "fc1", for locations
+  const Stmt* train = nullptr;
+  std::shared_ptr<Scope> train_scope;
+};
+
+/// The closest of `names` to a misspelt one, or empty.
+std::string closest(const std::string& name, const std::vector<std::string>& names);
+
+}  // namespace mlpc::frontend

@@ -1,0 +1,339 @@
+#include <algorithm>
+#include <charconv>
+#include <limits>
+
+#include "compiler/frontend/elaborator.h"
+#include "ir/error.h"
+
+namespace mlpc::frontend {
+
+using ir::Op;
+using ir::Shape;
+using ir::ValueId;
+
+namespace {
+
+constexpr int kDeepest = 400;                // calls and nested expressions
+constexpr std::size_t kMostNodes = 1 << 20;  // of one graph
+
+double parse_number(const std::string& text) {
+  double value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+bool makes_nodes(const Expr& e) {
+  return e.kind == Expr::Kind::unary || e.kind == Expr::Kind::binary || e.kind == Expr::Kind::call ||
+         e.kind == Expr::Kind::index || e.kind == Expr::Kind::member;
+}
+
+struct DepthGuard {
+  explicit DepthGuard(int& depth) : depth_(depth) { ++depth_; }
+  ~DepthGuard() { --depth_; }
+  int& depth_;
+};
+
+struct ScopeGuard {
+  ScopeGuard(std::shared_ptr<Scope>& slot, std::shared_ptr<Scope> scope)
+      : slot_(slot), old_(std::move(slot)) {
+    slot_ = std::move(scope);
+  }
+  ~ScopeGuard() { slot_ = std::move(old_); }
+  std::shared_ptr<Scope>& slot_;
+  std::shared_ptr<Scope> old_;
+};
+
+}  // namespace
+
+std::string closest(const std::string& name, const std::vector<std::string>& names) {
+  std::string best;
+  std::size_t least = std::max<std::size_t>(1, name.size() / 3) + 1;
+  for (const std::string& candidate : names) {
+    if (candidate.size() > 40 || name.size() > 40) continue;
+    std::vector<std::size_t> row(candidate.size() + 1);  // Levenshtein, one row at a time
+    for (std::size_t j = 0; j <= candidate.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= name.size(); ++i) {
+      std::size_t diagonal = row[0];
+      row[0] = i;
+      for (std::size_t j = 1; j <= candidate.size(); ++j) {
+        const std::size_t change = diagonal + (name[i - 1] != candidate[j - 1]);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
+      }
+    }
+    if (row.back() < least) {
+      least = row.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+void Elaborator::unknown_name(const std::string& name, Span span, Scope& scope) {
+  std::vector<std::string> names = builtin_names();
+  for (Scope* s = &scope; s; s = s->parent.get())
+    for (const auto& [known, binding] : s->names) names.push_back(known);
+  const std::string guess = closest(name, names);
+  fail_at("unknown-name", span, fmt::format("`{}` is not defined here", name), {},
+          guess.empty() ? "" : fmt::format("did you mean `{}`?", guess));
+}
+
+void Elaborator::fail_at(std::string_view id, Span span, std::string text, std::vector<Note> notes,
+                         std::string hint) {
+  if (!application.empty()) text += fmt::format(" (in `{}`)", application);
+  diagnostics.add({std::string(id), file, span, std::move(text), std::move(notes), std::move(hint)});
+  throw Failure{};
+}
+
+std::uint32_t Elaborator::location(Span span) {
+  const Place place = place_of(*file, span.begin);
+  const ir::SourceLocation l{file->name, place.line, place.column, application};
+  // Locations come in order: the one wanted is mostly the last.
+  for (std::size_t i = program.locations.size(); i-- > 0 && i + 64 > program.locations.size();) {
+    const ir::SourceLocation& k = program.locations[i];
+    if (k.line == l.line && k.column == l.column && k.file == l.file && k.application == l.application)
+      return static_cast<std::uint32_t>(i);
+  }
+  program.locations.push_back(l);
+  return static_cast<std::uint32_t>(program.locations.size() - 1);
+}
+
+namespace {
+
+Value name_value(Elaborator& el, const Expr& e, Scope& scope) {
+  if (const Binding* binding = scope.find(e.text)) return binding->value;
+  const auto& builtins = Elaborator::builtin_names();
+  if (std::ranges::find(builtins, e.text) != builtins.end()) return {Builtin{e.text}};
+  el.unknown_name(e.text, e.span, scope);
+}
+
+Call evaluated(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope, std::size_t& holes) {
+  Call call{{}, e.span, e.operands[0]->span};
+  for (const Argument& a : e.arguments) {
+    if (a.value->kind == Expr::Kind::hole) {
+      ++holes;
+      call.items.push_back({"_", a.span, {Poison{}}, nullptr});
+      continue;
+    }
+    Value v = el.eval(*a.value, scope);
+    if (v.as<Poison>()) throw Failure{};
+    call.items.push_back({a.name, a.value->span, std::move(v), a.value.get()});
+  }
+  return call;
+}
+
+/// leaky_relu(_, 0.1): the function of the hole, which has to be the first argument.
+Value with_hole(Elaborator& el, const Value& callee, Call call, Span span) {
+  const auto* f = callee.as<Function>();
+  if (!f || call.items.empty() || call.items[0].name != "_")
+    el.fail_at("not-callable", span, "`_` stands for the first argument of an fn");
+  Function out = *f;
+  const auto& formals = f->definition->formals;
+  for (std::size_t i = 1; i < call.items.size(); ++i) {
+    if (call.items[i].name == "_")
+      el.fail_at("not-callable", call.items[i].span, "`_` stands for one argument");
+    const std::string name = !call.items[i].name.empty() ? call.items[i].name
+                             : i < formals.size()        ? formals[i].name
+                                                         : "";
+    if (name.empty())
+      el.fail_at("too-many-arguments", call.items[i].span,
+                 fmt::format("`{}` takes {} arguments", f->definition->name, formals.size()));
+    out.bound.emplace_back(name, call.items[i].value);
+  }
+  return {std::move(out)};
+}
+
+Value call_expression(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
+  Value callee = el.eval(*e.operands[0], scope);
+  std::size_t holes = 0;
+  Call call = evaluated(el, e, scope, holes);
+  if (holes > 0) return with_hole(el, callee, std::move(call), e.span);
+  if (const auto* layer = callee.as<LayerDefinition>()) return {el.make_layer(*layer, std::move(call))};
+  return el.call_value(callee, std::move(call));
+}
+
+/// x |> f, x |> f(a), x |> layer(h): the value is the first argument, or what the layer that is made is
+/// applied to.
+Value pipe(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
+  Value x = el.eval(*e.operands[0], scope);
+  if (x.as<Poison>()) return x;
+  const Expr* right = e.operands[1].get();
+  std::string given_name;
+  if (right->kind == Expr::Kind::named) {
+    given_name = right->text;
+    right = right->operands[0].get();
+  }
+  Call first{{{"", e.operands[0]->span, std::move(x), e.operands[0].get()}}, e.span, right->span};
+  if (right->kind != Expr::Kind::call) {
+    const Value f = el.eval(*right, scope);
+    if (f.as<LayerDefinition>())
+      el.fail_at("layer-not-made", right->span,
+                 fmt::format("`{}` is a layer that has not been made", right->text), {},
+                 fmt::format("write `{}()`", right->text));
+    return el.call_value(f, std::move(first));
+  }
+  Value callee = el.eval(*right->operands[0], scope);
+  std::size_t holes = 0;
+  Call call = evaluated(el, *right, scope, holes);
+  if (holes > 0) return el.call_value(with_hole(el, callee, std::move(call), right->span), std::move(first));
+  if (const auto* layer = callee.as<LayerDefinition>()) {
+    const auto made = el.make_layer(*layer, std::move(call));
+    made->path = given_name.empty() ? "" : el.frame->path + given_name;
+    return el.call_value({made}, std::move(first));
+  }
+  if (callee.as<Function>() || callee.as<Builtin>()) {
+    call.items.insert(call.items.begin(), std::move(first.items[0]));
+    return el.call_value(callee, std::move(call));
+  }
+  return el.call_value(el.call_value(callee, std::move(call)), std::move(first));
+}
+
+Value member(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
+  const Expr& base = *e.operands[0];
+  const bool is_now = base.kind == Expr::Kind::name && base.text == "now" && !scope->find("now");
+  if (!is_now)
+    el.fail_at("unknown-name", e.span,
+               fmt::format("`.{}` of {}: only `now` has members", e.text, el.describe(el.eval(base, scope))));
+  static const std::map<std::string, ir::Role> roles = {
+      {"step", ir::Role::step}, {"steps", ir::Role::steps}, {"epoch", ir::Role::epoch}};
+  const auto role = roles.find(e.text);
+  if (role == roles.end())
+    el.fail_at("unknown-name", e.span, fmt::format("`now` has step, steps and epoch, not `{}`", e.text));
+  if (el.frame->kind != Elaborator::Frame::Kind::optimizer)
+    el.fail_at("not-here", e.span, "`now` is known in `train` only");
+  const ValueId v = el.parameter(role->second, 0, e.text, {ir::ElementType::i64, {}});
+  return {Tensor{el.b().convert(v, el.program.element)}};
+}
+
+/// x[.., _], x[:, _, :]: whole axes and new ones.
+Value subscripted(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
+  const Value base = el.eval(*e.operands[0], scope);
+  if (base.as<Poison>()) return base;
+  const ValueId x = el.tensor(base, e.operands[0]->span);
+  const Shape from = el.type(x).shape;
+  std::size_t named = 0;
+  for (const Subscript& s : e.subscripts)
+    named += s.kind != Subscript::Kind::ellipsis && s.kind != Subscript::Kind::new_axis;
+  if (named > from.size())
+    el.fail_at("bad-index", e.span, fmt::format("{} axes are indexed, of {}", named, el.type(x).text()));
+  Shape to;
+  std::size_t axis = 0;
+  bool has_ellipsis = false;
+  for (const Subscript& s : e.subscripts) {
+    switch (s.kind) {
+      case Subscript::Kind::new_axis:
+        to.push_back(1);
+        break;
+      case Subscript::Kind::all:
+        to.push_back(from[axis++]);
+        break;
+      case Subscript::Kind::ellipsis:
+        if (has_ellipsis) el.fail_at("bad-index", s.span, "`..` stands twice");
+        has_ellipsis = true;
+        for (std::size_t i = 0; i < from.size() - named; ++i) to.push_back(from[axis++]);
+        break;
+      case Subscript::Kind::index:
+      case Subscript::Kind::slice:
+        el.fail_at("not-supported-yet", s.span,
+                   "parts of an axis are not supported yet: only `:`, `..` and `_`");
+    }
+  }
+  while (axis < from.size()) to.push_back(from[axis++]);
+  return {Tensor{el.b().reshape(x, to)}};
+}
+
+Value list(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
+  List out;
+  for (const ExprPtr& item : e.operands) {
+    if (item->kind != Expr::Kind::hole) {
+      out.items.push_back(el.eval(*item, scope));
+      continue;
+    }
+    Scope* with_batch = scope.get();
+    while (with_batch && !with_batch->batch) with_batch = with_batch->parent.get();
+    if (!with_batch)
+      el.fail_at("bad-shape", item->span,
+                 "`..` stands for the batch dims of a signature; there is none here");
+    for (const ir::Dim& d : *with_batch->batch) out.items.push_back(Value::extent(d));
+  }
+  return {std::move(out)};
+}
+
+Value evaluate(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
+  switch (e.kind) {
+    case Expr::Kind::number:
+      return {Number{parse_number(e.text), e.text.find_first_of(".eE") == std::string::npos}};
+    case Expr::Kind::string:
+      return {e.text};
+    case Expr::Kind::boolean:
+      return {e.text == "true"};
+    case Expr::Kind::infinity:
+      return Value::real(std::numeric_limits<double>::infinity());
+    case Expr::Kind::name:
+      return name_value(el, e, *scope);
+    case Expr::Kind::training:
+      return {el.training};
+    case Expr::Kind::unary: {
+      const Value v = el.eval(*e.operands[0], scope);
+      if (e.text == "-") return el.negate(v, e.span);
+      if (v.as<Tensor>()) return {Tensor{el.b().value(Op::logical_not_, {v.as<Tensor>()->id})}};
+      return {!el.condition(v, e.operands[0]->span)};
+    }
+    case Expr::Kind::binary: {
+      if (e.text == "|>") return pipe(el, e, scope);
+      const Value a = el.eval(*e.operands[0], scope), b = el.eval(*e.operands[1], scope);
+      return el.binary(e.text, a, b, e.operands[0].get(), e.operands[1].get(), e.span);
+    }
+    case Expr::Kind::call:
+      return call_expression(el, e, scope);
+    case Expr::Kind::index:
+      return subscripted(el, e, scope);
+    case Expr::Kind::member:
+      return member(el, e, scope);
+    case Expr::Kind::list:
+      return list(el, e, scope);
+    case Expr::Kind::tuple:
+      return list(el, e, scope);
+    case Expr::Kind::conditional:
+      return el.eval(*e.operands[el.condition(el.eval(*e.operands[0], scope), e.operands[0]->span) ? 1 : 2],
+                     scope);
+    case Expr::Kind::named: {
+      Value v = el.eval(*e.operands[0], scope);
+      const auto* layer = v.as<std::shared_ptr<MadeLayer>>();
+      if (!layer || !(*layer)->path.empty())
+        el.fail_at("not-callable", e.span, "`as` names a layer where it is made");
+      (*layer)->path = el.frame->path + e.text;
+      return v;
+    }
+    case Expr::Kind::record:
+    case Expr::Kind::range:
+    case Expr::Kind::hole:
+      break;
+  }
+  el.fail_at("not-supported-yet", e.span, "this expression is not supported here yet");
+}
+
+}  // namespace
+
+Value Elaborator::eval(const Expr& e, const std::shared_ptr<Scope>& scope) {
+  const DepthGuard guard(depth);
+  if (depth > kDeepest) fail_at("too-deep", e.span, "calls are nested too deep");
+  const ScopeGuard scope_guard(current_scope, scope);
+  const std::size_t before = target ? target->graph.value_count() : 0;
+  try {
+    Value v = evaluate(*this, e, scope);
+    if (target && makes_nodes(e)) {
+      if (target->graph.value_count() > kMostNodes)
+        fail_at("too-large", e.span, fmt::format("the graph has more than {} values", kMostNodes));
+      for (std::size_t i = before; i < target->graph.value_count(); ++i) {
+        const ValueId id{static_cast<std::uint32_t>(i)};
+        if (target->graph.locations(id).empty()) target->graph.add_location(id, location(e.span));
+      }
+    }
+    return v;
+  } catch (const Error& error) {
+    fail_at("shape-mismatch", e.span, error.what());  // an op's own rule
+  }
+}
+
+}  // namespace mlpc::frontend

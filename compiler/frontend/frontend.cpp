@@ -1,0 +1,138 @@
+#include "compiler/frontend/frontend.h"
+
+#include <algorithm>
+
+#include "compiler/frontend/model.h"
+#include "compiler/frontend/parser.h"
+#include "ir/error.h"
+
+namespace mlpc::frontend {
+
+// Made by CMake from std/*.net, in alphabetical order.
+extern const std::vector<std::pair<std::string_view, std::string_view>> kStandardLibrary;
+
+namespace {
+
+constexpr std::size_t kLargestSource = 4 << 20;  // bytes
+
+const SourceFile& keep(std::vector<std::unique_ptr<SourceFile>>& files, std::string name,
+                       std::string_view text) {
+  return *files.emplace_back(std::make_unique<SourceFile>(SourceFile{std::move(name), std::string(text)}));
+}
+
+bool is_readable(const SourceFile& file, Diagnostics& diagnostics) {
+  if (file.text.size() > kLargestSource) {
+    diagnostics.add({"too-large",
+                     &file,
+                     {0, 0},
+                     fmt::format("the source has {} bytes; the most is {}", file.text.size(), kLargestSource),
+                     {},
+                     {}});
+    return false;
+  }
+  return true;
+}
+
+/// The one model of a file.
+const Stmt* find_model(const Block& block, const SourceFile& file, Diagnostics& diagnostics) {
+  const Stmt* model = nullptr;
+  for (const Stmt& s : block) {
+    if (s.kind != Stmt::Kind::model) continue;
+    if (model)
+      diagnostics.add({"several-models",
+                       &file,
+                       s.name_span,
+                       "a file has one model",
+                       {{&file, model->name_span, "the first is here"}},
+                       {}});
+    if (!model) model = &s;
+  }
+  if (!model && diagnostics.empty())
+    diagnostics.add({"no-model",
+                     &file,
+                     {0, 0},
+                     "the file has no model",
+                     {},
+                     "a network is written as `model name { … }`"});
+  return model;
+}
+
+/// A -D that names no const changes nothing, which is hardly what was meant.
+void check_defines(const Block& block, const FrontendOptions& options, const SourceFile& file,
+                   Diagnostics& diagnostics) {
+  std::vector<std::string> names;
+  const auto collect = [&](const Block& statements) {
+    for (const Stmt& s : statements)
+      if (s.kind == Stmt::Kind::constant) names.push_back(s.name);
+  };
+  collect(block);
+  for (const Stmt& s : block)
+    if (s.kind == Stmt::Kind::model) collect(s.body);
+  for (const auto& [name, value] : options.defines) {
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    const std::string guess = closest(name, names);
+    diagnostics.add({"bad-define",
+                     &file,
+                     {0, 0},
+                     fmt::format("-D {}={}: the file has no const `{}`", name, value, name),
+                     {},
+                     guess.empty() ? "" : fmt::format("did you mean `{}`?", guess)});
+  }
+}
+
+}  // namespace
+
+std::optional<ir::Program> parse_net(std::string_view source, const std::string& name,
+                                     const FrontendOptions& options, Diagnostics& diagnostics,
+                                     std::vector<std::unique_ptr<SourceFile>>& files) {
+  std::vector<std::unique_ptr<Block>> blocks;
+  const SourceFile& file = keep(files, name, source);
+  if (!is_readable(file, diagnostics)) return std::nullopt;
+  const Block& block = *blocks.emplace_back(std::make_unique<Block>(parse(file, diagnostics)));
+  const Stmt* model = find_model(block, file, diagnostics);
+  check_defines(block, options, file, diagnostics);
+  if (!model || !diagnostics.empty()) return std::nullopt;
+  ir::Program program;
+  program.source_hash = options.source_hash;
+  Elaborator el(program, options, diagnostics);
+  Elaborator::Target scratch("file");  // for constants; nothing of it is kept
+  Elaborator::Frame frame;
+  frame.kind = Elaborator::Frame::Kind::file;
+  el.target = &scratch;
+  el.frame = &frame;
+  auto library_scope = std::make_shared<Scope>();
+  library_scope->names["pi"] = {Value::real(3.14159265358979323846), nullptr, {}, std::nullopt};
+  for (const auto& [library_name, text] : kStandardLibrary) {
+    const SourceFile& library = keep(files, "std/" + std::string(library_name), text);
+    el.define_all(*blocks.emplace_back(std::make_unique<Block>(parse(library, diagnostics))), library,
+                  library_scope);
+  }
+  auto file_scope = std::make_shared<Scope>();
+  file_scope->parent = library_scope;
+  try {
+    el.define_all(block, file, file_scope);
+    build_model(el, *model, file, file_scope, files, blocks);
+  } catch (const Failure&) {  // has been reported
+  }
+  if (!diagnostics.empty()) return std::nullopt;
+  return program;
+}
+
+std::optional<std::string> ast_text(std::string_view source, const std::string& name,
+                                    Diagnostics& diagnostics,
+                                    std::vector<std::unique_ptr<SourceFile>>& files) {
+  const SourceFile& file = keep(files, name, source);
+  if (!is_readable(file, diagnostics)) return std::nullopt;
+  const Block block = parse(file, diagnostics);
+  if (!diagnostics.empty()) return std::nullopt;
+  return print_ast(block);
+}
+
+std::string standard_library() {
+  std::string out;
+  for (const auto& [name, text] : kStandardLibrary)
+    out += fmt::format("# ---- std/{} ----\n{}\n", name, text);
+  return out;
+}
+
+}  // namespace mlpc::frontend

@@ -1,0 +1,132 @@
+#include "compiler/frontend/model.h"
+
+#include <algorithm>
+
+#include "ir/error.h"
+#include "ir/prune.h"
+
+namespace mlpc::frontend {
+namespace {
+
+using ir::ElementType;
+using ir::Graph;
+using ir::Role;
+using ir::ValueId;
+
+/// The random stream of a tensor's initial values: FNV-1a of its role and path.
+std::int64_t stream_of(std::string_view role, const std::string& path) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (char c : fmt::format("{}:{}", role, path))
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return static_cast<std::int64_t>(hash);
+}
+
+ValueId initial_value(ir::Builder& b, const ir::TensorInfo& tensor, const Distribution& d,
+                      std::string_view role, ValueId seed) {
+  if (d.kind == Distribution::Kind::constant) return b.full(tensor.type, d.a);
+  const ValueId step = b.constant(ir::Constant::of_integer(ElementType::i64, 0));
+  const ir::Op op = d.kind == Distribution::Kind::uniform ? ir::Op::uniform_ : ir::Op::normal_;
+  const auto number = [](double x) { return ir::Constant::of(ElementType::f64, x); };
+  return b.value(
+      op, {seed, step},
+      {tensor.type.shape, tensor.type.element, number(d.a), number(d.b), stream_of(role, tensor.path)});
+}
+
+Graph init_graph(const Elaborator& el) {
+  Graph graph;
+  graph.name = "init";
+  ir::Builder b(graph);
+  const ValueId seed = graph.add_parameter("seed", {ElementType::i64, {}}, Role::seed);
+  const auto add = [&](const std::vector<ir::TensorInfo>& table, const std::vector<Distribution>& draws,
+                       Role role) {
+    for (std::uint32_t i = 0; i < table.size(); ++i) {
+      const ValueId v = initial_value(b, table[i], draws[i], ir::name_of(role), seed);
+      graph.results.push_back({table[i].path, role, i, v});
+    }
+  };
+  add(el.program.params, el.param_draws, Role::param);
+  add(el.program.state, el.state_draws, Role::state);
+  add(el.program.slots, el.slot_draws, Role::slot);
+  return ir::pruned(graph);
+}
+
+/// Elaborates the model's body once.
+void elaborate(Elaborator& el, Elaborator::Target& target, const Stmt& model,
+               const std::shared_ptr<Scope>& file_scope, bool training) {
+  Elaborator::Frame frame;
+  frame.kind = Elaborator::Frame::Kind::model;
+  auto scope = std::make_shared<Scope>();
+  scope->parent = file_scope;
+  el.target = &target;
+  el.frame = &frame;
+  el.training = training;
+  el.run(model.body, scope);
+}
+
+bool has_loss(const Elaborator::Target& t) {
+  return std::ranges::any_of(t.objectives, [](const auto& o) { return o.role == Role::loss_term; });
+}
+
+Graph with_outputs(const Elaborator::Target& t) {
+  Graph graph = t.graph;
+  graph.name = "infer";
+  for (const auto& o : t.objectives)
+    if (o.role == Role::output) graph.results.push_back({o.name, o.role, 0, o.value});
+  return ir::pruned(graph);
+}
+
+/// The total, each loss, each metric, and the new state.
+Graph with_losses(Elaborator::Target& t, std::string name, const ir::Program& program) {
+  Graph graph = t.graph;
+  graph.name = std::move(name);
+  ir::Builder b(graph);
+  std::optional<ValueId> total;
+  for (const auto& o : t.objectives)
+    if (o.role == Role::loss_term) total = total ? b.add(*total, o.value) : o.value;
+  graph.name_value(*total, "loss");
+  graph.results.push_back({"loss", Role::loss_total, 0, *total});
+  for (Role role : {Role::loss_term, Role::metric})
+    for (const auto& o : t.objectives)
+      if (o.role == role) graph.results.push_back({o.name, o.role, 0, o.value});
+  if (graph.name == "forward")
+    for (std::uint32_t i = 0; i < program.state.size(); ++i) {
+      const auto changed = t.new_state.find(i);
+      const auto old = t.parameters.find({Role::state, i});
+      if (changed == t.new_state.end() && old == t.parameters.end()) continue;
+      graph.results.push_back({program.state[i].path, Role::state, i,
+                               changed == t.new_state.end() ? old->second : changed->second});
+    }
+  return ir::pruned(graph);
+}
+
+}  // namespace
+
+void build_model(Elaborator& el, const Stmt& model, const SourceFile& file,
+                 const std::shared_ptr<Scope>& file_scope, std::vector<std::unique_ptr<SourceFile>>& files,
+                 std::vector<std::unique_ptr<Block>>& blocks) {
+  el.file = &file;
+  el.program.model = model.name;
+  if (!model.text.empty()) {
+    const auto type = ir::element_type_named(model.text);
+    if (!type || !ir::is_float(*type))
+      el.fail_at("bad-input", model.name_span, fmt::format("a model is of f32 or f64, not `{}`", model.text));
+    el.program.element = *type;
+  }
+  Elaborator::Target evaluation("eval"), training("forward");
+  elaborate(el, evaluation, model, file_scope, false);
+  if (el.diagnostics.empty()) elaborate(el, training, model, file_scope, true);
+  if (!el.diagnostics.empty()) return;
+  el.program.graphs.push_back(with_outputs(evaluation));
+  if (el.program.graphs.back().results.empty()) el.program.graphs.pop_back();
+  if (has_loss(evaluation)) {
+    el.program.graphs.push_back(with_losses(evaluation, "loss", el.program));
+    el.program.graphs.push_back(with_losses(training, "forward", el.program));
+  }
+  build_training(el, file, file_scope, files, blocks);
+  ir::assign_offsets(el.program.params);
+  ir::assign_offsets(el.program.state);
+  ir::assign_offsets(el.program.slots);
+  if (el.diagnostics.empty()) el.program.graphs.push_back(init_graph(el));
+}
+
+}  // namespace mlpc::frontend

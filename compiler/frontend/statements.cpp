@@ -1,0 +1,381 @@
+#include <algorithm>
+
+#include "compiler/frontend/elaborator.h"
+#include "ir/error.h"
+
+namespace mlpc::frontend {
+
+using ir::Dim;
+using ir::ElementType;
+using ir::Role;
+using ir::Shape;
+using ir::ValueId;
+
+Elaborator::Elaborator(ir::Program& p, const FrontendOptions& o, Diagnostics& d)
+    : program(p), options(o), diagnostics(d) {}
+
+ValueId Elaborator::parameter(Role role, std::uint32_t index, const std::string& name, const ir::Type& type) {
+  const auto [it, is_new] = target->parameters.try_emplace({role, index});
+  if (is_new) it->second = target->graph.add_parameter(name, type, role, index);
+  return it->second;
+}
+
+void Elaborator::bind(Scope& scope, const std::string& name, Span span, Value value, bool is_new) {
+  const auto found = scope.names.find(name);
+  if (is_new && found != scope.names.end() && found->second.file && !found->second.value.as<Poison>())
+    fail_at("duplicate-name", span, fmt::format("`{}` is defined twice", name),
+            {note_of(found->second, "the first is here")});
+  if (const auto* t = value.as<Tensor>(); t && target) target->graph.name_value(t->id, frame->path + name);
+  scope.names[name] = {std::move(value), file, span, std::nullopt};
+}
+
+Shape Elaborator::shape(const std::vector<ShapeItem>& items, const std::shared_ptr<Scope>& scope,
+                        bool declares_dims) {
+  Shape out;
+  for (const ShapeItem& item : items) {
+    if (item.is_ellipsis) fail_at("bad-shape", item.span, "`..` stands in the signature of a layer only");
+    if (declares_dims && item.extent->kind == Expr::Kind::name && !scope->find(item.extent->text)) {
+      const std::string& name = item.extent->text;
+      if (std::ranges::find(program.dims, name) == program.dims.end()) {
+        if (program.dims.size() >= 16) fail_at("too-large", item.span, "a model has at most 16 free dims");
+        program.dims.push_back(name);
+      }
+      scope->names[name] = {{Dim::named(name)}, file, item.span, std::nullopt};
+    }
+    out.push_back(dim(eval(*item.extent, scope), item.span, "an extent"));
+  }
+  return out;
+}
+
+namespace {
+
+ElementType element_type(Elaborator& el, const Stmt& s) {
+  if (s.text.empty()) return el.program.element;
+  const auto type = ir::element_type_named(s.text);
+  if (!type)
+    el.fail_at("bad-input", s.span,
+               fmt::format("`{}` is no element type: f32, f64, i32, i64, u8, bool", s.text));
+  return *type;
+}
+
+void input(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+  if (el.frame->kind != Elaborator::Frame::Kind::model)
+    el.fail_at("not-here", s.span, "an input belongs to a model");
+  auto& inputs = el.program.inputs;
+  auto index =
+      static_cast<std::uint32_t>(std::ranges::find(inputs, s.name, &ir::InputInfo::name) - inputs.begin());
+  const ir::Type type{element_type(el, s), el.shape(s.shape, scope, true)};
+  if (index == inputs.size()) inputs.push_back({s.name, type, 0});
+  const ValueId v = el.parameter(Role::input, index, s.name, type);
+  el.target->graph.add_location(v, el.location(s.name_span));
+  el.bind(*scope, s.name, s.name_span, {Tensor{v}}, true);
+}
+
+/// fan_in and fan_out of a parameter: rank 2 is [in, out], higher ranks are [out, in, window…].
+std::pair<double, double> fans(const Shape& shape) {
+  const auto extent = [&](std::size_t axis) { return static_cast<double>(*shape[axis].constant()); };
+  if (shape.empty()) return {1, 1};
+  if (shape.size() == 1) return {extent(0), extent(0)};
+  if (shape.size() == 2) return {extent(0), extent(1)};
+  double window = 1;
+  for (std::size_t axis = 2; axis < shape.size(); ++axis) window *= extent(axis);
+  return {extent(1) * window, extent(0) * window};
+}
+
+Distribution initialiser(Elaborator& el, const Stmt& s, const Shape& shape,
+                         const std::shared_ptr<Scope>& scope) {
+  Value v = el.eval(*s.value, scope);
+  if (!s.is_drawn) return {Distribution::Kind::constant, el.number(v, s.value->span, "an initial value"), 0};
+  if (v.as<Function>()) {
+    const auto [in, out] = fans(shape);
+    v = el.call_value(v, {{{"fan_in", s.value->span, Value::real(in), nullptr},
+                           {"fan_out", s.value->span, Value::real(out), nullptr}},
+                          s.value->span,
+                          s.value->span});
+  }
+  if (const auto* d = v.as<Distribution>()) return *d;
+  if (const auto* n = v.as<Number>()) return {Distribution::Kind::constant, n->value, 0};
+  el.fail_at(
+      "bad-initialiser", s.value->span,
+      fmt::format("`~` needs a distribution, as `he` or `normal(0, 0.1)`; this is {}", el.describe(v)));
+}
+
+std::string text_at(const SourceFile& file, Span span) {
+  return file.text.substr(span.begin, span.end - span.begin);
+}
+
+/// The entry of a table for a path: made by the first elaboration, found by later ones and by shared layers.
+std::uint32_t table_entry(Elaborator& el, std::vector<ir::TensorInfo>& table,
+                          std::vector<Distribution>& draws, const std::string& path, const ir::Type& type,
+                          const Stmt& s, const std::shared_ptr<Scope>& scope) {
+  const auto found = std::ranges::find(table, path, &ir::TensorInfo::path);
+  if (found != table.end()) {
+    if (found->type != type)
+      el.fail_at("extent-mismatch", s.span,
+                 fmt::format("`{}` is {} here and {} in an earlier application", path, type.text(),
+                             found->type.text()));
+    return static_cast<std::uint32_t>(found - table.begin());
+  }
+  draws.push_back(initialiser(el, s, type.shape, scope));
+  table.push_back({path, type, 0, text_at(*el.file, s.value->span), el.location(s.name_span)});
+  return static_cast<std::uint32_t>(table.size() - 1);
+}
+
+void require_constant(Elaborator& el, const Shape& shape, const Stmt& s) {
+  for (std::size_t i = 0; i < shape.size(); ++i)
+    if (!shape[i].is_constant())
+      el.fail_at("bad-parameter", s.shape[i].span,
+                 fmt::format("the extent {} of `{}` is not known at compile time", shape[i].text(), s.name));
+}
+
+void param(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+  if (el.frame->kind != Elaborator::Frame::Kind::model && el.frame->kind != Elaborator::Frame::Kind::layer)
+    el.fail_at("not-here", s.span, "a param belongs to a model or a layer");
+  const Shape shape = el.shape(s.shape, scope, false);
+  require_constant(el, shape, s);
+  const std::string path = el.frame->path + s.name;
+  const ir::Type type{el.program.element, shape};
+  const std::uint32_t index = table_entry(el, el.program.params, el.param_draws, path, type, s, scope);
+  const ValueId v = el.parameter(Role::param, index, path, type);
+  el.target->graph.add_location(v, el.location(s.name_span));
+  el.bind(*scope, s.name, s.name_span, {Tensor{v}}, true);
+}
+
+void state(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+  const bool is_slot = el.frame->kind == Elaborator::Frame::Kind::optimizer;
+  const Shape shape = is_slot && s.shape.empty() ? el.frame->slot_shape : el.shape(s.shape, scope, false);
+  require_constant(el, shape, s);
+  const ir::Type type{el.program.element, shape};
+  const std::string path = is_slot ? s.name + "/" + el.frame->slot_owner : el.frame->path + s.name;
+  auto& table = is_slot ? el.program.slots : el.program.state;
+  const std::uint32_t index =
+      table_entry(el, table, is_slot ? el.slot_draws : el.state_draws, path, type, s, scope);
+  const ValueId old = el.parameter(is_slot ? Role::slot : Role::state, index, path, type);
+  const auto changed = el.target->new_state.find(index);
+  el.bind(*scope, s.name, s.name_span,
+          {Tensor{changed == el.target->new_state.end() ? old : changed->second}}, true);
+  scope->names[s.name].state = index;
+}
+
+/// s <- e: executed while training, under stop_grad; later reads see it.
+void update(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+  Binding* binding = scope->find(s.name);
+  if (!binding) el.unknown_name(s.name, s.name_span, *scope);
+  if (!binding->state)
+    el.fail_at("bad-value", s.name_span, fmt::format("`{}` is no state", s.name),
+               {el.note_of(*binding, "it is defined here")});
+  const bool is_slot = el.frame->kind == Elaborator::Frame::Kind::optimizer;
+  if (!el.training && !is_slot) return;
+  const Value value = el.eval(*s.value, scope);
+  const ir::Type wanted = el.type(binding->value.as<Tensor>()->id);
+  ValueId v = el.tensor(value, s.value->span);
+  const auto mismatch = [&] {
+    el.fail_at("shape-mismatch", s.value->span,
+               fmt::format("`{}` is {}, its new value is {}", s.name, wanted.text(), el.type(v).text()));
+  };
+  if (el.type(v).element != wanted.element ||
+      el.common_shape(el.type(v).shape, wanted.shape, mismatch) != wanted.shape)
+    mismatch();
+  v = el.broadcast_to(v, wanted.shape);
+  if (!is_slot) v = el.b().value(ir::Op::stop_grad_, {v});
+  el.target->new_state[*binding->state] = v;
+  binding->value = {Tensor{v}};
+}
+
+void objective(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+  if (el.frame->kind != Elaborator::Frame::Kind::model)
+    el.fail_at("not-here", s.span, "outputs, losses and metrics belong to a model");
+  const Value value = el.eval(*s.value, scope);
+  if (value.as<Poison>()) throw Failure{};
+  const ValueId v = el.tensor(value, s.value->span);
+  const Role role = s.kind == Stmt::Kind::output ? Role::output
+                    : s.kind == Stmt::Kind::loss ? Role::loss_term
+                                                 : Role::metric;
+  if (role != Role::output && (el.type(v).rank() != 0 || !ir::is_float(el.type(v).element)))
+    el.fail_at("loss-not-scalar", s.value->span,
+               fmt::format("a {} is a number; this is {}", s.kind == Stmt::Kind::loss ? "loss" : "metric",
+                           el.type(v).text()),
+               {}, "`mean(…)` or `sum(…)` makes one");
+  for (const auto& other : el.target->objectives)
+    if (other.name == s.name)
+      el.fail_at("duplicate-name", s.name_span, fmt::format("two results are called `{}`", s.name));
+  if (s.name == "loss")
+    el.fail_at("duplicate-name", s.name_span, "`loss` is the name of the total of all losses");
+  el.target->objectives.push_back({role, s.name, v});
+  el.bind(*scope, s.name, s.name_span, {Tensor{v}}, false);
+}
+
+void constant(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+  for (const auto& [name, text] : el.options.defines) {
+    if (name != s.name) continue;
+    const bool is_integer = text.find_first_of(".eE") == std::string::npos;
+    char* end = nullptr;
+    const double value = std::strtod(text.c_str(), &end);
+    Value v = text == "true" || text == "false" ? Value{text == "true"} : Value{Number{value, is_integer}};
+    if (v.as<Number>() && (end == text.c_str() || *end != '\0'))
+      el.fail_at("bad-define", s.name_span, fmt::format("-D {}={}: `{}` is no number", name, text, text));
+    el.bind(*scope, s.name, s.name_span, std::move(v), true);
+    return;
+  }
+  el.bind(*scope, s.name, s.name_span, el.eval(*s.value, scope), true);
+}
+
+void check(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+  if (el.condition(el.eval(*s.value, scope), s.value->span)) return;
+  std::string text;  // {H} is replaced by the value of H
+  for (std::size_t i = 0; i < s.text.size(); ++i) {
+    const std::size_t close = s.text[i] == '{' ? s.text.find('}', i) : std::string::npos;
+    const Binding* binding =
+        close == std::string::npos ? nullptr : scope->find(s.text.substr(i + 1, close - i - 1));
+    if (!binding) {
+      text += s.text[i];
+      continue;
+    }
+    const auto* n = binding->value.as<Number>();
+    text += n ? fmt::format("{}", n->value) : el.describe(binding->value);
+    i = close;
+  }
+  el.fail_at("assert-failed", s.value->span, text.empty() ? "the assertion does not hold" : text);
+}
+
+void bind_target(Elaborator& el, const Expr& t, Value value, const std::shared_ptr<Scope>& scope) {
+  if (t.kind == Expr::Kind::hole) return;
+  if (t.kind != Expr::Kind::name)
+    el.fail_at("not-supported-yet", t.span, "`h[t] = …` is not supported yet: recurrences come later");
+  if (auto* layer = std::get_if<std::shared_ptr<MadeLayer>>(&value.is); layer && (*layer)->path.empty())
+    (*layer)->path = el.frame->path + t.text;
+  el.bind(*scope, t.text, t.span, std::move(value), false);
+}
+
+void assign(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+  Value value = el.eval(*s.value, scope);
+  if (s.targets.size() == 1) {
+    bind_target(el, *s.targets[0], std::move(value), scope);
+    return;
+  }
+  const auto* list = value.as<List>();
+  if (!list)
+    el.fail_at(
+        "unpack-count", s.value->span,
+        fmt::format("{} names take a list or a tuple; this is {}", s.targets.size(), el.describe(value)));
+  if (list->items.size() != s.targets.size())
+    el.fail_at("unpack-count", s.value->span,
+               fmt::format("{} values for {} names", list->items.size(), s.targets.size()));
+  for (std::size_t i = 0; i < s.targets.size(); ++i) bind_target(el, *s.targets[i], list->items[i], scope);
+}
+
+/// After an error, the names that the statement would have bound are poison, so that no error follows from
+/// it.
+void poison(const Stmt& s, Scope& scope, const SourceFile* file) {
+  const auto mark = [&](const std::string& name) {
+    scope.names[name] = {{Poison{}}, file, s.span, std::nullopt};
+  };
+  if (!s.name.empty() && s.kind != Stmt::Kind::update) mark(s.name);
+  for (const ExprPtr& t : s.targets)
+    if (t->kind == Expr::Kind::name) mark(t->text);
+}
+
+std::optional<Value> execute(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+  switch (s.kind) {
+    case Stmt::Kind::fn:
+      el.bind(*scope, s.name, s.name_span, {Function{&s, el.file, scope, {}}}, true);
+      break;
+    case Stmt::Kind::layer:
+    case Stmt::Kind::optimizer:
+      el.bind(*scope, s.name, s.name_span, {LayerDefinition{&s, el.file, scope}}, true);
+      break;
+    case Stmt::Kind::constant:
+      constant(el, s, scope);
+      break;
+    case Stmt::Kind::input:
+      input(el, s, scope);
+      break;
+    case Stmt::Kind::param:
+      param(el, s, scope);
+      break;
+    case Stmt::Kind::state:
+      state(el, s, scope);
+      break;
+    case Stmt::Kind::assign:
+      assign(el, s, scope);
+      break;
+    case Stmt::Kind::update:
+      update(el, s, scope);
+      break;
+    case Stmt::Kind::output:
+    case Stmt::Kind::loss:
+    case Stmt::Kind::metric:
+      objective(el, s, scope);
+      break;
+    case Stmt::Kind::check:
+      check(el, s, scope);
+      break;
+    case Stmt::Kind::give:
+      return el.eval(*s.value, scope);
+    case Stmt::Kind::branch:
+      return el.run(el.condition(el.eval(*s.value, scope), s.value->span) ? s.body : s.otherwise, scope);
+    case Stmt::Kind::train:
+      if (el.frame->kind != Elaborator::Frame::Kind::model)
+        el.fail_at("not-here", s.span, "`train` belongs to a model");
+      el.train = &s;
+      el.train_scope = scope;
+      break;
+    case Stmt::Kind::expression:
+      el.fail_at("bad-value", s.span, "the value is not used: give it a name, or return it");
+    case Stmt::Kind::model:
+      el.fail_at("not-here", s.name_span, "a model stands at the top of a file");
+    case Stmt::Kind::carry:
+    case Stmt::Kind::noise:
+    case Stmt::Kind::loop:
+    case Stmt::Kind::recurrence:
+    case Stmt::Kind::use: {
+      static const std::map<Stmt::Kind, std::string_view> words = {{Stmt::Kind::carry, "carry"},
+                                                                   {Stmt::Kind::noise, "noise"},
+                                                                   {Stmt::Kind::loop, "for"},
+                                                                   {Stmt::Kind::recurrence, "recur"},
+                                                                   {Stmt::Kind::use, "use"}};
+      el.fail_at("not-supported-yet", s.span, fmt::format("`{}` is not supported yet", words.at(s.kind)));
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void Elaborator::define_all(const Block& block, const SourceFile& source,
+                            const std::shared_ptr<Scope>& scope) {
+  const SourceFile* caller = file;
+  file = &source;
+  for (const Stmt& s : block) {
+    if (s.kind == Stmt::Kind::model) continue;
+    try {
+      if (s.kind != Stmt::Kind::fn && s.kind != Stmt::Kind::layer && s.kind != Stmt::Kind::optimizer &&
+          s.kind != Stmt::Kind::constant && s.kind != Stmt::Kind::use)
+        fail_at("not-here", s.span,
+                "at the top of a file stand fn, layer, optimizer, const, use and one model");
+      execute(*this, s, scope);
+    } catch (const Failure&) {
+      poison(s, *scope, file);
+    }
+  }
+  file = caller;
+}
+
+std::optional<Value> Elaborator::run(const Block& block, const std::shared_ptr<Scope>& scope) {
+  std::optional<Value> result;
+  bool failed = false;
+  for (const Stmt& s : block) {
+    try {
+      result = execute(*this, s, scope);
+      if (result) break;
+    } catch (const Failure&) {
+      if (diagnostics.full()) throw;
+      failed = true;
+      poison(s, *scope, file);
+    }
+  }
+  if (failed && !result && frame->kind != Frame::Kind::model) throw Failure{};
+  return result;
+}
+
+}  // namespace mlpc::frontend

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "compiler/frontend/ast.h"
+#include "ir/graph.h"
+
+namespace mlpc::frontend {
+
+struct Scope;
+struct Value;
+
+/// A compile-time number; `is_integer` decides whether it can be an extent.
+struct Number {
+  double value = 0;
+  bool is_integer = false;
+};
+
+struct Tensor {
+  ir::ValueId id;
+};
+
+/// An fn of a source, or a call with holes: leaky_relu(_, 0.1).
+struct Function {
+  const Stmt* definition = nullptr;
+  const SourceFile* file = nullptr;
+  std::shared_ptr<Scope> scope;                      // where it was defined
+  std::vector<std::pair<std::string, Value>> bound;  // arguments that a hole's call has given already
+};
+
+/// A function that the compiler knows.
+struct Builtin {
+  std::string name;
+};
+
+/// A layer or optimizer of a source, before its hyperparameters are given.
+struct LayerDefinition {
+  const Stmt* definition = nullptr;
+  const SourceFile* file = nullptr;
+  std::shared_ptr<Scope> scope;
+};
+
+/// A layer that was made: its parameters are fresh, and shared by all its applications.
+struct MadeLayer {
+  LayerDefinition layer;
+  std::shared_ptr<Scope> hyperparameters;
+  std::string path;  // empty until it is bound, named or applied
+};
+
+/// What `param W ~ …` draws from, at initialisation.
+struct Distribution {
+  enum class Kind : std::uint8_t { constant, uniform, normal } kind = Kind::constant;
+  double a = 0, b = 0;  // the constant; low and high; mean and deviation
+};
+
+struct List {
+  std::vector<Value> items;
+};
+
+/// What came of something wrong that has been reported.
+struct Poison {};
+
+struct Value {
+  std::variant<Poison, Number, ir::Dim, bool, std::string, Tensor, Function, Builtin, LayerDefinition,
+               std::shared_ptr<MadeLayer>, Distribution, List>
+      is;
+
+  template <typename T>
+  const T* as() const {
+    return std::get_if<T>(&is);
+  }
+  static Value integer(std::int64_t n) { return {Number{static_cast<double>(n), true}}; }
+  static Value real(double x) { return {Number{x, false}}; }
+  static Value extent(const ir::Dim& d) { return d.is_constant() ? integer(*d.constant()) : Value{d}; }
+};
+
+/// What a name means, and where it was given that meaning.
+struct Binding {
+  Value value;
+  const SourceFile* file = nullptr;
+  Span span;
+  std::optional<std::uint32_t> state;  // of a `state`: its index in the table
+};
+
+struct Scope {
+  std::shared_ptr<Scope> parent;
+  std::map<std::string, Binding> names;
+  std::optional<ir::Shape> batch;  // what `..` stands for in this definition
+
+  Binding* find(const std::string& name) {
+    for (Scope* s = this; s; s = s->parent.get())
+      if (const auto found = s->names.find(name); found != s->names.end()) return &found->second;
+    return nullptr;
+  }
+};
+
+}  // namespace mlpc::frontend
