@@ -153,6 +153,61 @@ typedef struct mlpc_model {
 
 typedef const mlpc_model *(*mlpc_model_function)(uint32_t abi);
 
+/* One turn of SplitMix64 (Steele, Lea, Flood 2014): the increment, then the finaliser. */
+static inline uint64_t mlpc_mix64(uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+/* Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011). `counter` is
+ * replaced by its four random words. */
+static inline void mlpc_philox(uint64_t key, uint32_t counter[4]) {
+  uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+  int round;
+  for (round = 0; round < 10; ++round) {
+    const uint64_t p0 = (uint64_t)0xd2511f53u * counter[0], p1 = (uint64_t)0xcd9e8d57u * counter[2];
+    counter[0] = (uint32_t)(p1 >> 32) ^ counter[1] ^ k0;
+    counter[1] = (uint32_t)p1;
+    counter[2] = (uint32_t)(p0 >> 32) ^ counter[3] ^ k1;
+    counter[3] = (uint32_t)p0;
+    k0 += 0x9e3779b9u;
+    k1 += 0xbb67ae85u;
+  }
+}
+
+#define MLPC_ORDER_STREAM 0x6f72646572u /* "order" in ASCII */
+
+/* Writes the order in which epoch `epoch` of a training with `seed` visits n samples: a permutation of 0 … n-1,
+ * by Fisher and Yates from the back. Swap i takes the high half of (i + 1) times 64 random bits, two words of the
+ * block with counter (i / 2, epoch); the bias is below n / 2^64. */
+static inline void mlpc_order(uint64_t seed, int64_t epoch, int64_t n, int64_t *order) {
+  const uint64_t key = mlpc_mix64(seed ^ mlpc_mix64((uint64_t)MLPC_ORDER_STREAM ^ mlpc_mix64(0)));
+  int64_t i;
+  for (i = 0; i < n; ++i) order[i] = i;
+  for (i = n - 1; i > 0; --i) {
+    const uint64_t block = (uint64_t)i / 2, turn = (uint64_t)epoch, range = (uint64_t)i + 1;
+    uint32_t word[4];
+    uint64_t low, middle, other;
+    int64_t j, kept;
+    word[0] = (uint32_t)block;
+    word[1] = (uint32_t)(block >> 32);
+    word[2] = (uint32_t)turn;
+    word[3] = (uint32_t)(turn >> 32);
+    mlpc_philox(key, word);
+    /* (high word, low word) * range / 2^64 in 32-bit pieces; C99 has no 128-bit product. */
+    low = (uint64_t)word[2 * (i % 2)];
+    other = (uint64_t)word[2 * (i % 2) + 1];
+    middle = ((low * (range & 0xffffffffu)) >> 32) + other * (range & 0xffffffffu);
+    low = low * (range >> 32) + (middle & 0xffffffffu);
+    j = (int64_t)(other * (range >> 32) + (middle >> 32) + (low >> 32));
+    kept = order[i];
+    order[i] = order[j];
+    order[j] = kept;
+  }
+}
+
 #ifdef __cplusplus
 }
 #endif
