@@ -159,6 +159,7 @@ class Parser {
                                                             {"for", &Parser::loop},
                                                             {"recur", &Parser::loop},
                                                             {"use", &Parser::use}};
+    if (at("optimizer") && peek().is("=")) return setting();
     if (now().kind == TokenKind::keyword) {
       if (const auto rule = kRules.find(now().text); rule != kRules.end()) return (this->*rule->second)();
       if (at("if") && is_branch_statement()) return branch();
@@ -375,6 +376,17 @@ class Parser {
       else
         s.otherwise = block();
     }
+    return s;
+  }
+
+  /// `optimizer = …` in `train`: the one setting that is called like a keyword.
+  Stmt setting() {
+    Stmt s = make(Stmt::Kind::assign);
+    const Token t = next();
+    s.targets.push_back(node(Expr::Kind::name, t.span, std::string(t.text)));
+    expect("=");
+    s.value = tuple();
+    finish(s);
     return s;
   }
 
