@@ -2,6 +2,7 @@
 
 #include <llvm/IR/Intrinsics.h>
 
+#include "compiler/codegen/vector_math.h"
 #include "ir/error.h"
 
 namespace mlpc::codegen {
@@ -102,8 +103,35 @@ llvm::Value* emit_shift_right(const KernelState& state, llvm::Value* value, llvm
 }
 
 llvm::Value* emit_function(const KernelState& state, ScalarOp op, std::span<llvm::Value* const> operands) {
-  if (op == ScalarOp::sqrt_) return state.builder.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, operands[0]);
-  fail("no code for `{}` yet", ir::name_of(op));
+  VectorMath math(state.builder, state.target.has_fma);
+  switch (op) {
+    case ScalarOp::sqrt_:
+      return state.builder.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, operands[0]);
+    case ScalarOp::exp_:
+      return math.exp(operands[0]);
+    case ScalarOp::expm1_:
+      return math.expm1(operands[0]);
+    case ScalarOp::log_:
+      return math.log(operands[0]);
+    case ScalarOp::log1p_:
+      return math.log1p(operands[0]);
+    case ScalarOp::sin_:
+      return math.sin(operands[0]);
+    case ScalarOp::cos_:
+      return math.cos(operands[0]);
+    case ScalarOp::tanh_:
+      return math.tanh(operands[0]);
+    case ScalarOp::erf_:
+      return math.erf(operands[0]);
+    case ScalarOp::sigmoid_:
+      return math.sigmoid(operands[0]);
+    case ScalarOp::floor_:
+      return math.floor(operands[0]);
+    case ScalarOp::pow_:
+      return math.pow(operands[0], operands[1]);
+    default:
+      fail("`{}` is no function", ir::name_of(op));
+  }
 }
 
 }  // namespace

@@ -158,8 +158,8 @@ void emit_note(ModelState& s) {
   bytes += std::string("mlpc\0\0\0\0", 8) + s.name() + '\0';
   while (bytes.size() % 4 != 0) bytes += '\0';
   auto* value = llvm::ConstantDataArray::getString(s.context, bytes, false);
-  auto* note =
-      new llvm::GlobalVariable(s.module, value->getType(), true, llvm::GlobalValue::PrivateLinkage, value);
+  auto* note = new llvm::GlobalVariable(s.module, value->getType(), true, llvm::GlobalValue::InternalLinkage,
+                                        value, "note");
   note->setSection(".note.mlpc");
   note->setAlignment(llvm::Align(4));
   llvm::appendToCompilerUsed(s.module, {note});

@@ -1,0 +1,359 @@
+#include "compiler/codegen/vector_math.h"
+
+#include <llvm/IR/Intrinsics.h>
+
+#include <initializer_list>
+#include <limits>
+#include <vector>
+
+// Sources of coefficients: Sun's fdlibm (log, sin, cos, the parts of ln 2 and π/2), Cephes (exp in f32); the
+// series of exp and erf are Taylor's.
+
+namespace mlpc::codegen {
+
+using llvm::Value;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kLn2High = 6.93147180369123816490e-01;  // its last 32 bits are 0: n · kLn2High is exact
+constexpr double kLn2Low = 1.90821492927058770002e-10;
+constexpr double kLog2E = 1.44269504088896338700e+00;
+
+/// Small steps that the functions are made of.
+struct VectorMathPieces {
+  explicit VectorMathPieces(VectorMath& math) : m(math), b(math.b_) {}
+
+  static bool is_f64(Value* x) { return x->getType()->getScalarType()->isDoubleTy(); }
+  llvm::Type* with_width_of(Value* x, llvm::Type* scalar) const {
+    const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(x->getType());
+    return vector ? llvm::FixedVectorType::get(scalar, vector->getNumElements()) : scalar;
+  }
+  llvm::Type* integers_like(Value* x) const {
+    return with_width_of(x, is_f64(x) ? b.getInt64Ty() : b.getInt32Ty());
+  }
+  Value* num(Value* like, double c) const { return llvm::ConstantFP::get(like->getType(), c); }
+  Value* bits(Value* x) const { return b.CreateBitCast(x, integers_like(x)); }
+  Value* integer(Value* like, std::int64_t c) const {
+    return llvm::ConstantInt::get(integers_like(like), static_cast<std::uint64_t>(c), true);
+  }
+  Value* abs(Value* x) const { return b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x); }
+  Value* copysign(Value* x, Value* sign) const {
+    return b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, x, sign);
+  }
+  Value* is_nan(Value* x) const { return b.CreateFCmpUNO(x, x); }
+  Value* clamp(Value* x, double low, double high) const {  // NaN becomes low
+    x = b.CreateSelect(b.CreateFCmpOGT(x, num(x, low)), x, num(x, low));
+    return b.CreateSelect(b.CreateFCmpOLT(x, num(x, high)), x, num(x, high));
+  }
+  /// Horner, highest coefficient first.
+  Value* polynomial(Value* x, std::initializer_list<double> coefficients) const {
+    return horner(x, std::vector<double>(coefficients));
+  }
+  Value* horner(Value* x, const std::vector<double>& coefficients) const {
+    Value* sum = num(x, coefficients.front());
+    for (std::size_t i = 1; i < coefficients.size(); ++i) sum = m.fma(sum, x, num(x, coefficients[i]));
+    return sum;
+  }
+  /// The nearest integer to a moderate x, as a float and as an integer: adding 1.5 · 2^(mantissa) rounds to
+  /// it.
+  struct Rounded {
+    Value *number, *integer;
+  };
+  Rounded round(Value* x) const {
+    const double magic = is_f64(x) ? 0x1.8p52 : 0x1.8p23;
+    Value* shifted = b.CreateFAdd(x, num(x, magic));
+    Value* zero = bits(num(x, magic));
+    return {b.CreateFSub(shifted, num(x, magic)), b.CreateSub(bits(shifted), zero)};
+  }
+  /// 2ⁿ for n in the range of normal exponents.
+  Value* power_of_two(Value* like, Value* n) const {
+    const bool wide = is_f64(like);
+    return b.CreateBitCast(
+        b.CreateShl(b.CreateAdd(n, integer(like, wide ? 1023 : 127)), integer(like, wide ? 52 : 23)),
+        like->getType());
+  }
+  /// x · 2ⁿ in two steps, so that results below the normal range are rounded once and those above are
+  /// infinite.
+  Value* scale(Value* x, Value* n) const {
+    Value* half = b.CreateAShr(n, integer(x, 1));
+    return b.CreateFMul(b.CreateFMul(x, power_of_two(x, half)), power_of_two(x, b.CreateSub(n, half)));
+  }
+  /// f in f64, rounded: for f32.
+  template <typename F>
+  Value* in_f64(Value* x, F f) const {
+    Value* wide = b.CreateFPExt(x, with_width_of(x, b.getDoubleTy()));
+    return b.CreateFPTrunc(f(wide), x->getType());
+  }
+
+  /// r = x - n ln 2 with |r| ≤ ln 2 / 2, and n.
+  Rounded reduce(Value* x, Value*& r) const {
+    const Rounded n = round(b.CreateFMul(x, num(x, kLog2E)));
+    r = m.fma(n.number, num(x, -kLn2High), x);
+    r = m.fma(n.number, num(x, -kLn2Low), r);
+    return n;
+  }
+  /// (eʳ - 1 - r) / r² for |r| ≤ 0.35: Taylor to r¹³, remainder below 2⁻⁵⁸.
+  Value* exp_tail(Value* r) const {
+    std::vector<double> coefficients;
+    double factorial = 1;
+    for (int k = 2; k <= 14; ++k) {
+      factorial *= k;
+      coefficients.insert(coefficients.begin(), 1 / factorial);
+    }
+    return horner(r, coefficients);
+  }
+
+  VectorMath& m;
+  llvm::IRBuilder<>& b;
+};
+
+namespace {
+
+using Pieces = VectorMathPieces;
+
+Value* exp_f64(const Pieces& p, Value* x) {
+  Value* r = nullptr;
+  const Pieces::Rounded n = p.reduce(p.clamp(x, -746, 710), r);
+  Value* e = p.m.fma(p.b.CreateFMul(r, r), p.exp_tail(r), r);
+  return p.scale(p.b.CreateFAdd(e, p.num(x, 1)), n.integer);
+}
+
+/// Cephes' expf: degree 6, ln 2 in two parts.
+Value* exp_f32(const Pieces& p, Value* x) {
+  Value* in = p.clamp(x, -104, 89);
+  const Pieces::Rounded n = p.round(p.b.CreateFMul(in, p.num(x, kLog2E)));
+  Value* r = p.m.fma(n.number, p.num(x, -0.693359375), in);
+  r = p.m.fma(n.number, p.num(x, 2.12194440e-4), r);
+  Value* tail = p.polynomial(r, {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2,
+                                 1.6666665459e-1, 5.0000001201e-1});
+  Value* e = p.m.fma(tail, p.b.CreateFMul(r, r), r);
+  return p.scale(p.b.CreateFAdd(e, p.num(x, 1)), n.integer);
+}
+
+Value* expm1_f64(const Pieces& p, Value* x) {
+  Value* r = nullptr;
+  const Pieces::Rounded n = p.reduce(p.clamp(x, -50, 709), r);
+  Value* e = p.m.fma(p.b.CreateFMul(r, r), p.exp_tail(r), r);  // eʳ - 1
+  Value* power = p.power_of_two(x, n.integer);                 // 2ⁿ (eʳ - 1) + (2ⁿ - 1)
+  Value* result = p.m.fma(power, e, p.b.CreateFSub(power, p.num(x, 1)));
+  result = p.b.CreateSelect(p.b.CreateFCmpOGT(x, p.num(x, 709)), exp_f64(p, x), result);
+  result = p.b.CreateSelect(p.b.CreateFCmpOEQ(x, p.num(x, 0)), x, result);  // -0
+  return p.b.CreateSelect(p.is_nan(x), x, result);
+}
+
+/// fdlibm's log: x = 2ᵏ (1 + f) with 1 + f in [√½, √2), log(1 + f) = f - (f²/2 - s (f²/2 + R(s²))), s = f /
+/// (2 + f).
+Value* log_f64(const Pieces& p, Value* x) {
+  llvm::IRBuilder<>& b = p.b;
+  Value* is_tiny = b.CreateFCmpOLT(x, p.num(x, 0x1p-1022));
+  Value* normal = b.CreateSelect(is_tiny, b.CreateFMul(x, p.num(x, 0x1p54)), x);
+  constexpr std::int64_t kSqrtHalf = 0x3fe6a09e00000000;
+  Value* exponent = b.CreateAShr(b.CreateSub(p.bits(normal), p.integer(x, kSqrtHalf)), p.integer(x, 52));
+  Value* mantissa =
+      b.CreateBitCast(b.CreateSub(p.bits(normal), b.CreateShl(exponent, p.integer(x, 52))), x->getType());
+  Value* k = b.CreateSIToFP(b.CreateSub(exponent, b.CreateSelect(is_tiny, p.integer(x, 54), p.integer(x, 0))),
+                            x->getType());
+  Value* f = b.CreateFSub(mantissa, p.num(x, 1));
+  Value* s = b.CreateFDiv(f, b.CreateFAdd(f, p.num(x, 2)));
+  Value* z = b.CreateFMul(s, s);
+  Value* rest = b.CreateFMul(
+      z, p.polynomial(z, {1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01,
+                          2.222219843214978396e-01, 2.857142874366239149e-01, 3.999999999940941908e-01,
+                          6.666666666666735130e-01}));
+  Value* half_square = b.CreateFMul(p.num(x, 0.5), b.CreateFMul(f, f));
+  Value* correction =
+      b.CreateFAdd(b.CreateFMul(s, b.CreateFAdd(half_square, rest)), b.CreateFMul(k, p.num(x, kLn2Low)));
+  Value* result = b.CreateFSub(b.CreateFMul(k, p.num(x, kLn2High)),
+                               b.CreateFSub(b.CreateFSub(half_square, correction), f));
+  result = b.CreateSelect(b.CreateFCmpOEQ(x, p.num(x, kInfinity)), x, result);
+  result = b.CreateSelect(b.CreateFCmpOEQ(x, p.num(x, 0)), p.num(x, -kInfinity), result);
+  return b.CreateSelect(b.CreateFCmpULT(x, p.num(x, 0)), p.num(x, std::numeric_limits<double>::quiet_NaN()),
+                        result);
+}
+
+/// log(u) of u = 1 + x, and what the rounding of u lost.
+Value* log1p_f64(const Pieces& p, Value* x) {
+  llvm::IRBuilder<>& b = p.b;
+  Value* u = b.CreateFAdd(x, p.num(x, 1));
+  Value* lost = b.CreateFDiv(b.CreateFSub(b.CreateFSub(u, p.num(x, 1)), x), u);
+  Value* result = b.CreateFSub(log_f64(p, u), lost);
+  result = b.CreateSelect(b.CreateFCmpOEQ(u, p.num(x, 1)), x, result);
+  Value* is_edge = b.CreateOr(b.CreateFCmpOEQ(u, p.num(x, 0)), b.CreateFCmpOEQ(u, p.num(x, kInfinity)));
+  return b.CreateSelect(is_edge, log_f64(p, u), result);
+}
+
+/// (e²ˣ - 1) / (e²ˣ + 1) of |x|; 1 beyond 22.
+Value* tanh_f64(const Pieces& p, Value* x) {
+  llvm::IRBuilder<>& b = p.b;
+  Value* magnitude = p.clamp(p.abs(x), 0, 22);
+  Value* t = expm1_f64(p, b.CreateFAdd(magnitude, magnitude));
+  Value* result = p.copysign(b.CreateFDiv(t, b.CreateFAdd(t, p.num(x, 2))), x);
+  return b.CreateSelect(p.is_nan(x), x, result);
+}
+
+/// erf x = 2/√π e^(-x²) Σ 2ⁿ x²ⁿ⁺¹ / (2n+1)!!, whose terms are all positive; 1 beyond `edge`.
+Value* erf_f64(const Pieces& p, Value* x, double edge, int terms) {
+  llvm::IRBuilder<>& b = p.b;
+  Value* a = p.clamp(p.abs(x), 0, edge);
+  std::vector<double> coefficients;
+  double c = 1;
+  for (int n = 0; n < terms; ++n) {
+    coefficients.insert(coefficients.begin(), c);
+    c *= 2.0 / (2 * n + 3);
+  }
+  // a² in two parts (Dekker), for e^(-a²) magnifies its rounding by a².
+  Value* square = b.CreateFMul(a, a);
+  Value* shifted = b.CreateFMul(a, p.num(a, 134217729.0));
+  Value* high = b.CreateFSub(shifted, b.CreateFSub(shifted, a));
+  Value* low = b.CreateFSub(a, high);
+  Value* error = b.CreateFSub(b.CreateFMul(high, high), square);
+  error = b.CreateFAdd(error, b.CreateFMul(b.CreateFMul(p.num(a, 2), high), low));
+  error = b.CreateFAdd(error, b.CreateFMul(low, low));
+  Value* e = exp_f64(p, b.CreateFNeg(square));
+  e = b.CreateFSub(e, b.CreateFMul(e, error));
+  Value* sum = b.CreateFMul(a, p.horner(square, coefficients));
+  Value* result = b.CreateFMul(b.CreateFMul(sum, e), p.num(a, 1.12837916709551257390));
+  result = b.CreateSelect(b.CreateFCmpOGE(p.abs(x), p.num(x, edge)), p.num(x, 1), result);
+  return b.CreateSelect(p.is_nan(x), x, p.copysign(result, x));
+}
+
+/// sin(x + quarter · π/2), by fdlibm's kernels after a reduction by π/2 in three parts of 33 bits.
+Value* sine_f64(const Pieces& p, Value* x, int quarter) {
+  llvm::IRBuilder<>& b = p.b;
+  constexpr double kFarthest = 1.6e6;
+  Value* is_near = b.CreateFCmpOLE(p.abs(x), p.num(x, kFarthest));
+  Value* in = b.CreateSelect(is_near, x, p.num(x, 0));
+  const Pieces::Rounded n = p.round(b.CreateFMul(in, p.num(x, 6.36619772367581382433e-01)));
+  Value* r = b.CreateFSub(in, b.CreateFMul(n.number, p.num(x, 1.57079632673412561417e+00)));
+  Value* w = b.CreateFMul(n.number, p.num(x, 6.07710050630396597660e-11));
+  Value* high = b.CreateFSub(r, w);
+  Value* low = b.CreateFSub(b.CreateFSub(r, high), w);  // what the subtraction lost
+  low = b.CreateFSub(low, b.CreateFMul(n.number, p.num(x, 2.02226624879595063154e-21)));
+  Value* y = b.CreateFAdd(high, low);
+  Value* tail = b.CreateFAdd(b.CreateFSub(high, y), low);
+  Value* z = b.CreateFMul(y, y);
+  Value* s =
+      p.polynomial(z, {1.58969099521155010221e-10, -2.50507602534068634195e-08, 2.75573137070700676789e-06,
+                       -1.98412698298579493134e-04, 8.33333333332248946124e-03});
+  Value* cube = b.CreateFMul(z, y);
+  Value* inner = b.CreateFSub(
+      b.CreateFMul(z, b.CreateFSub(b.CreateFMul(p.num(x, 0.5), tail), b.CreateFMul(cube, s))), tail);
+  Value* sine =
+      b.CreateFSub(y, b.CreateFSub(inner, b.CreateFMul(cube, p.num(x, -1.66666666666666324348e-01))));
+  Value* c = b.CreateFMul(z, p.polynomial(z, {-1.13596475577881948265e-11, 2.08757232129817482790e-09,
+                                              -2.75573143513906633035e-07, 2.48015872894767294178e-05,
+                                              -1.38888888888741095749e-03, 4.16666666666666019037e-02}));
+  Value* half = b.CreateFMul(p.num(x, 0.5), z);
+  Value* first = b.CreateFSub(p.num(x, 1), half);
+  Value* lost = b.CreateFSub(b.CreateFSub(p.num(x, 1), first), half);
+  Value* cosine =
+      b.CreateFAdd(first, b.CreateFAdd(lost, b.CreateFSub(b.CreateFMul(z, c), b.CreateFMul(y, tail))));
+  Value* turn = b.CreateAdd(n.integer, p.integer(x, quarter));
+  Value* zero = p.integer(x, 0);
+  Value* is_odd = b.CreateICmpNE(b.CreateAnd(turn, p.integer(x, 1)), zero);
+  Value* is_negative = b.CreateICmpNE(b.CreateAnd(turn, p.integer(x, 2)), zero);
+  Value* result = b.CreateSelect(is_odd, cosine, sine);
+  result = b.CreateSelect(is_negative, b.CreateFNeg(result), result);
+  if (quarter == 0) result = b.CreateSelect(b.CreateFCmpOEQ(x, p.num(x, 0)), x, result);
+  return b.CreateSelect(is_near, result, p.num(x, std::numeric_limits<double>::quiet_NaN()));
+}
+
+/// |x|^y = e^(y log |x|), and the cases of IEEE 754 section 9.2.1.
+Value* pow_f64(const Pieces& p, Value* x, Value* y) {
+  llvm::IRBuilder<>& b = p.b;
+  Value *one = p.num(x, 1), *zero = p.num(x, 0);
+  Value* result = p.m.exp(b.CreateFMul(y, log_f64(p, p.abs(x))));
+  Value* half = b.CreateFMul(y, p.num(y, 0.5));
+  Value* is_integer = b.CreateFCmpOEQ(p.m.floor(y), y);
+  Value* is_odd = b.CreateAnd(is_integer, b.CreateFCmpONE(p.m.floor(half), half));
+  Value* is_negative = b.CreateICmpSLT(p.bits(x), p.integer(x, 0));
+  result = b.CreateSelect(b.CreateAnd(is_negative, is_odd), b.CreateFNeg(result), result);
+  Value* is_real = b.CreateOr(
+      is_integer, b.CreateOr(b.CreateFCmpUGE(x, zero), b.CreateFCmpOEQ(p.abs(x), p.num(x, kInfinity))));
+  result = b.CreateSelect(is_real, result, p.num(x, std::numeric_limits<double>::quiet_NaN()));
+  Value* is_unit =
+      b.CreateAnd(b.CreateFCmpOEQ(p.abs(x), one), b.CreateFCmpOEQ(p.abs(y), p.num(y, kInfinity)));
+  Value* is_one = b.CreateOr(is_unit, b.CreateOr(b.CreateFCmpOEQ(y, zero), b.CreateFCmpOEQ(x, one)));
+  return b.CreateSelect(is_one, one, result);
+}
+
+template <typename F>
+Value* widened(const Pieces& p, Value* x, F f) {
+  return Pieces::is_f64(x) ? f(x) : p.in_f64(x, f);
+}
+
+}  // namespace
+
+Value* VectorMath::fma(Value* a, Value* x, Value* c) {
+  if (!has_fma_) return b_.CreateFAdd(b_.CreateFMul(a, x), c);
+  return b_.CreateIntrinsic(llvm::Intrinsic::fma, {a->getType()}, {a, x, c});
+}
+
+Value* VectorMath::exp(Value* x) {
+  const Pieces p(*this);
+  Value* result = Pieces::is_f64(x) ? exp_f64(p, x) : exp_f32(p, x);
+  return b_.CreateSelect(p.is_nan(x), x, result);
+}
+
+Value* VectorMath::expm1(Value* x) {
+  const Pieces p(*this);
+  return widened(p, x, [&](Value* v) { return expm1_f64(p, v); });
+}
+
+Value* VectorMath::log(Value* x) {
+  const Pieces p(*this);
+  return widened(p, x, [&](Value* v) { return log_f64(p, v); });
+}
+
+Value* VectorMath::log1p(Value* x) {
+  const Pieces p(*this);
+  return widened(p, x, [&](Value* v) { return log1p_f64(p, v); });
+}
+
+Value* VectorMath::tanh(Value* x) {
+  const Pieces p(*this);
+  return widened(p, x, [&](Value* v) { return tanh_f64(p, v); });
+}
+
+/// 1 / (1 + e^-x); for x < 0 as eˣ / (1 + eˣ), which does not overflow.
+Value* VectorMath::sigmoid(Value* x) {
+  const Pieces p(*this);
+  Value* e = exp(b_.CreateFNeg(p.abs(x)));
+  Value* numerator = b_.CreateSelect(b_.CreateFCmpOLT(x, p.num(x, 0)), e, p.num(x, 1));
+  return b_.CreateFDiv(numerator, b_.CreateFAdd(e, p.num(x, 1)));
+}
+
+Value* VectorMath::erf(Value* x) {
+  const Pieces p(*this);
+  // f32 is 1 from 3.92 on, f64 from 5.93 on.
+  return Pieces::is_f64(x) ? erf_f64(p, x, 6, 128)
+                           : p.in_f64(x, [&](Value* v) { return erf_f64(p, v, 4, 60); });
+}
+
+Value* VectorMath::sin(Value* x) {
+  const Pieces p(*this);
+  return widened(p, x, [&](Value* v) { return sine_f64(p, v, 0); });
+}
+
+Value* VectorMath::cos(Value* x) {
+  const Pieces p(*this);
+  return widened(p, x, [&](Value* v) { return sine_f64(p, v, 1); });
+}
+
+Value* VectorMath::pow(Value* x, Value* y) {
+  const Pieces p(*this);
+  if (Pieces::is_f64(x)) return pow_f64(p, x, y);
+  llvm::Type* wide = p.with_width_of(x, b_.getDoubleTy());
+  return b_.CreateFPTrunc(pow_f64(p, b_.CreateFPExt(x, wide), b_.CreateFPExt(y, wide)), x->getType());
+}
+
+/// Rounds to the nearest integer by adding and taking off 2^mantissa, then steps down where that was above.
+Value* VectorMath::floor(Value* x) {
+  const Pieces p(*this);
+  const double magic = Pieces::is_f64(x) ? 0x1p52 : 0x1p23;
+  Value* a = p.abs(x);
+  Value* nearest = p.copysign(b_.CreateFSub(b_.CreateFAdd(a, p.num(x, magic)), p.num(x, magic)), x);
+  Value* below = b_.CreateSelect(b_.CreateFCmpOGT(nearest, x), b_.CreateFSub(nearest, p.num(x, 1)), nearest);
+  return b_.CreateSelect(b_.CreateFCmpOLT(a, p.num(x, magic)), p.copysign(below, x), x);
+}
+
+}  // namespace mlpc::codegen
