@@ -122,6 +122,13 @@ void write_file(const std::string& path, std::span<const std::byte> content) {
   write_file(path, parts);
 }
 
+void check_writable(const std::string& path) {
+  const auto parent = std::filesystem::path(resolved(path)).parent_path();
+  const std::string directory = parent.empty() ? "." : parent.string();
+  if (std::filesystem::is_directory(path)) fail(path, "is a directory");
+  if (::access(directory.c_str(), W_OK | X_OK) != 0) fail_with_errno(path, "create");
+}
+
 void make_directory(const std::string& path) {
   std::error_code problem;
   std::filesystem::create_directories(path, problem);

@@ -15,6 +15,9 @@ Bytes read_file(const std::string& path);
 void write_file(const std::string& path, std::span<const std::span<const std::byte>> parts);
 void write_file(const std::string& path, std::span<const std::byte> content);
 
+/// Throws now what write_file would throw after hours of work: no such directory, or no permission.
+void check_writable(const std::string& path);
+
 /// Makes the directory and its parents, if they are not there.
 void make_directory(const std::string& path);
 
