@@ -1,0 +1,136 @@
+#include "compiler/driver/compile.h"
+
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include "compiler/codegen/hash.h"
+#include "compiler/driver/host_cpu.h"
+#include "compiler/frontend/frontend.h"
+#include "compiler/lowering/lower.h"
+#include "compiler/passes/pipeline.h"
+#include "ir/error.h"
+#include "ir/target.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+
+namespace mlpc::driver {
+namespace {
+
+/// Reports what a phase took when it goes out of scope.
+class Timed {
+ public:
+  Timed(const Observer& observer, std::string_view phase)
+      : observer_(observer), phase_(phase), begin_(Clock::now()) {}
+  ~Timed() {
+    if (observer_.time) observer_.time(phase_, std::chrono::duration<double>(Clock::now() - begin_).count());
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const Observer& observer_;
+  std::string_view phase_;
+  Clock::time_point begin_;
+};
+
+std::string checked_target(const std::string& name) {
+  const std::string row = name.empty() || name == "native" ? std::string(host_target()) : name;
+  if (ir::target_named(row)) return row;
+  std::string known;
+  for (const ir::Target& t : ir::all_targets()) known += fmt::format(" {}", t.name);
+  fail("`{}` is no processor that mlpc knows; there are:{}", row, known);
+}
+
+ir::Program parse_source(const Source& source, const CompileOptions& options) {
+  frontend::Diagnostics diagnostics;
+  std::vector<std::unique_ptr<frontend::SourceFile>> files;
+  const frontend::FrontendOptions front{options.defines, options.train, codegen::sha256(source.text)};
+  std::optional<ir::Program> program =
+      frontend::parse_net(source.text, source.name, front, diagnostics, files);
+  if (!program) throw SourceError(diagnostics.text());
+  program->target = checked_target(options.target);
+  return std::move(*program);
+}
+
+/// What was compiled in cannot be changed in a dump.
+void refuse_source_options(const CompileOptions& options, const Source& source) {
+  if (!options.defines.empty() || !options.train.empty())
+    fail("{} is a dump: -D and --train.KEY need the source", source.name);
+}
+
+ir::Program program_of(const Source& source, const CompileOptions& options, ir::Stage until,
+                       const Observer& observer) {
+  ir::Program program;
+  {
+    const Timed timed(observer, "parse");
+    if (ir::kind_of_text(source.text) == ir::TextKind::graph) {
+      refuse_source_options(options, source);
+      program = ir::parse_program(source.text, source.name);
+      if (!options.target.empty()) program.target = checked_target(options.target);
+    } else {
+      program = parse_source(source, options);
+    }
+  }
+  if (!ir::target_named(program.target))
+    fail("{}: `{}` is no processor that mlpc knows", source.name, program.target);
+  if (observer.after_pass) observer.after_pass("parse", ir::print(program));
+  const Timed timed(observer, "passes");
+  return passes::run_pipeline(std::move(program), until, [&](std::string_view pass, const ir::Program& p) {
+    if (observer.after_pass) observer.after_pass(pass, ir::print(p));
+  });
+}
+
+ir::Stage stage_of(StopAt stop) {
+  switch (stop) {
+    case StopAt::graph:
+      return ir::Stage::graph;
+    case StopAt::linear:
+      return ir::Stage::linear;
+    case StopAt::jacobian:
+      return ir::Stage::jacobian;
+    case StopAt::joint:
+    case StopAt::kernels:
+      break;
+  }
+  return ir::Stage::joint;
+}
+
+}  // namespace
+
+std::string stage_text(const Source& source, const CompileOptions& options, StopAt stage,
+                       const Observer& observer) {
+  if (stage == StopAt::kernels) return ir::print(compile(source, options, observer));
+  if (ir::kind_of_text(source.text) == ir::TextKind::kernels)
+    fail("{} holds kernels: there is no way back to graphs", source.name);
+  const ir::Program program = program_of(source, options, stage_of(stage), observer);
+  if (program.stage > stage_of(stage))
+    fail("{} is at stage {} already", source.name, ir::name_of(program.stage));
+  return ir::print(program);
+}
+
+std::string ast_text(const Source& source) {
+  frontend::Diagnostics diagnostics;
+  std::vector<std::unique_ptr<frontend::SourceFile>> files;
+  std::optional<std::string> text = frontend::ast_text(source.text, source.name, diagnostics, files);
+  if (!text) throw SourceError(diagnostics.text());
+  return *text;
+}
+
+ir::KernelProgram compile(const Source& source, const CompileOptions& options, const Observer& observer) {
+  if (ir::kind_of_text(source.text) == ir::TextKind::kernels) {
+    refuse_source_options(options, source);
+    ir::KernelProgram program = ir::parse_kernels(source.text, source.name);
+    if (!options.target.empty() && checked_target(options.target) != program.header.target)
+      fail("{} holds kernels for {}: the order of their sums belongs to it", source.name,
+           program.header.target);
+    return program;
+  }
+  const ir::Program program = program_of(source, options, ir::Stage::joint, observer);
+  const Timed timed(observer, "lower");
+  ir::KernelProgram kernels = lowering::lower(program, {options.level});
+  ir::verify(kernels);
+  if (observer.after_pass) observer.after_pass("lower", ir::print(kernels));
+  return kernels;
+}
+
+}  // namespace mlpc::driver

@@ -1,0 +1,133 @@
+#include "compiler/driver/products.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+
+#include "compiler/codegen/header.h"
+#include "compiler/codegen/link.h"
+#include "compiler/codegen/object.h"
+#include "ir/error.h"
+#include "ir/target.h"
+#include "runtime/files.h"
+
+namespace mlpc::driver {
+namespace {
+
+struct ProductInfo {
+  Product product;
+  std::string_view emit, suffix;
+};
+constexpr std::array<ProductInfo, 12> kProducts = {{{Product::ast, "ast", ".ast"},
+                                                    {Product::graph, "graph", ".graph"},
+                                                    {Product::linear, "linear", ".linear"},
+                                                    {Product::jacobian, "jacobian", ".jacobian"},
+                                                    {Product::joint, "joint", ".joint"},
+                                                    {Product::kernels, "kernels", ".kernels"},
+                                                    {Product::llvm, "llvm", ".ll"},
+                                                    {Product::assembly, "asm", ".s"},
+                                                    {Product::object, "obj", ".o"},
+                                                    {Product::archive, "archive", ".a"},
+                                                    {Product::shared, "shared", ".so"},
+                                                    {Product::header, "header", ".h"}}};
+
+namespace fs = std::filesystem;
+
+void write(const std::string& path, std::string_view text) {
+  runtime::write_file(path == "-" ? "/dev/stdout" : path, runtime::bytes_of(text));
+}
+
+/// A file that is gone when the scope is left, whatever happens.
+struct Temporary {
+  explicit Temporary(std::string file) : path(std::move(file)) {}
+  ~Temporary() {
+    std::error_code ignored;
+    fs::remove(path, ignored);
+  }
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+  const std::string path;
+};
+
+std::string with_suffix(const std::string& path, std::string_view suffix) {
+  return fs::path(path).replace_extension(suffix).string();
+}
+
+/// The library is linked beside its place and renamed into it; its header follows.
+void write_shared(const ir::KernelProgram& program, const std::string& object, const std::string& path) {
+  if (path == "-") fail("a shared library is written to a file: give -o a name");
+  if (!ir::target_named(program.header.target)->triple.ends_with("linux-gnu"))
+    fail("{} has no shared libraries: ask for an object, -o model.o", program.header.target);
+  const std::string beside = fmt::format("{}.{}", path, getpid());
+  const Temporary input(beside + ".o"), output(beside + ".so");
+  runtime::write_file(input.path, runtime::bytes_of(object));
+  codegen::link_shared(input.path, output.path, fs::path(path).filename().string());
+  write(with_suffix(path, ".h"), codegen::emit_header(program));
+  std::error_code problem;
+  fs::rename(output.path, path, problem);
+  if (problem) fail("{}: {}", path, problem.message());
+}
+
+void write_code(const ir::KernelProgram& program, Product product, const std::string& path) {
+  using codegen::CodeFormat;
+  switch (product) {
+    case Product::llvm:
+      return write(path, codegen::emit_code(program, CodeFormat::llvm_ir));
+    case Product::assembly:
+      return write(path, codegen::emit_code(program, CodeFormat::assembly));
+    case Product::object:
+      return write(path, codegen::emit_code(program, CodeFormat::object));
+    case Product::archive:
+      return write(path, codegen::make_archive(codegen::emit_code(program, CodeFormat::object),
+                                               program.header.model + ".o"));
+    case Product::shared:
+      return write_shared(program, codegen::emit_code(program, CodeFormat::object), path);
+    case Product::header:
+      return write(path, codegen::emit_header(program));
+    default:
+      fail("this product is no code");
+  }
+}
+
+}  // namespace
+
+std::optional<Product> product_named(std::string_view emit) {
+  for (const ProductInfo& info : kProducts)
+    if (info.emit == emit) return info.product;
+  return std::nullopt;
+}
+
+std::optional<Product> product_of_path(std::string_view path) {
+  for (const ProductInfo& info : kProducts)
+    if (path.ends_with(info.suffix)) return info.product;
+  return std::nullopt;
+}
+
+std::string product_names() {
+  std::string out;
+  for (const ProductInfo& info : kProducts) out += fmt::format("{}{}", out.empty() ? "" : ", ", info.emit);
+  return out;
+}
+
+void make_product(const Source& source, const CompileOptions& options, Product product,
+                  const std::string& path, const Observer& observer) {
+  switch (product) {
+    case Product::ast:
+      return write(path, ast_text(source));
+    case Product::graph:
+      return write(path, stage_text(source, options, StopAt::graph, observer));
+    case Product::linear:
+      return write(path, stage_text(source, options, StopAt::linear, observer));
+    case Product::jacobian:
+      return write(path, stage_text(source, options, StopAt::jacobian, observer));
+    case Product::joint:
+      return write(path, stage_text(source, options, StopAt::joint, observer));
+    case Product::kernels:
+      return write(path, stage_text(source, options, StopAt::kernels, observer));
+    default:
+      return write_code(compile(source, options, observer), product, path);
+  }
+}
+
+}  // namespace mlpc::driver

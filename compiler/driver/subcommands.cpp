@@ -1,0 +1,190 @@
+#include "compiler/driver/subcommands.h"
+
+#include <iostream>
+#include <iterator>
+#include <optional>
+#include <thread>
+
+#include "compiler/codegen/jit.h"
+#include "ir/error.h"
+#include "ir/target.h"
+#include "runtime/commands.h"
+#include "runtime/files.h"
+#include "runtime/library.h"
+
+namespace mlpc::driver {
+namespace {
+
+/// "a=b" -> {a, b}
+std::pair<std::string, std::string> split_at_equals(const std::string& text, std::string_view what) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw CLI::ValidationError(std::string(what), fmt::format("`{}` is not NAME=VALUE", text));
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+/// The row of ir/target.h that --target and --cpu name together; empty: this machine's.
+std::string target_row(const std::string& target, const std::string& cpu) {
+  if (target.empty()) return cpu;
+  for (const ir::Target& row : ir::all_targets()) {
+    const bool is_named = row.name == target || row.triple == target ||
+                          (target == "aarch64-linux-gnu" && row.name == "aarch64") ||
+                          (target == "x86_64-linux-gnu" && row.name == (cpu.empty() ? "x86-64" : cpu));
+    if (is_named) return std::string(row.name);
+  }
+  fail("`{}` is no target: x86_64-linux-gnu, aarch64-linux-gnu, wasm32", target);
+}
+
+/// A network compiled here, or a library that was.
+struct LoadedModel {
+  std::optional<codegen::JitModel> jit;
+  std::optional<runtime::Library> library;
+  const mlpc_model* table() const { return jit ? jit->table() : library->table(); }
+};
+
+LoadedModel load(const NetOptions& net) {
+  LoadedModel out;
+  if (net.input.ends_with(".so"))
+    out.library.emplace(net.input);
+  else
+    out.jit.emplace(compile(read_source(net.input), compile_options(net)));
+  return out;
+}
+
+}  // namespace
+
+void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required) {
+  CLI::Option* input =
+      app.add_option("NET", options.input, "a network, a dump of one, or - for standard input");
+  if (input_is_required) input->required();
+  app.add_option("-D", options.defines, "NAME=VALUE: overrides a const")->take_all()->expected(1);
+  app.add_option("-O", options.level, "0 one kernel an op; 1 fused; 2 tiled (default); 3")
+      ->check(CLI::Range(0, 3));
+  app.add_option("--target", options.target, "x86_64-linux-gnu, aarch64-linux-gnu, wasm32");
+  app.add_option("--cpu", options.cpu, "native (default), x86-64-v4, x86-64-v3, x86-64");
+}
+
+std::vector<std::string> take_train_options(int argc, char** argv, NetOptions& options) {
+  constexpr std::string_view kPrefix = "--train.";
+  std::vector<std::string> words;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (!word.starts_with(kPrefix)) {
+      words.push_back(word);
+      continue;
+    }
+    const std::size_t equals = word.find('=');
+    const bool has_value = equals != std::string::npos;
+    const std::string key =
+        word.substr(kPrefix.size(), has_value ? equals - kPrefix.size() : std::string::npos);
+    options.train.emplace_back(key, has_value ? word.substr(equals + 1) : i + 1 < argc ? argv[++i] : "");
+  }
+  return words;
+}
+
+Source read_source(const std::string& path) {
+  if (path == "-") return {std::string(std::istreambuf_iterator<char>(std::cin), {}), "<stdin>"};
+  return {std::string(runtime::text_in(runtime::read_file(path))), path};
+}
+
+CompileOptions compile_options(const NetOptions& net) {
+  CompileOptions out;
+  for (const std::string& define : net.defines) out.defines.push_back(split_at_equals(define, "-D"));
+  out.train = net.train;
+  out.level = net.level;
+  out.target = target_row(net.target, net.cpu);
+  return out;
+}
+
+struct Subcommands::State {
+  NetOptions& net;
+  runtime::InitOptions init;
+  runtime::TrainOptions train;
+  runtime::EvalOptions eval;
+  runtime::RunOptions run;
+  std::vector<std::string> renames;
+  int workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  std::uint64_t train_seed = 0;
+  CLI::App *init_app, *train_app, *eval_app, *run_app, *info_app, *check_app;
+  CLI::Option* seed_option = nullptr;
+
+  CLI::App* add(CLI::App& app, const std::string& name, const std::string& description) {
+    CLI::App* sub = app.add_subcommand(name, description);
+    add_net_options(*sub, net, true);
+    return sub;
+  }
+  void add_weights(CLI::App& app, runtime::WeightOptions& weights, bool required) {
+    CLI::Option* option =
+        app.add_option("--weights", weights.weights, "parameters and state: FILE.safetensors");
+    if (required) option->required();
+    app.add_flag("--partial", weights.partial, "keys that are missing keep their initial values");
+    app.add_option("--rename", renames, "OLD=NEW: a key of the file under another name")
+        ->take_all()
+        ->expected(1);
+  }
+  void add_workers(CLI::App& app) {
+    app.add_option("--workers", workers, "threads")->check(CLI::Range(1, 1024));
+  }
+  std::vector<std::pair<std::string, std::string>> split_renames() const {
+    std::vector<std::pair<std::string, std::string>> out;
+    for (const std::string& r : renames) out.push_back(split_at_equals(r, "--rename"));
+    return out;
+  }
+};
+
+Subcommands::Subcommands(CLI::App& app, NetOptions& net) : state_(new State{.net = net}) {
+  State& s = *state_;
+  s.init_app = s.add(app, "init", "writes initial parameters");
+  s.init_app->add_option("-o", s.init.output, "FILE.safetensors")->required();
+  s.init_app->add_option("--seed", s.init.seed, "of the random numbers");
+  s.train_app = s.add(app, "train", "trains on data: x=FILE y=FILE");
+  s.train_app->add_option("DATA", s.train.data, "INPUT=FILE (.npy, IDX, IDX.gz)");
+  s.train_app->add_option("--val", s.train.validation, "INPUT=FILE of the validation data")->expected(1, 16);
+  s.train_app->add_option("-o", s.train.output, "FILE.safetensors")->required();
+  s.train_app->add_option("--resume", s.train.resume, "goes on from this checkpoint");
+  s.seed_option = s.train_app->add_option("--seed", s.train_seed, "instead of the seed of `train`");
+  s.train_app->add_flag("--quiet", s.train.quiet, "no progress");
+  s.add_weights(*s.train_app, s.train.initial, false);
+  s.add_workers(*s.train_app);
+  s.eval_app = s.add(app, "eval", "losses and metrics on data");
+  s.eval_app->add_option("DATA", s.eval.data, "INPUT=FILE");
+  s.eval_app->add_option("--batch", s.eval.batch, "rows a call");
+  s.add_weights(*s.eval_app, s.eval.weights, true);
+  s.add_workers(*s.eval_app);
+  s.run_app = s.add(app, "run", "calls an entry and writes its results as .npy");
+  s.run_app->add_option("DATA", s.run.data, "INPUT=FILE, or INPUT=NUMBER for a scalar");
+  s.run_app->add_option("--entry", s.run.entry, "infer (default), loss, grad");
+  s.run_app->add_option("-o", s.run.output, "a directory")->required();
+  s.run_app->add_option("--seed", s.run.seed, "of the random numbers");
+  s.add_weights(*s.run_app, s.run.weights, true);
+  s.add_workers(*s.run_app);
+  s.info_app = s.add(app, "info", "what a model consists of");
+  s.check_app = s.add(app, "check", "reports what is wrong with a source, and nothing else");
+}
+
+Subcommands::~Subcommands() = default;
+
+bool Subcommands::run() {
+  State& s = *state_;
+  s.train.workers = s.eval.workers = s.run.workers = s.workers;
+  s.train.initial.rename = s.eval.weights.rename = s.run.weights.rename = s.split_renames();
+  if (s.seed_option->count() > 0) s.train.seed = s.train_seed;
+  if (s.check_app->parsed()) {
+    compile(read_source(s.net.input), compile_options(s.net));
+  } else if (s.init_app->parsed()) {
+    runtime::init_command(load(s.net).table(), s.init);
+  } else if (s.train_app->parsed()) {
+    runtime::train_command(load(s.net).table(), s.train);
+  } else if (s.eval_app->parsed()) {
+    runtime::eval_command(load(s.net).table(), s.eval);
+  } else if (s.run_app->parsed()) {
+    runtime::run_command(load(s.net).table(), s.run);
+  } else if (s.info_app->parsed()) {
+    fmt::print("{}", runtime::info_text(load(s.net).table()));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace mlpc::driver

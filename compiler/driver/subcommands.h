@@ -1,0 +1,40 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compiler/driver/compile.h"
+
+namespace mlpc::driver {
+
+/// What says which network is meant and how it is compiled; shared by all commands.
+struct NetOptions {
+  std::string input;  // "-": standard input
+  std::vector<std::string> defines;
+  std::vector<std::pair<std::string, std::string>> train;  // --train.KEY=VALUE
+  int level = 2;
+  std::string target, cpu;
+};
+
+void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required);
+/// The words of the command line without `--train.KEY=VALUE`, which go into the options.
+std::vector<std::string> take_train_options(int argc, char** argv, NetOptions& options);
+Source read_source(const std::string& path);
+CompileOptions compile_options(const NetOptions& options);
+
+/// init, train, eval, run, info, check.
+class Subcommands {
+ public:
+  Subcommands(CLI::App& app, NetOptions& net);
+  ~Subcommands();
+  /// Runs the one that was given; false if none was.
+  bool run();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mlpc::driver
