@@ -56,16 +56,23 @@ void bind_arguments(Elaborator& el, const std::string& what, const std::vector<F
 /// Restores what the elaborator was doing when the body of a definition is done.
 class Entered {
  public:
-  Entered(Elaborator& el, const SourceFile* file, Elaborator::Frame& frame, std::string application)
-      : el_(el), file_(el.file), frame_(el.frame), application_(el.application) {
+  Entered(Elaborator& el, const SourceFile* file, Elaborator::Frame& frame, std::string application,
+          std::optional<Note> call_site = {})
+      : el_(el),
+        file_(el.file),
+        frame_(el.frame),
+        application_(el.application),
+        call_sites_(el.call_sites.size()) {
     el.file = file;
     el.frame = &frame;
     el.application = std::move(application);
+    if (call_site) el.call_sites.push_back(std::move(*call_site));
   }
   ~Entered() {
     el_.file = file_;
     el_.frame = frame_;
     el_.application = std::move(application_);
+    el_.call_sites.resize(call_sites_);
   }
 
  private:
@@ -73,6 +80,7 @@ class Entered {
   const SourceFile* file_;
   Elaborator::Frame* frame_;
   std::string application_;
+  std::size_t call_sites_;
 };
 
 Value call_function(Elaborator& el, const Function& f, const Call& call) {
@@ -163,8 +171,9 @@ Value Elaborator::apply_layer(const std::shared_ptr<MadeLayer>& layer, const Cal
   bind_arguments(*this, fmt::format("layer `{}`", definition.name), definition.inputs, call, {}, scope,
                  layer->layer.file);
   const SourceFile* caller = file;
+  const Note site{file, call.callee, fmt::format("in this application of `{}`", definition.name)};
   const Entered entered(*this, layer->layer.file, own,
-                        own.kind == Frame::Kind::optimizer ? application : layer->path);
+                        own.kind == Frame::Kind::optimizer ? application : layer->path, site);
   for (std::size_t i = 0; i < definition.inputs.size(); ++i) {
     const Formal& formal = definition.inputs[i];
     for (const Call::Item& item : call.items)

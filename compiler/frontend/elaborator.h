@@ -122,6 +122,7 @@ class Elaborator {
   int depth = 0;
   std::vector<Distribution> param_draws, state_draws, slot_draws;  // by table index
   std::string application;                                         // chain of layers: "fc1", for locations
+  std::vector<Note> call_sites;  // where those layers were applied, outermost first
   const Stmt* train = nullptr;
   std::shared_ptr<Scope> train_scope;
 };

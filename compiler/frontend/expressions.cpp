@@ -45,11 +45,26 @@ struct ScopeGuard {
 
 }  // namespace
 
+namespace {
+
+/// Whether two neighbouring letters changed places.
+bool is_swapped(std::string name, const std::string& other) {
+  for (std::size_t i = 0; i + 1 < name.size(); ++i) {
+    std::swap(name[i], name[i + 1]);
+    if (name == other) return true;
+    std::swap(name[i], name[i + 1]);
+  }
+  return false;
+}
+
+}  // namespace
+
 std::string closest(const std::string& name, const std::vector<std::string>& names) {
   std::string best;
-  std::size_t least = std::max<std::size_t>(1, name.size() / 3) + 1;
+  std::size_t least = std::min(name.size(), std::max<std::size_t>(2, name.size() / 3) + 1);
   for (const std::string& candidate : names) {
     if (candidate.size() > 40 || name.size() > 40) continue;
+    if (is_swapped(name, candidate)) return candidate;
     std::vector<std::size_t> row(candidate.size() + 1);  // Levenshtein, one row at a time
     for (std::size_t j = 0; j <= candidate.size(); ++j) row[j] = j;
     for (std::size_t i = 1; i <= name.size(); ++i) {
@@ -80,7 +95,9 @@ void Elaborator::unknown_name(const std::string& name, Span span, Scope& scope) 
 
 void Elaborator::fail_at(std::string_view id, Span span, std::string text, std::vector<Note> notes,
                          std::string hint) {
-  if (!application.empty()) text += fmt::format(" (in `{}`)", application);
+  // The chain of layers that led here, innermost first.
+  for (auto site = call_sites.rbegin(); site != call_sites.rend() && notes.size() < 8; ++site)
+    notes.push_back(*site);
   diagnostics.add({std::string(id), file, span, std::move(text), std::move(notes), std::move(hint)});
   throw Failure{};
 }

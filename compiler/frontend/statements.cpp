@@ -86,7 +86,14 @@ Distribution initialiser(Elaborator& el, const Stmt& s, const Shape& shape,
                          const std::shared_ptr<Scope>& scope) {
   Value v = el.eval(*s.value, scope);
   if (!s.is_drawn) return {Distribution::Kind::constant, el.number(v, s.value->span, "an initial value"), 0};
-  if (v.as<Function>()) {
+  if (const auto* f = v.as<Function>()) {
+    const auto has = [&](std::string_view name) {
+      return std::ranges::find(f->definition->formals, name, &Formal::name) != f->definition->formals.end();
+    };
+    if (!has("fan_in") || !has("fan_out"))
+      el.fail_at(
+          "bad-initialiser", s.value->span,
+          fmt::format("`{}` is no initialiser: that is an fn of fan_in and fan_out", f->definition->name));
     const auto [in, out] = fans(shape);
     v = el.call_value(v, {{{"fan_in", s.value->span, Value::real(in), nullptr},
                            {"fan_out", s.value->span, Value::real(out), nullptr}},

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Wrong command lines and missing files: the first line names cause and place, the status is right, nothing is written.
+. "$(dirname "$0")/common.sh"
+lecture=$source_dir/examples/lecture.net
+expect() { # STATUS PATTERN COMMAND…
+  local status=$1 pattern=$2 got=0
+  shift 2
+  "$@" >out.txt 2>err.txt || got=$?
+  [ "$got" -eq "$status" ] || fail "status $got, not $status: $* ($(head -1 err.txt))"
+  head -1 err.txt | grep -qE "$pattern" || fail "first line of the error: $(head -1 err.txt): $*"
+}
+expect 2 'nothing was asked for' $mlpc "$lecture"
+expect 2 'suffix' $mlpc "$lecture" -o model.xyz
+expect 2 'emit' $mlpc "$lecture" --emit=nonsense
+expect 2 'O|level|between' $mlpc "$lecture" -O9 -o m.o
+expect 2 'NAME=VALUE' $mlpc "$lecture" -D H -o m.o
+expect 2 'bogus' $mlpc "$lecture" --bogus -o m.o
+expect 1 'missing.net' $mlpc missing.net -o m.o
+expect 1 'no target' $mlpc "$lecture" --target=pdp11 -o m.o
+expect 1 'processor' $mlpc "$lecture" --cpu=486 -o m.o
+expect 1 'nowhere' $mlpc "$lecture" -o nowhere/m.o
+expect 1 'no const' $mlpc "$lecture" -D Q=1 -o m.o
+printf 'model m {\n  input x[B, 3]\n  output y = x @ x\n}\n' >bad.net
+expect 1 '^bad.net:3:14: error: .*matmul-extent-mismatch' $mlpc bad.net -o m.so
+expect 1 'bad.net:3:14: error' $mlpc check bad.net
+printf 'mlpc.graph 1 joint\nmodel m : f32\n' >cut.joint
+expect 1 '^cut.joint:[0-9]+:[0-9]+: error' $mlpc cut.joint -o m.o
+printf '\x7fELF not a model' >fake.so
+expect 1 'fake.so' $mlpc info fake.so
+$mlpc init "$lecture" -o w.safetensors
+head -c 40 w.safetensors >cut.safetensors
+expect 1 'cut.safetensors' $mlpc run "$lecture" --weights=cut.safetensors x1=1 x2=1 -o out
+expect 1 'x2' $mlpc run "$lecture" --weights=w.safetensors x1=1 -o out
+expect 1 'nothing.npy' $mlpc run "$lecture" --weights=w.safetensors x1=nothing.npy x2=1 -o out
+leftovers=$(ls | grep -vE '^(out.txt|err.txt|bad.net|cut.joint|fake.so|w.safetensors|cut.safetensors)$' || true)
+[ -z "$leftovers" ] || fail "something was half-written: $leftovers"
