@@ -75,16 +75,17 @@ int run(int argc, char** argv) {
   app.add_flag("--print-std", call.print_std, "prints the library of layers, losses and optimizers");
   Subcommands subcommands(app, call.net);
   app.require_subcommand(0, 1);
+  int status = 0;
   try {
     std::reverse(words.begin(), words.end());
     app.parse(words);
     if (call.print_std) {
       fmt::print("{}", frontend::standard_library());
-    } else if (!subcommands.run()) {
+    } else if (!subcommands.run(status)) {
       if (call.net.input.empty()) throw CLI::RequiredError("a network to compile");
       compile_command(call);
     }
-    return 0;
+    return status;
   } catch (const CLI::Success& e) {
     return app.exit(e);
   } catch (const CLI::ParseError& e) {

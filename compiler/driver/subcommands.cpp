@@ -1,16 +1,16 @@
 #include "compiler/driver/subcommands.h"
 
+#include <algorithm>
 #include <iostream>
 #include <iterator>
 #include <optional>
-#include <thread>
 
 #include "compiler/codegen/jit.h"
 #include "ir/error.h"
 #include "ir/target.h"
 #include "runtime/commands.h"
 #include "runtime/files.h"
-#include "runtime/library.h"
+#include "runtime/model.h"
 
 namespace mlpc::driver {
 namespace {
@@ -35,20 +35,11 @@ std::string target_row(const std::string& target, const std::string& cpu) {
   fail("`{}` is no target: x86_64-linux-gnu, aarch64-linux-gnu, wasm32", target);
 }
 
-/// A network compiled here, or a library that was.
-struct LoadedModel {
-  std::optional<codegen::JitModel> jit;
-  std::optional<runtime::Library> library;
-  const mlpc_model* table() const { return jit ? jit->table() : library->table(); }
-};
-
-LoadedModel load(const NetOptions& net) {
-  LoadedModel out;
-  if (net.input.ends_with(".so"))
-    out.library.emplace(net.input);
-  else
-    out.jit.emplace(compile(read_source(net.input), compile_options(net)));
-  return out;
+/// A network compiled here, whose code the model keeps alive, or a library that was.
+runtime::Model load(const NetOptions& net) {
+  if (net.input.ends_with(".so")) return runtime::Model::load(net.input);
+  auto jit = std::make_shared<codegen::JitModel>(compile(read_source(net.input), compile_options(net)));
+  return runtime::Model(jit->table(), jit);
 }
 
 }  // namespace
@@ -102,33 +93,27 @@ struct Subcommands::State {
   runtime::TrainOptions train;
   runtime::EvalOptions eval;
   runtime::RunOptions run;
-  std::vector<std::string> renames;
-  int workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  std::uint64_t train_seed = 0;
+  int workers = 0;
+  std::uint64_t seed = 0;
+  std::string resume;
   CLI::App *init_app, *train_app, *eval_app, *run_app, *info_app, *check_app;
-  CLI::Option* seed_option = nullptr;
+  std::vector<CLI::Option*> seed_options;
 
   CLI::App* add(CLI::App& app, const std::string& name, const std::string& description) {
     CLI::App* sub = app.add_subcommand(name, description);
     add_net_options(*sub, net, true);
     return sub;
   }
-  void add_weights(CLI::App& app, runtime::WeightOptions& weights, bool required) {
-    CLI::Option* option =
-        app.add_option("--weights", weights.weights, "parameters and state: FILE.safetensors");
+  void add_weights(CLI::App& app, runtime::WeightFile& weights, bool required) {
+    CLI::Option* option = app.add_option("--weights", weights.path, "parameters and state: FILE.safetensors");
     if (required) option->required();
-    app.add_flag("--partial", weights.partial, "keys that are missing keep their initial values");
-    app.add_option("--rename", renames, "OLD=NEW: a key of the file under another name")
+    app.add_flag("--partial", weights.is_partial, "keys that are missing keep their initial values");
+    app.add_option("--rename", weights.renames, "OLD=NEW: a key of the file under another name")
         ->take_all()
         ->expected(1);
   }
   void add_workers(CLI::App& app) {
-    app.add_option("--workers", workers, "threads")->check(CLI::Range(1, 1024));
-  }
-  std::vector<std::pair<std::string, std::string>> split_renames() const {
-    std::vector<std::pair<std::string, std::string>> out;
-    for (const std::string& r : renames) out.push_back(split_at_equals(r, "--rename"));
-    return out;
+    app.add_option("--workers", workers, "threads; by default one a processor")->check(CLI::Range(1, 1024));
   }
 };
 
@@ -136,27 +121,26 @@ Subcommands::Subcommands(CLI::App& app, NetOptions& net) : state_(new State{.net
   State& s = *state_;
   s.init_app = s.add(app, "init", "writes initial parameters");
   s.init_app->add_option("-o", s.init.output, "FILE.safetensors")->required();
-  s.init_app->add_option("--seed", s.init.seed, "of the random numbers");
+  s.seed_options.push_back(s.init_app->add_option("--seed", s.seed, "instead of the seed of `train`"));
   s.train_app = s.add(app, "train", "trains on data: x=FILE y=FILE");
-  s.train_app->add_option("DATA", s.train.data, "INPUT=FILE (.npy, IDX, IDX.gz)");
+  s.train_app->add_option("DATA", s.train.inputs, "INPUT=FILE (.npy, IDX, IDX.gz)");
   s.train_app->add_option("--val", s.train.validation, "INPUT=FILE of the validation data")->expected(1, 16);
   s.train_app->add_option("-o", s.train.output, "FILE.safetensors")->required();
-  s.train_app->add_option("--resume", s.train.resume, "goes on from this checkpoint");
-  s.seed_option = s.train_app->add_option("--seed", s.train_seed, "instead of the seed of `train`");
-  s.train_app->add_flag("--quiet", s.train.quiet, "no progress");
-  s.add_weights(*s.train_app, s.train.initial, false);
+  s.train_app->add_option("--resume", s.resume, "goes on from this checkpoint");
+  s.seed_options.push_back(s.train_app->add_option("--seed", s.seed, "instead of the seed of `train`"));
+  s.train_app->add_flag("--quiet", s.train.is_quiet, "no progress");
+  s.add_weights(*s.train_app, s.train.weights, false);
   s.add_workers(*s.train_app);
   s.eval_app = s.add(app, "eval", "losses and metrics on data");
-  s.eval_app->add_option("DATA", s.eval.data, "INPUT=FILE");
-  s.eval_app->add_option("--batch", s.eval.batch, "rows a call");
+  s.eval_app->add_option("DATA", s.eval.inputs, "INPUT=FILE");
   s.add_weights(*s.eval_app, s.eval.weights, true);
   s.add_workers(*s.eval_app);
   s.run_app = s.add(app, "run", "calls an entry and writes its results as .npy");
-  s.run_app->add_option("DATA", s.run.data, "INPUT=FILE, or INPUT=NUMBER for a scalar");
+  s.run_app->add_option("DATA", s.run.inputs, "INPUT=FILE, or INPUT=NUMBER for a scalar");
   s.run_app->add_option("--entry", s.run.entry, "infer (default), loss, grad");
   s.run_app->add_option("-o", s.run.output, "a directory")->required();
   s.run_app->add_option("--seed", s.run.seed, "of the random numbers");
-  s.add_weights(*s.run_app, s.run.weights, true);
+  s.add_weights(*s.run_app, s.run.weights, false);
   s.add_workers(*s.run_app);
   s.info_app = s.add(app, "info", "what a model consists of");
   s.check_app = s.add(app, "check", "reports what is wrong with a source, and nothing else");
@@ -164,23 +148,26 @@ Subcommands::Subcommands(CLI::App& app, NetOptions& net) : state_(new State{.net
 
 Subcommands::~Subcommands() = default;
 
-bool Subcommands::run() {
+bool Subcommands::run(int& status) {
   State& s = *state_;
-  s.train.workers = s.eval.workers = s.run.workers = s.workers;
-  s.train.initial.rename = s.eval.weights.rename = s.run.weights.rename = s.split_renames();
-  if (s.seed_option->count() > 0) s.train.seed = s.train_seed;
+  s.train.threads = s.eval.threads = s.run.threads = s.workers;
+  const bool has_seed =
+      std::ranges::any_of(s.seed_options, [](const CLI::Option* o) { return o->count() > 0; });
+  if (has_seed) s.train.seed = s.init.seed = s.seed;
+  if (!s.resume.empty()) s.train.resume = s.resume;
   if (s.check_app->parsed()) {
     compile(read_source(s.net.input), compile_options(s.net));
   } else if (s.init_app->parsed()) {
-    runtime::init_command(load(s.net).table(), s.init);
+    runtime::run_init(load(s.net), s.init);
   } else if (s.train_app->parsed()) {
-    runtime::train_command(load(s.net).table(), s.train);
+    constexpr int kInterrupted = 130;  // as a shell says of Ctrl-C
+    if (runtime::run_train(load(s.net), s.train) == runtime::TrainOutcome::interrupted) status = kInterrupted;
   } else if (s.eval_app->parsed()) {
-    runtime::eval_command(load(s.net).table(), s.eval);
+    runtime::run_eval(load(s.net), s.eval);
   } else if (s.run_app->parsed()) {
-    runtime::run_command(load(s.net).table(), s.run);
+    runtime::run_entry(load(s.net), s.run);
   } else if (s.info_app->parsed()) {
-    fmt::print("{}", runtime::info_text(load(s.net).table()));
+    fmt::print("{}", runtime::model_info(load(s.net)));
   } else {
     return false;
   }

@@ -29,8 +29,8 @@ class Subcommands {
  public:
   Subcommands(CLI::App& app, NetOptions& net);
   ~Subcommands();
-  /// Runs the one that was given; false if none was.
-  bool run();
+  /// Runs the one that was given; false if none was. `status` becomes that of the process where it is not 0.
+  bool run(int& status);
 
  private:
   struct State;
