@@ -23,6 +23,6 @@ idx_head() {
   done
   head -c 4 whole.idx
   printf "$(printf '\\x%02x\\x%02x\\x%02x\\x%02x' $((count >> 24 & 255)) $((count >> 16 & 255)) $((count >> 8 & 255)) $((count & 255)))"
-  tail -c +9 whole.idx | head -c $((4 * (rank - 1) + count * row))
+  head -c $((8 + 4 * (rank - 1) + count * row)) whole.idx | tail -c +9
   rm whole.idx
 }
