@@ -187,10 +187,11 @@ TrainOutcome run_train(const Model& model, const TrainOptions& options) {
   const auto outcome = trainer.train(guard.is_interrupted(), [&](const TrainReport& report) {
     if (!options.is_quiet) progress.show(report);
   });
+  progress.end_line();
   trainer.save(options.output);
   if (outcome != Trainer::Outcome::interrupted) return TrainOutcome::finished;
-  fmt::print(stderr, "\n{}: interrupted in step {} of {}; --resume goes on\n", options.output, trainer.step(),
-             trainer.steps());
+  fmt::print(stderr, "{}: interrupted after step {} of {}; --resume goes on\n", options.output,
+             trainer.step(), trainer.steps());
   return TrainOutcome::interrupted;
 }
 

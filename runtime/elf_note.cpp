@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <vector>
 
 #include "runtime/error.h"
 #include "runtime/files.h"
@@ -73,24 +74,38 @@ Elf64_Ehdr checked_header(std::span<const std::byte> library, const std::string&
       header->e_type != ET_DYN)
     fail(where, "is no shared library of 64 bits");
   if (header->e_machine != kMachine) fail(where, "is a library for another kind of processor");
-  if (header->e_shentsize != sizeof(Elf64_Shdr)) fail(where, "the library's section table is damaged");
+  if (header->e_shentsize != sizeof(Elf64_Shdr) || header->e_phentsize != sizeof(Elf64_Phdr))
+    fail(where, "the library's header is damaged");
   return *header;
+}
+
+/// Rows of one of the file's two tables. All of them must lie in the file, and so must what they describe: to
+/// map a library that is cut off would end in SIGBUS.
+template <typename T>
+std::vector<T> rows_at(std::span<const std::byte> library, std::uint64_t at, std::uint64_t count,
+                       const std::string& where) {
+  const auto table = range(library, at, count * sizeof(T));  // count is below 2¹⁶
+  if (!table) fail(where, "the library is cut off");
+  std::vector<T> out;
+  for (std::uint64_t i = 0; i < count; ++i) out.push_back(*struct_at<T>(*table, i * sizeof(T)));
+  return out;
 }
 
 }  // namespace
 
 std::string model_name_in(std::span<const std::byte> library, const std::string& where) {
   const Elf64_Ehdr header = checked_header(library, where);
-  for (std::uint64_t i = 0; i < header.e_shnum; ++i) {
-    const auto at = header.e_shoff + i * sizeof(Elf64_Shdr);
-    const auto section = at < header.e_shoff ? std::nullopt : struct_at<Elf64_Shdr>(library, at);
-    if (!section) fail(where, "the library is cut off");
-    if (section->sh_type != SHT_NOTE) continue;
-    const auto notes = range(library, section->sh_offset, section->sh_size);
-    if (!notes) fail(where, "the library is cut off");
-    if (auto name = name_among(*notes)) return *name;
+  for (const auto& segment : rows_at<Elf64_Phdr>(library, header.e_phoff, header.e_phnum, where))
+    if (!range(library, segment.p_offset, segment.p_filesz)) fail(where, "the library is cut off");
+  std::optional<std::string> name;
+  for (const auto& section : rows_at<Elf64_Shdr>(library, header.e_shoff, header.e_shnum, where)) {
+    if (section.sh_type == SHT_NOBITS) continue;
+    const auto content = range(library, section.sh_offset, section.sh_size);
+    if (!content) fail(where, "the library is cut off");
+    if (!name && section.sh_type == SHT_NOTE) name = name_among(*content);
   }
-  fail(where, "is no model: it has no note by mlpc");
+  if (!name) fail(where, "is no model: it has no note by mlpc");
+  return *name;
 }
 
 }  // namespace mlpc::runtime

@@ -42,13 +42,20 @@ void Progress::show(const TrainReport& report) {
                seconds(now - epoch_begin_));
     std::fflush(out_);
     epoch_begin_ = now;
+    is_live_ = false;
   } else if (is_terminal_ && now - shown_ >= kBetweenLines) {
     show_live(report, now);
   }
 }
 
+void Progress::end_line() {
+  if (is_live_) fmt::print(out_, "\n");
+  is_live_ = false;
+}
+
 void Progress::show_live(const TrainReport& report, Clock::time_point now) {
   shown_ = now;
+  is_live_ = true;
   const double a_step = seconds(now - begin_) / static_cast<double>(report.step - first_step_);
   const double left = a_step * static_cast<double>(report.steps - report.step);
   fmt::print(out_, "\r\x1b[Kepoch {}/{}  step {}/{}  {}  eta {}", report.epoch + 1, report.epochs,

@@ -20,13 +20,15 @@ class Progress {
  public:
   explicit Progress(std::FILE* out);
   void show(const TrainReport& report);
+  /// Leaves the live line, so that what is printed next begins a line.
+  void end_line();
 
  private:
   using Clock = std::chrono::steady_clock;
   void show_live(const TrainReport& report, Clock::time_point now);
 
   std::FILE* out_;
-  bool is_terminal_;
+  bool is_terminal_, is_live_ = false;
   std::int64_t first_step_ = -1;  // of this process: a resumed training begins late
   Clock::time_point begin_, epoch_begin_, shown_;
 };
