@@ -13,14 +13,14 @@ namespace {
 
 /// Binds a call's arguments to formals: positions, then names, then defaults, which may use earlier formals.
 void bind_arguments(Elaborator& el, const std::string& what, const std::vector<Formal>& formals,
-                    const Call& call, const std::vector<std::pair<std::string, Value>>& bound,
-                    const std::shared_ptr<Scope>& scope, const SourceFile* file) {
+                    const Call& call, const Scope* bound, Scope* scope, const SourceFile* file) {
   std::vector<const Value*> given(formals.size(), nullptr);
   const auto position_of = [&](const std::string& name) {
     return static_cast<std::size_t>(std::ranges::find(formals, name, &Formal::name) - formals.begin());
   };
-  for (const auto& [name, value] : bound)
-    if (const std::size_t i = position_of(name); i < formals.size()) given[i] = &value;
+  if (bound)
+    for (const auto& [name, binding] : bound->names)
+      if (const std::size_t i = position_of(name); i < formals.size()) given[i] = &binding.value;
   std::size_t next = 0;
   for (const Call::Item& item : call.items) {
     std::size_t i = next;
@@ -28,10 +28,9 @@ void bind_arguments(Elaborator& el, const std::string& what, const std::vector<F
       i = position_of(item.name);
       std::vector<std::string> names;
       for (const Formal& f : formals) names.push_back(f.name);
-      const std::string guess = closest(item.name, names);
       if (i == formals.size())
         el.fail_at("unknown-argument", item.span, fmt::format("{} has no argument `{}`", what, item.name), {},
-                   guess.empty() ? "" : fmt::format("did you mean `{}`?", guess));
+                   guess_of(item.name, names));
       if (given[i]) el.fail_at("unknown-argument", item.span, fmt::format("`{}` is given twice", item.name));
     } else {
       if (next >= formals.size())
@@ -49,7 +48,7 @@ void bind_arguments(Elaborator& el, const std::string& what, const std::vector<F
     if (!given[i]) el.file = file;
     Value value = given[i] ? *given[i] : el.eval(*formals[i].initial, scope);
     el.file = caller;
-    scope->names[formals[i].name] = {std::move(value), file, formals[i].span, std::nullopt};
+    scope->names[formals[i].name] = {std::move(value), file, formals[i].span, std::nullopt, el.target};
   }
 }
 
@@ -84,8 +83,7 @@ class Entered {
 };
 
 Value call_function(Elaborator& el, const Function& f, const Call& call) {
-  auto scope = std::make_shared<Scope>();
-  scope->parent = f.scope;
+  Scope* scope = el.new_scope(f.scope);
   bind_arguments(el, fmt::format("`{}`", f.definition->name), f.definition->formals, call, f.bound, scope,
                  f.file);
   Elaborator::Frame frame = *el.frame;
@@ -96,7 +94,7 @@ Value call_function(Elaborator& el, const Function& f, const Call& call) {
 
 /// The dims of a signature: fresh names bind to the extents that stand there, all else has to agree.
 void bind_shape(Elaborator& el, const Formal& formal, const Call::Item& item, const SourceFile* caller,
-                const std::shared_ptr<Scope>& scope) {
+                Scope* scope) {
   if (!formal.shape) return;
   const Value& value = item.value;
   const Shape given = el.type(el.tensor(value, item.span)).shape;
@@ -127,7 +125,7 @@ void bind_shape(Elaborator& el, const Formal& formal, const Call::Item& item, co
     }
     const Dim extent = given[axis++];
     if (s.extent->kind == Expr::Kind::name && !scope->names.contains(s.extent->text)) {
-      scope->names[s.extent->text] = {Value::extent(extent), el.file, s.span, std::nullopt};
+      scope->names[s.extent->text] = {Value::extent(extent), el.file, s.span, std::nullopt, nullptr};
       continue;
     }
     const Dim wanted = el.dim(el.eval(*s.extent, scope), s.span, "an extent");
@@ -139,41 +137,61 @@ void bind_shape(Elaborator& el, const Formal& formal, const Call::Item& item, co
   }
 }
 
+/// The callee's name, then name_2, name_3 in textual order.
+std::string anonymous_name(Elaborator::Frame& frame, const std::string& name, int& number) {
+  std::string out;
+  do {
+    number = ++frame.anonymous[name];
+    out = number > 1 ? fmt::format("{}_{}", name, number) : name;
+  } while (!frame.layers.insert(out).second);
+  return out;
+}
+
 }  // namespace
+
+void Elaborator::name_layer(MadeLayer& layer, const std::string& name, Span span) {
+  const bool is_fresh = layer.number > 0 && !layer.is_applied && layer.owner == frame->path;
+  if (!is_fresh) return;  // it has a name already, or belongs to another definition
+  frame->layers.erase(layer.name);
+  int& count = frame->anonymous[layer.layer.definition->name];
+  if (count == layer.number) --count;
+  layer.number = 0;
+  layer.name = name;
+  if (!frame->layers.insert(name).second)
+    fail_at("duplicate-name", span,
+            fmt::format("two layers are called `{}`: their parameters would be one", name));
+}
 
 std::shared_ptr<MadeLayer> Elaborator::make_layer(const LayerDefinition& layer, Call call) {
   if (frame->kind == Frame::Kind::function)
     fail_at("not-here", call.span, "a layer is made inside a fn: a fn owns no parameters");
   auto made = std::make_shared<MadeLayer>();
+  made->owner = frame->path;
+  made->name = anonymous_name(*frame, layer.definition->name, made->number);
   made->layer = layer;
-  made->hyperparameters = std::make_shared<Scope>();
-  made->hyperparameters->parent = layer.scope;
+  made->hyperparameters = new_scope(layer.scope);
   const std::string what =
       fmt::format("{} `{}`", layer.definition->kind == Stmt::Kind::optimizer ? "optimizer" : "layer",
                   layer.definition->name);
-  bind_arguments(*this, what, layer.definition->formals, call, {}, made->hyperparameters, layer.file);
+  bind_arguments(*this, what, layer.definition->formals, call, nullptr, made->hyperparameters, layer.file);
   return made;
 }
 
 Value Elaborator::apply_layer(const std::shared_ptr<MadeLayer>& layer, const Call& call) {
   const Stmt& definition = *layer->layer.definition;
-  if (layer->path.empty()) {  // anonymous: the callee's name, then _2, _3 in textual order
-    const int n = ++frame->anonymous[definition.name];
-    layer->path = frame->path + definition.name + (n > 1 ? fmt::format("_{}", n) : "");
-  }
-  auto scope = std::make_shared<Scope>();
-  scope->parent = layer->hyperparameters;
+  layer->is_applied = true;
+  Scope* scope = new_scope(layer->hyperparameters);
   Frame own;
-  own.path = layer->path + ".";
+  own.path = layer->path() + ".";
   own.kind = definition.kind == Stmt::Kind::optimizer ? Frame::Kind::optimizer : Frame::Kind::layer;
   own.slot_owner = frame->slot_owner;
   own.slot_shape = frame->slot_shape;
-  bind_arguments(*this, fmt::format("layer `{}`", definition.name), definition.inputs, call, {}, scope,
+  bind_arguments(*this, fmt::format("layer `{}`", definition.name), definition.inputs, call, nullptr, scope,
                  layer->layer.file);
   const SourceFile* caller = file;
   const Note site{file, call.callee, fmt::format("in this application of `{}`", definition.name)};
   const Entered entered(*this, layer->layer.file, own,
-                        own.kind == Frame::Kind::optimizer ? application : layer->path, site);
+                        own.kind == Frame::Kind::optimizer ? application : layer->path(), site);
   for (std::size_t i = 0; i < definition.inputs.size(); ++i) {
     const Formal& formal = definition.inputs[i];
     for (const Call::Item& item : call.items)

@@ -105,6 +105,8 @@ const std::vector<std::string_view>& diagnostic_ids() {
                                                     "bad-input",
                                                     "loss-not-scalar",
                                                     "no-model",
+                                                    "no-result",
+                                                    "bad-name",
                                                     "several-models",
                                                     "bad-define",
                                                     "bad-train-key",

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -55,24 +57,32 @@ class Elaborator {
 
   /// The definition whose body is being elaborated.
   struct Frame {
-    std::string path;  // of its parameters: "enc."
-    std::map<std::string, int> anonymous;
+    std::string path;                      // of its parameters: "enc."
+    std::map<std::string, int> anonymous;  // layers of that name so far
+    std::set<std::string> layers;          // names that are taken
     enum class Kind : std::uint8_t { file, model, layer, optimizer, function } kind = Kind::model;
     std::string slot_owner;  // of an optimizer: the parameter's path
     ir::Shape slot_shape;
   };
 
+  Scope* new_scope(Scope* parent) {
+    scopes_.push_back({parent, {}, std::nullopt});
+    return &scopes_.back();
+  }
+
   // ---- Statements (statements.cpp) ----
-  void define_all(const Block& block, const SourceFile& file, const std::shared_ptr<Scope>& scope);
+  void define_all(const Block& block, const SourceFile& file, Scope* scope);
   /// Runs statements; the value of `return`, if one was met.
-  std::optional<Value> run(const Block& block, const std::shared_ptr<Scope>& scope);
+  std::optional<Value> run(const Block& block, Scope* scope);
   void bind(Scope& scope, const std::string& name, Span span, Value value, bool is_new);
 
   // ---- Expressions (expressions.cpp) ----
-  Value eval(const Expr& e, const std::shared_ptr<Scope>& scope);
+  Value eval(const Expr& e, Scope* scope);
   Value call_value(const Value& callee, Call call);  // calls.cpp
   Value apply_layer(const std::shared_ptr<MadeLayer>& layer, const Call& call);
   std::shared_ptr<MadeLayer> make_layer(const LayerDefinition& layer, Call call);
+  /// Binding a layer that was made here, or `as`, names it.
+  void name_layer(MadeLayer& layer, const std::string& name, Span span);
   Value call_builtin(const std::string& name, Call& call);  // builtins.cpp
   static const std::vector<std::string>& builtin_names();
 
@@ -96,10 +106,12 @@ class Elaborator {
   ir::Dim dim(const Value& v, Span span, std::string_view what);
   bool condition(const Value& v, Span span);
   ir::Shape shape(const Value& v, Span span);
-  ir::Shape shape(const std::vector<ShapeItem>& items, const std::shared_ptr<Scope>& scope,
-                  bool declares_dims);
+  ir::Shape shape(const std::vector<ShapeItem>& items, Scope* scope, bool declares_dims);
 
   // ---- Errors ----
+  void report(std::string_view id, Span span, std::string text, std::vector<Note> notes = {},
+              std::string hint = {});
+  /// Reports, and ends the statement at hand.
   [[noreturn]] void fail_at(std::string_view id, Span span, std::string text, std::vector<Note> notes = {},
                             std::string hint = {});
   [[noreturn]] void unknown_name(const std::string& name, Span span, Scope& scope);
@@ -116,18 +128,24 @@ class Elaborator {
   const SourceFile* file = nullptr;  // of the code at hand
   Target* target = nullptr;
   Frame* frame = nullptr;
-  std::shared_ptr<Scope> current_scope;
+  Scope* current_scope = nullptr;
   bool training = false;
-  bool declares = true;  // the first elaboration of the body makes the tables; later ones find what it made
+  bool declares = true;   // the first elaboration of the body makes the tables; later ones find what it made
+  std::size_t steps = 0;  // expressions evaluated so far
   int depth = 0;
   std::vector<Distribution> param_draws, state_draws, slot_draws;  // by table index
   std::string application;                                         // chain of layers: "fc1", for locations
   std::vector<Note> call_sites;  // where those layers were applied, outermost first
   const Stmt* train = nullptr;
-  std::shared_ptr<Scope> train_scope;
+  Scope* train_scope = nullptr;
+
+ private:
+  std::deque<Scope> scopes_;
 };
 
-/// The closest of `names` to a misspelt one, or empty.
-std::string closest(const std::string& name, const std::vector<std::string>& names);
+/// A decimal number, whole; nullopt if it is none, or an integer that is not exact.
+std::optional<Number> parse_number(std::string_view text);
+/// A hint: the closest of `names` to a misspelt one; empty if none is close.
+std::string guess_of(const std::string& name, const std::vector<std::string>& names);
 
 }  // namespace mlpc::frontend

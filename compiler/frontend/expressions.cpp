@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
 
 #include "compiler/frontend/elaborator.h"
@@ -16,11 +17,8 @@ namespace {
 constexpr int kDeepest = 400;                // calls and nested expressions
 constexpr std::size_t kMostNodes = 1 << 20;  // of one graph
 
-double parse_number(const std::string& text) {
-  double value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
+constexpr std::size_t kMostSteps = 1 << 21;     // expressions evaluated, in all
+constexpr std::size_t kHeaviestList = 1 << 12;  // elements
 
 bool makes_nodes(const Expr& e) {
   return e.kind == Expr::Kind::unary || e.kind == Expr::Kind::binary || e.kind == Expr::Kind::call ||
@@ -34,13 +32,10 @@ struct DepthGuard {
 };
 
 struct ScopeGuard {
-  ScopeGuard(std::shared_ptr<Scope>& slot, std::shared_ptr<Scope> scope)
-      : slot_(slot), old_(std::move(slot)) {
-    slot_ = std::move(scope);
-  }
-  ~ScopeGuard() { slot_ = std::move(old_); }
-  std::shared_ptr<Scope>& slot_;
-  std::shared_ptr<Scope> old_;
+  ScopeGuard(Scope*& slot, Scope* scope) : slot_(slot), old_(slot) { slot_ = scope; }
+  ~ScopeGuard() { slot_ = old_; }
+  Scope*& slot_;
+  Scope* old_;
 };
 
 }  // namespace
@@ -59,12 +54,22 @@ bool is_swapped(std::string name, const std::string& other) {
 
 }  // namespace
 
-std::string closest(const std::string& name, const std::vector<std::string>& names) {
+std::optional<Number> parse_number(std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool is_integer = text.find_first_of(".eE") == std::string_view::npos;
+  if (error != std::errc{} || end != text.data() + text.size() || (is_integer && std::abs(value) > 0x1p53) ||
+      !std::isfinite(value))
+    return std::nullopt;
+  return Number{value, is_integer};
+}
+
+std::string guess_of(const std::string& name, const std::vector<std::string>& names) {
   std::string best;
   std::size_t least = std::min(name.size(), std::max<std::size_t>(2, name.size() / 3) + 1);
   for (const std::string& candidate : names) {
     if (candidate.size() > 40 || name.size() > 40) continue;
-    if (is_swapped(name, candidate)) return candidate;
+    if (is_swapped(name, candidate)) return fmt::format("did you mean `{}`?", candidate);
     std::vector<std::size_t> row(candidate.size() + 1);  // Levenshtein, one row at a time
     for (std::size_t j = 0; j <= candidate.size(); ++j) row[j] = j;
     for (std::size_t i = 1; i <= name.size(); ++i) {
@@ -81,25 +86,28 @@ std::string closest(const std::string& name, const std::vector<std::string>& nam
       best = candidate;
     }
   }
-  return best;
+  return best.empty() ? "" : fmt::format("did you mean `{}`?", best);
 }
 
 void Elaborator::unknown_name(const std::string& name, Span span, Scope& scope) {
   std::vector<std::string> names = builtin_names();
-  for (Scope* s = &scope; s; s = s->parent.get())
+  for (Scope* s = &scope; s; s = s->parent)
     for (const auto& [known, binding] : s->names) names.push_back(known);
-  const std::string guess = closest(name, names);
-  fail_at("unknown-name", span, fmt::format("`{}` is not defined here", name), {},
-          guess.empty() ? "" : fmt::format("did you mean `{}`?", guess));
+  fail_at("unknown-name", span, fmt::format("`{}` is not defined here", name), {}, guess_of(name, names));
 }
 
 void Elaborator::fail_at(std::string_view id, Span span, std::string text, std::vector<Note> notes,
                          std::string hint) {
+  report(id, span, std::move(text), std::move(notes), std::move(hint));
+  throw Failure{};
+}
+
+void Elaborator::report(std::string_view id, Span span, std::string text, std::vector<Note> notes,
+                        std::string hint) {
   // The chain of layers that led here, innermost first.
   for (auto site = call_sites.rbegin(); site != call_sites.rend() && notes.size() < 8; ++site)
     notes.push_back(*site);
   diagnostics.add({std::string(id), file, span, std::move(text), std::move(notes), std::move(hint)});
-  throw Failure{};
 }
 
 std::uint32_t Elaborator::location(Span span) {
@@ -117,14 +125,26 @@ std::uint32_t Elaborator::location(Span span) {
 
 namespace {
 
+bool holds_tensor(const Value& v) {
+  const auto* list = v.as<List>();
+  return v.as<Tensor>() || (list && std::ranges::any_of(list->items, holds_tensor));
+}
+
 Value name_value(Elaborator& el, const Expr& e, Scope& scope) {
-  if (const Binding* binding = scope.find(e.text)) return binding->value;
+  if (const Binding* binding = scope.find(e.text)) {
+    if (binding->graph != el.target && holds_tensor(binding->value))
+      el.fail_at(
+          "not-here", e.span,
+          fmt::format("`{}` is computed by the model: only numbers known at compile time reach here", e.text),
+          {el.note_of(*binding, "it is defined here")});
+    return binding->value;
+  }
   const auto& builtins = Elaborator::builtin_names();
   if (std::ranges::find(builtins, e.text) != builtins.end()) return {Builtin{e.text}};
   el.unknown_name(e.text, e.span, scope);
 }
 
-Call evaluated(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope, std::size_t& holes) {
+Call evaluated(Elaborator& el, const Expr& e, Scope* scope, std::size_t& holes) {
   Call call{{}, e.span, e.operands[0]->span};
   for (const Argument& a : e.arguments) {
     if (a.value->kind == Expr::Kind::hole) {
@@ -145,6 +165,8 @@ Value with_hole(Elaborator& el, const Value& callee, Call call, Span span) {
   if (!f || call.items.empty() || call.items[0].name != "_")
     el.fail_at("not-callable", span, "`_` stands for the first argument of an fn");
   Function out = *f;
+  Scope* bound = el.new_scope(nullptr);
+  if (f->bound) bound->names = f->bound->names;
   const auto& formals = f->definition->formals;
   for (std::size_t i = 1; i < call.items.size(); ++i) {
     if (call.items[i].name == "_")
@@ -155,12 +177,13 @@ Value with_hole(Elaborator& el, const Value& callee, Call call, Span span) {
     if (name.empty())
       el.fail_at("too-many-arguments", call.items[i].span,
                  fmt::format("`{}` takes {} arguments", f->definition->name, formals.size()));
-    out.bound.emplace_back(name, call.items[i].value);
+    bound->names[name] = {call.items[i].value, el.file, call.items[i].span, std::nullopt, el.target};
   }
+  out.bound = bound;
   return {std::move(out)};
 }
 
-Value call_expression(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
+Value call_expression(Elaborator& el, const Expr& e, Scope* scope) {
   Value callee = el.eval(*e.operands[0], scope);
   std::size_t holes = 0;
   Call call = evaluated(el, e, scope, holes);
@@ -171,7 +194,7 @@ Value call_expression(Elaborator& el, const Expr& e, const std::shared_ptr<Scope
 
 /// x |> f, x |> f(a), x |> layer(h): the value is the first argument, or what the layer that is made is
 /// applied to.
-Value pipe(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
+Value pipe(Elaborator& el, const Expr& e, Scope* scope) {
   Value x = el.eval(*e.operands[0], scope);
   if (x.as<Poison>()) return x;
   const Expr* right = e.operands[1].get();
@@ -195,7 +218,7 @@ Value pipe(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
   if (holes > 0) return el.call_value(with_hole(el, callee, std::move(call), right->span), std::move(first));
   if (const auto* layer = callee.as<LayerDefinition>()) {
     const auto made = el.make_layer(*layer, std::move(call));
-    made->path = given_name.empty() ? "" : el.frame->path + given_name;
+    if (!given_name.empty()) el.name_layer(*made, given_name, e.operands[1]->span);
     return el.call_value({made}, std::move(first));
   }
   if (callee.as<Function>() || callee.as<Builtin>()) {
@@ -205,7 +228,7 @@ Value pipe(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
   return el.call_value(el.call_value(callee, std::move(call)), std::move(first));
 }
 
-Value member(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
+Value member(Elaborator& el, const Expr& e, Scope* scope) {
   const Expr& base = *e.operands[0];
   const bool is_now = base.kind == Expr::Kind::name && base.text == "now" && !scope->find("now");
   if (!is_now)
@@ -223,7 +246,7 @@ Value member(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope)
 }
 
 /// x[.., _], x[:, _, :]: whole axes and new ones.
-Value subscripted(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
+Value subscripted(Elaborator& el, const Expr& e, Scope* scope) {
   const Value base = el.eval(*e.operands[0], scope);
   if (base.as<Poison>()) return base;
   const ValueId x = el.tensor(base, e.operands[0]->span);
@@ -259,27 +282,40 @@ Value subscripted(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& s
   return {Tensor{el.b().reshape(x, to)}};
 }
 
-Value list(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
+Value number(Elaborator& el, const std::string& text, Span span) {
+  const std::optional<Number> n = parse_number(text);
+  if (!n) el.fail_at("bad-number", span, fmt::format("`{}` is too large", text));
+  return {*n};
+}
+
+void add(Elaborator& el, List& list, Value v, Span span) {
+  if (const auto* inner = v.as<List>()) list.weight += inner->weight;
+  if (++list.weight > kHeaviestList)
+    el.fail_at("too-large", span, fmt::format("the list has more than {} elements", kHeaviestList));
+  list.items.push_back(std::move(v));
+}
+
+Value list(Elaborator& el, const Expr& e, Scope* scope) {
   List out;
   for (const ExprPtr& item : e.operands) {
     if (item->kind != Expr::Kind::hole) {
-      out.items.push_back(el.eval(*item, scope));
+      add(el, out, el.eval(*item, scope), item->span);
       continue;
     }
-    Scope* with_batch = scope.get();
-    while (with_batch && !with_batch->batch) with_batch = with_batch->parent.get();
+    Scope* with_batch = scope;
+    while (with_batch && !with_batch->batch) with_batch = with_batch->parent;
     if (!with_batch)
       el.fail_at("bad-shape", item->span,
                  "`..` stands for the batch dims of a signature; there is none here");
-    for (const ir::Dim& d : *with_batch->batch) out.items.push_back(Value::extent(d));
+    for (const ir::Dim& d : *with_batch->batch) add(el, out, Value::extent(d), item->span);
   }
   return {std::move(out)};
 }
 
-Value evaluate(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scope) {
+Value evaluate(Elaborator& el, const Expr& e, Scope* scope) {
   switch (e.kind) {
     case Expr::Kind::number:
-      return {Number{parse_number(e.text), e.text.find_first_of(".eE") == std::string::npos}};
+      return number(el, e.text, e.span);
     case Expr::Kind::string:
       return {e.text};
     case Expr::Kind::boolean:
@@ -317,9 +353,9 @@ Value evaluate(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scop
     case Expr::Kind::named: {
       Value v = el.eval(*e.operands[0], scope);
       const auto* layer = v.as<std::shared_ptr<MadeLayer>>();
-      if (!layer || !(*layer)->path.empty())
+      if (!layer || (*layer)->number == 0)
         el.fail_at("not-callable", e.span, "`as` names a layer where it is made");
-      (*layer)->path = el.frame->path + e.text;
+      el.name_layer(**layer, e.text, e.span);
       return v;
     }
     case Expr::Kind::record:
@@ -332,9 +368,14 @@ Value evaluate(Elaborator& el, const Expr& e, const std::shared_ptr<Scope>& scop
 
 }  // namespace
 
-Value Elaborator::eval(const Expr& e, const std::shared_ptr<Scope>& scope) {
+Value Elaborator::eval(const Expr& e, Scope* scope) {
   const DepthGuard guard(depth);
   if (depth > kDeepest) fail_at("too-deep", e.span, "calls are nested too deep");
+  if (++steps > kMostSteps) {
+    if (steps == kMostSteps + 1)
+      fail_at("too-large", e.span, fmt::format("the program evaluates more than {} expressions", kMostSteps));
+    throw Failure{};
+  }
   const ScopeGuard scope_guard(current_scope, scope);
   const std::size_t before = target ? target->graph.value_count() : 0;
   try {

@@ -70,13 +70,12 @@ void check_defines(const Block& block, const FrontendOptions& options, const Sou
     if (s.kind == Stmt::Kind::model) collect(s.body);
   for (const auto& [name, value] : options.defines) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    const std::string guess = closest(name, names);
     diagnostics.add({"bad-define",
                      &file,
                      {0, 0},
                      fmt::format("-D {}={}: the file has no const `{}`", name, value, name),
                      {},
-                     guess.empty() ? "" : fmt::format("did you mean `{}`?", guess)});
+                     guess_of(name, names)});
   }
 }
 
@@ -100,15 +99,14 @@ std::optional<ir::Program> parse_net(std::string_view source, const std::string&
   frame.kind = Elaborator::Frame::Kind::file;
   el.target = &scratch;
   el.frame = &frame;
-  auto library_scope = std::make_shared<Scope>();
+  Scope* library_scope = el.new_scope(nullptr);
   library_scope->names["pi"] = {Value::real(3.14159265358979323846), nullptr, {}, std::nullopt};
   for (const auto& [library_name, text] : kStandardLibrary) {
     const SourceFile& library = keep(files, "std/" + std::string(library_name), text);
     el.define_all(*blocks.emplace_back(std::make_unique<Block>(parse(library, diagnostics))), library,
                   library_scope);
   }
-  auto file_scope = std::make_shared<Scope>();
-  file_scope->parent = library_scope;
+  Scope* file_scope = el.new_scope(library_scope);
   try {
     el.define_all(block, file, file_scope);
     build_model(el, *model, file, file_scope, files, blocks);

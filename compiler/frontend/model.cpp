@@ -1,6 +1,7 @@
 #include "compiler/frontend/model.h"
 
 #include <algorithm>
+#include <set>
 
 #include "ir/error.h"
 #include "ir/prune.h"
@@ -51,16 +52,41 @@ Graph init_graph(const Elaborator& el) {
 }
 
 /// Elaborates the model's body once.
-void elaborate(Elaborator& el, Elaborator::Target& target, const Stmt& model,
-               const std::shared_ptr<Scope>& file_scope, bool training) {
+void elaborate(Elaborator& el, Elaborator::Target& target, const Stmt& model, Scope* file_scope,
+               bool training) {
   Elaborator::Frame frame;
   frame.kind = Elaborator::Frame::Kind::model;
-  auto scope = std::make_shared<Scope>();
-  scope->parent = file_scope;
+  Scope* scope = el.new_scope(file_scope);
   el.target = &target;
   el.frame = &frame;
   el.training = training;
   el.run(model.body, scope);
+}
+
+/// Parameters and state exist in every mode, or a checkpoint would fit only some.
+void require_in_every_mode(Elaborator& el, const Elaborator::Target& training) {
+  const auto require = [&](const std::vector<ir::TensorInfo>& table, Role role) {
+    for (std::uint32_t i = 0; i < table.size(); ++i) {
+      if (training.parameters.contains({role, i})) continue;
+      const ir::SourceLocation& at = el.program.locations[table[i].location];
+      el.report("bad-parameter", {},
+                fmt::format("`{}` of {}:{} does not exist while training", table[i].path, at.file, at.line),
+                {}, "parameters and state exist in every mode: take it out of `if training`");
+    }
+  };
+  require(el.program.params, Role::param);
+  require(el.program.state, Role::state);
+}
+
+bool is_c_name(const std::string& name) {
+  static const std::set<std::string_view> keywords = {
+      "auto",     "break",  "case",      "char",      "const",    "continue", "default",  "do",
+      "double",   "else",   "enum",      "extern",    "float",    "for",      "goto",     "if",
+      "inline",   "int",    "long",      "register",  "restrict", "return",   "short",    "signed",
+      "sizeof",   "static", "struct",    "switch",    "typedef",  "union",    "unsigned", "void",
+      "volatile", "while",  "class",     "namespace", "template", "this",     "new",      "delete",
+      "private",  "public", "protected", "virtual"};
+  return !keywords.contains(name) && !name.starts_with('_') && !name.starts_with("mlpc_");
 }
 
 bool has_loss(const Elaborator::Target& t) {
@@ -101,10 +127,13 @@ Graph with_losses(Elaborator::Target& t, std::string name, const ir::Program& pr
 
 }  // namespace
 
-void build_model(Elaborator& el, const Stmt& model, const SourceFile& file,
-                 const std::shared_ptr<Scope>& file_scope, std::vector<std::unique_ptr<SourceFile>>& files,
+void build_model(Elaborator& el, const Stmt& model, const SourceFile& file, Scope* file_scope,
+                 std::vector<std::unique_ptr<SourceFile>>& files,
                  std::vector<std::unique_ptr<Block>>& blocks) {
   el.file = &file;
+  if (!is_c_name(model.name))
+    el.report("bad-name", model.name_span, fmt::format("`{}` cannot be the name of a model", model.name), {},
+              "it is the prefix of C functions: no keyword of C, and it begins with neither `_` nor `mlpc_`");
   el.program.model = model.name;
   if (!model.text.empty()) {
     const auto type = ir::element_type_named(model.text);
@@ -114,7 +143,16 @@ void build_model(Elaborator& el, const Stmt& model, const SourceFile& file,
   }
   Elaborator::Target evaluation("eval"), training("forward");
   elaborate(el, evaluation, model, file_scope, false);
-  if (el.diagnostics.empty()) elaborate(el, training, model, file_scope, true);
+  if (el.diagnostics.empty()) {
+    el.declares = false;
+    elaborate(el, training, model, file_scope, true);
+    el.declares = true;
+    el.file = &file;
+  }
+  if (el.diagnostics.empty()) require_in_every_mode(el, training);
+  if (el.diagnostics.empty() && evaluation.objectives.empty())
+    el.report("no-result", model.name_span,
+              fmt::format("model `{}` has no output, loss or metric", model.name));
   if (!el.diagnostics.empty()) return;
   el.program.graphs.push_back(with_outputs(evaluation));
   if (el.program.graphs.back().results.empty()) el.program.graphs.pop_back();
@@ -123,9 +161,13 @@ void build_model(Elaborator& el, const Stmt& model, const SourceFile& file,
     el.program.graphs.push_back(with_losses(training, "forward", el.program));
   }
   build_training(el, file, file_scope, files, blocks);
-  ir::assign_offsets(el.program.params);
-  ir::assign_offsets(el.program.state);
-  ir::assign_offsets(el.program.slots);
+  try {
+    ir::assign_offsets(el.program.params);
+    ir::assign_offsets(el.program.state);
+    ir::assign_offsets(el.program.slots);
+  } catch (const Error& error) {
+    el.report("too-large", model.name_span, error.what());
+  }
   if (el.diagnostics.empty()) el.program.graphs.push_back(init_graph(el));
 }
 

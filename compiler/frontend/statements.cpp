@@ -26,11 +26,10 @@ void Elaborator::bind(Scope& scope, const std::string& name, Span span, Value va
     fail_at("duplicate-name", span, fmt::format("`{}` is defined twice", name),
             {note_of(found->second, "the first is here")});
   if (const auto* t = value.as<Tensor>(); t && target) target->graph.name_value(t->id, frame->path + name);
-  scope.names[name] = {std::move(value), file, span, std::nullopt};
+  scope.names[name] = {std::move(value), file, span, std::nullopt, target};
 }
 
-Shape Elaborator::shape(const std::vector<ShapeItem>& items, const std::shared_ptr<Scope>& scope,
-                        bool declares_dims) {
+Shape Elaborator::shape(const std::vector<ShapeItem>& items, Scope* scope, bool declares_dims) {
   Shape out;
   for (const ShapeItem& item : items) {
     if (item.is_ellipsis) fail_at("bad-shape", item.span, "`..` stands in the signature of a layer only");
@@ -40,7 +39,7 @@ Shape Elaborator::shape(const std::vector<ShapeItem>& items, const std::shared_p
         if (program.dims.size() >= 16) fail_at("too-large", item.span, "a model has at most 16 free dims");
         program.dims.push_back(name);
       }
-      scope->names[name] = {{Dim::named(name)}, file, item.span, std::nullopt};
+      scope->names[name] = {{Dim::named(name)}, file, item.span, std::nullopt, nullptr};
     }
     out.push_back(dim(eval(*item.extent, scope), item.span, "an extent"));
   }
@@ -48,6 +47,9 @@ Shape Elaborator::shape(const std::vector<ShapeItem>& items, const std::shared_p
 }
 
 namespace {
+
+constexpr std::size_t kMostTensors = 1 << 13;  // parameters; states; slots
+constexpr std::size_t kMostResults = 256;      // inputs; outputs, losses and metrics together
 
 ElementType element_type(Elaborator& el, const Stmt& s) {
   if (s.text.empty()) return el.program.element;
@@ -58,14 +60,18 @@ ElementType element_type(Elaborator& el, const Stmt& s) {
   return *type;
 }
 
-void input(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+void input(Elaborator& el, const Stmt& s, Scope* scope) {
   if (el.frame->kind != Elaborator::Frame::Kind::model)
     el.fail_at("not-here", s.span, "an input belongs to a model");
   auto& inputs = el.program.inputs;
   auto index =
       static_cast<std::uint32_t>(std::ranges::find(inputs, s.name, &ir::InputInfo::name) - inputs.begin());
   const ir::Type type{element_type(el, s), el.shape(s.shape, scope, true)};
-  if (index == inputs.size()) inputs.push_back({s.name, type, 0});
+  if (index == inputs.size()) {
+    if (inputs.size() >= kMostResults)
+      el.fail_at("too-large", s.span, fmt::format("the model has more than {} inputs", kMostResults));
+    inputs.push_back({s.name, type, 0});
+  }
   const ValueId v = el.parameter(Role::input, index, s.name, type);
   el.target->graph.add_location(v, el.location(s.name_span));
   el.bind(*scope, s.name, s.name_span, {Tensor{v}}, true);
@@ -82,8 +88,7 @@ std::pair<double, double> fans(const Shape& shape) {
   return {extent(1) * window, extent(0) * window};
 }
 
-Distribution initialiser(Elaborator& el, const Stmt& s, const Shape& shape,
-                         const std::shared_ptr<Scope>& scope) {
+Distribution initialiser(Elaborator& el, const Stmt& s, const Shape& shape, Scope* scope) {
   Value v = el.eval(*s.value, scope);
   if (!s.is_drawn) return {Distribution::Kind::constant, el.number(v, s.value->span, "an initial value"), 0};
   if (const auto* f = v.as<Function>()) {
@@ -114,7 +119,7 @@ std::string text_at(const SourceFile& file, Span span) {
 /// The entry of a table for a path: made by the first elaboration, found by later ones and by shared layers.
 std::uint32_t table_entry(Elaborator& el, std::vector<ir::TensorInfo>& table,
                           std::vector<Distribution>& draws, const std::string& path, const ir::Type& type,
-                          const Stmt& s, const std::shared_ptr<Scope>& scope) {
+                          const Stmt& s, Scope* scope) {
   const auto found = std::ranges::find(table, path, &ir::TensorInfo::path);
   if (found != table.end()) {
     if (found->type != type)
@@ -123,6 +128,12 @@ std::uint32_t table_entry(Elaborator& el, std::vector<ir::TensorInfo>& table,
                              found->type.text()));
     return static_cast<std::uint32_t>(found - table.begin());
   }
+  if (!el.declares)
+    el.fail_at("bad-parameter", s.span, fmt::format("`{}` exists only while training", path), {},
+               "parameters and state exist in every mode: take it out of `if training`");
+  if (table.size() >= kMostTensors)
+    el.fail_at("too-large", s.span,
+               fmt::format("the model has more than {} tensors of one kind", kMostTensors));
   draws.push_back(initialiser(el, s, type.shape, scope));
   table.push_back({path, type, 0, text_at(*el.file, s.value->span), el.location(s.name_span)});
   return static_cast<std::uint32_t>(table.size() - 1);
@@ -135,7 +146,7 @@ void require_constant(Elaborator& el, const Shape& shape, const Stmt& s) {
                  fmt::format("the extent {} of `{}` is not known at compile time", shape[i].text(), s.name));
 }
 
-void param(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+void param(Elaborator& el, const Stmt& s, Scope* scope) {
   if (el.frame->kind != Elaborator::Frame::Kind::model && el.frame->kind != Elaborator::Frame::Kind::layer)
     el.fail_at("not-here", s.span, "a param belongs to a model or a layer");
   const Shape shape = el.shape(s.shape, scope, false);
@@ -148,7 +159,7 @@ void param(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
   el.bind(*scope, s.name, s.name_span, {Tensor{v}}, true);
 }
 
-void state(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+void state(Elaborator& el, const Stmt& s, Scope* scope) {
   const bool is_slot = el.frame->kind == Elaborator::Frame::Kind::optimizer;
   const Shape shape = is_slot && s.shape.empty() ? el.frame->slot_shape : el.shape(s.shape, scope, false);
   require_constant(el, shape, s);
@@ -165,7 +176,7 @@ void state(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
 }
 
 /// s <- e: executed while training, under stop_grad; later reads see it.
-void update(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+void update(Elaborator& el, const Stmt& s, Scope* scope) {
   Binding* binding = scope->find(s.name);
   if (!binding) el.unknown_name(s.name, s.name_span, *scope);
   if (!binding->state)
@@ -189,7 +200,7 @@ void update(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) 
   binding->value = {Tensor{v}};
 }
 
-void objective(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+void objective(Elaborator& el, const Stmt& s, Scope* scope) {
   if (el.frame->kind != Elaborator::Frame::Kind::model)
     el.fail_at("not-here", s.span, "outputs, losses and metrics belong to a model");
   const Value value = el.eval(*s.value, scope);
@@ -206,28 +217,31 @@ void objective(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scop
   for (const auto& other : el.target->objectives)
     if (other.name == s.name)
       el.fail_at("duplicate-name", s.name_span, fmt::format("two results are called `{}`", s.name));
+  if (el.target->objectives.size() >= kMostResults)
+    el.fail_at("too-large", s.span, fmt::format("the model has more than {} results", kMostResults));
   if (s.name == "loss")
     el.fail_at("duplicate-name", s.name_span, "`loss` is the name of the total of all losses");
   el.target->objectives.push_back({role, s.name, v});
   el.bind(*scope, s.name, s.name_span, {Tensor{v}}, false);
 }
 
-void constant(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+void constant(Elaborator& el, const Stmt& s, Scope* scope) {
   for (const auto& [name, text] : el.options.defines) {
     if (name != s.name) continue;
-    const bool is_integer = text.find_first_of(".eE") == std::string::npos;
-    char* end = nullptr;
-    const double value = std::strtod(text.c_str(), &end);
-    Value v = text == "true" || text == "false" ? Value{text == "true"} : Value{Number{value, is_integer}};
-    if (v.as<Number>() && (end == text.c_str() || *end != '\0'))
+    const std::optional<Number> n = parse_number(text);
+    if (!n && text != "true" && text != "false")
       el.fail_at("bad-define", s.name_span, fmt::format("-D {}={}: `{}` is no number", name, text, text));
-    el.bind(*scope, s.name, s.name_span, std::move(v), true);
+    el.bind(*scope, s.name, s.name_span, n ? Value{*n} : Value{text == "true"}, true);
     return;
   }
-  el.bind(*scope, s.name, s.name_span, el.eval(*s.value, scope), true);
+  Value v = el.eval(*s.value, scope);
+  if (v.as<Tensor>())
+    el.fail_at("not-a-number", s.value->span,
+               fmt::format("a const is known at compile time; this is {}", el.describe(v)));
+  el.bind(*scope, s.name, s.name_span, std::move(v), true);
 }
 
-void check(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+void check(Elaborator& el, const Stmt& s, Scope* scope) {
   if (el.condition(el.eval(*s.value, scope), s.value->span)) return;
   std::string text;  // {H} is replaced by the value of H
   for (std::size_t i = 0; i < s.text.size(); ++i) {
@@ -245,16 +259,15 @@ void check(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
   el.fail_at("assert-failed", s.value->span, text.empty() ? "the assertion does not hold" : text);
 }
 
-void bind_target(Elaborator& el, const Expr& t, Value value, const std::shared_ptr<Scope>& scope) {
+void bind_target(Elaborator& el, const Expr& t, Value value, Scope* scope) {
   if (t.kind == Expr::Kind::hole) return;
   if (t.kind != Expr::Kind::name)
     el.fail_at("not-supported-yet", t.span, "`h[t] = …` is not supported yet: recurrences come later");
-  if (auto* layer = std::get_if<std::shared_ptr<MadeLayer>>(&value.is); layer && (*layer)->path.empty())
-    (*layer)->path = el.frame->path + t.text;
+  if (const auto* layer = value.as<std::shared_ptr<MadeLayer>>()) el.name_layer(**layer, t.text, t.span);
   el.bind(*scope, t.text, t.span, std::move(value), false);
 }
 
-void assign(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+void assign(Elaborator& el, const Stmt& s, Scope* scope) {
   Value value = el.eval(*s.value, scope);
   if (s.targets.size() == 1) {
     bind_target(el, *s.targets[0], std::move(value), scope);
@@ -268,24 +281,25 @@ void assign(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) 
   if (list->items.size() != s.targets.size())
     el.fail_at("unpack-count", s.value->span,
                fmt::format("{} values for {} names", list->items.size(), s.targets.size()));
-  for (std::size_t i = 0; i < s.targets.size(); ++i) bind_target(el, *s.targets[i], list->items[i], scope);
+  // From the right, so that anonymous layers' numbers are given back in turn.
+  for (std::size_t i = s.targets.size(); i-- > 0;) bind_target(el, *s.targets[i], list->items[i], scope);
 }
 
 /// After an error, the names that the statement would have bound are poison, so that no error follows from
 /// it.
 void poison(const Stmt& s, Scope& scope, const SourceFile* file) {
   const auto mark = [&](const std::string& name) {
-    scope.names[name] = {{Poison{}}, file, s.span, std::nullopt};
+    scope.names[name] = {{Poison{}}, file, s.span, std::nullopt, nullptr};
   };
   if (!s.name.empty() && s.kind != Stmt::Kind::update) mark(s.name);
   for (const ExprPtr& t : s.targets)
     if (t->kind == Expr::Kind::name) mark(t->text);
 }
 
-std::optional<Value> execute(Elaborator& el, const Stmt& s, const std::shared_ptr<Scope>& scope) {
+std::optional<Value> execute(Elaborator& el, const Stmt& s, Scope* scope) {
   switch (s.kind) {
     case Stmt::Kind::fn:
-      el.bind(*scope, s.name, s.name_span, {Function{&s, el.file, scope, {}}}, true);
+      el.bind(*scope, s.name, s.name_span, {Function{&s, el.file, scope, nullptr}}, true);
       break;
     case Stmt::Kind::layer:
     case Stmt::Kind::optimizer:
@@ -347,10 +361,18 @@ std::optional<Value> execute(Elaborator& el, const Stmt& s, const std::shared_pt
   return std::nullopt;
 }
 
+/// An op's own rule may refuse what no check of ours foresaw.
+std::optional<Value> executed(Elaborator& el, const Stmt& s, Scope* scope) {
+  try {
+    return execute(el, s, scope);
+  } catch (const Error& error) {
+    el.fail_at("bad-value", s.span, error.what());
+  }
+}
+
 }  // namespace
 
-void Elaborator::define_all(const Block& block, const SourceFile& source,
-                            const std::shared_ptr<Scope>& scope) {
+void Elaborator::define_all(const Block& block, const SourceFile& source, Scope* scope) {
   const SourceFile* caller = file;
   file = &source;
   for (const Stmt& s : block) {
@@ -360,7 +382,7 @@ void Elaborator::define_all(const Block& block, const SourceFile& source,
           s.kind != Stmt::Kind::constant && s.kind != Stmt::Kind::use)
         fail_at("not-here", s.span,
                 "at the top of a file stand fn, layer, optimizer, const, use and one model");
-      execute(*this, s, scope);
+      executed(*this, s, scope);
     } catch (const Failure&) {
       poison(s, *scope, file);
     }
@@ -368,12 +390,12 @@ void Elaborator::define_all(const Block& block, const SourceFile& source,
   file = caller;
 }
 
-std::optional<Value> Elaborator::run(const Block& block, const std::shared_ptr<Scope>& scope) {
+std::optional<Value> Elaborator::run(const Block& block, Scope* scope) {
   std::optional<Value> result;
   bool failed = false;
   for (const Stmt& s : block) {
     try {
-      result = execute(*this, s, scope);
+      result = executed(*this, s, scope);
       if (result) break;
     } catch (const Failure&) {
       if (diagnostics.full()) throw;

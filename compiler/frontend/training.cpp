@@ -29,14 +29,14 @@ using Settings = std::map<std::string, Setting>;
 
 class Training {
  public:
-  Training(Elaborator& el, const std::shared_ptr<Scope>& file_scope)
-      : el_(el), scope_(std::make_shared<Scope>()) {
+  Training(Elaborator& el, Scope* file_scope) : el_(el), scope_(el.new_scope(file_scope)) {
     // Numbers of the model are known here; its tensors belong to other graphs.
-    scope_->parent = file_scope;
-    for (const Scope* s = el.train_scope.get(); s && s != file_scope.get(); s = s->parent.get())
+    for (const Scope* s = el.train_scope; s && s != file_scope; s = s->parent)
       for (const auto& [name, binding] : s->names)
         if (!binding.value.as<Tensor>()) scope_->names.emplace(name, binding);
     frame_.kind = Elaborator::Frame::Kind::optimizer;
+    if (const ir::Graph* loss = el.program.find("loss"))
+      for (const ir::Graph::Result& r : loss->results) results_.push_back(r.name);
   }
 
   void collect(const Block& block, const SourceFile& file) {
@@ -56,6 +56,10 @@ class Training {
   }
 
   bool has_optimizer() const { return settings_.contains("optimizer"); }
+  void report_no_loss() {
+    const Expr& e = at("optimizer");
+    el_.report("bad-train-value", e.span, "there is nothing to train: the model has no loss");
+  }
 
   void update(Elaborator::Target& target) {
     el_.target = &target;
@@ -73,6 +77,8 @@ class Training {
     try {
       f();
     } catch (const Failure&) {
+    } catch (const Error& error) {  // an op's own rule
+      el_.report("bad-train-value", {}, error.what());
     }
   }
 
@@ -81,9 +87,8 @@ class Training {
       el_.fail_at("bad-train-key", s.span, "`train` holds settings: key = value");
     const std::string& key = s.targets[0]->text;
     if (std::ranges::find(kKeys, key) == kKeys.end()) {
-      const std::string guess = closest(key, kKeys);
       el_.fail_at("bad-train-key", s.targets[0]->span, fmt::format("`{}` is no setting of `train`", key), {},
-                  guess.empty() ? "" : fmt::format("did you mean `{}`?", guess));
+                  guess_of(key, kKeys));
     }
     settings_.insert_or_assign(key, Setting{s.value.get(), &file});
   }
@@ -115,6 +120,11 @@ class Training {
     if (!is_call || e.arguments.size() < 2 || !is_value(*e.arguments[0].value))
       el_.fail_at("bad-train-value", e.span, "`early_stop` is patience(val.NAME, epochs)", {},
                   "a metric states its mode: patience(val.acc, 3, mode = \"max\")");
+    const std::string& watched = e.arguments[0].value->text;
+    if (std::ranges::find(results_, watched) == results_.end())
+      el_.fail_at("bad-train-value", e.arguments[0].value->span,
+                  fmt::format("the model has no loss or metric `{}`", watched), {},
+                  guess_of(watched, results_));
     const std::int64_t patience =
         el_.integer(el_.eval(*e.arguments[1].value, scope_), e.arguments[1].value->span, "the patience");
     std::string mode = "min";
@@ -227,14 +237,15 @@ class Training {
   }
 
   Elaborator& el_;
-  std::shared_ptr<Scope> scope_;
+  Scope* scope_;
   Elaborator::Frame frame_;
   Settings settings_;
+  std::vector<std::string> results_;  // what `val.` has: losses and metrics
 };
 
 }  // namespace
 
-void build_training(Elaborator& el, const SourceFile& file, const std::shared_ptr<Scope>& file_scope,
+void build_training(Elaborator& el, const SourceFile& file, Scope* file_scope,
                     std::vector<std::unique_ptr<SourceFile>>& files,
                     std::vector<std::unique_ptr<Block>>& blocks) {
   Training training(el, file_scope);
@@ -250,7 +261,11 @@ void build_training(Elaborator& el, const SourceFile& file, const std::shared_pt
     training.collect(block, source);
   }
   el.program.train = training.json();
-  if (!training.has_optimizer() || !el.program.find("forward") || !el.diagnostics.empty()) return;
+  if (!training.has_optimizer() || !el.diagnostics.empty()) return;
+  if (!el.program.find("forward")) {
+    training.report_no_loss();
+    return;
+  }
   training.update(target);
   for (std::uint32_t i = 0; i < el.program.slots.size(); ++i) {
     const auto changed = target.new_state.find(i);

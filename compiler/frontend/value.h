@@ -29,8 +29,8 @@ struct Tensor {
 struct Function {
   const Stmt* definition = nullptr;
   const SourceFile* file = nullptr;
-  std::shared_ptr<Scope> scope;                      // where it was defined
-  std::vector<std::pair<std::string, Value>> bound;  // arguments that a hole's call has given already
+  Scope* scope = nullptr;        // where it was defined
+  const Scope* bound = nullptr;  // arguments that a hole's call has given already
 };
 
 /// A function that the compiler knows.
@@ -42,14 +42,19 @@ struct Builtin {
 struct LayerDefinition {
   const Stmt* definition = nullptr;
   const SourceFile* file = nullptr;
-  std::shared_ptr<Scope> scope;
+  Scope* scope = nullptr;
 };
 
 /// A layer that was made: its parameters are fresh, and shared by all its applications.
 struct MadeLayer {
   LayerDefinition layer;
-  std::shared_ptr<Scope> hyperparameters;
-  std::string path;  // empty until it is bound, named or applied
+  Scope* hyperparameters = nullptr;
+  std::string owner;  // path of the definition that made it: "enc."
+  std::string name;   // in the owner; the callee's, numbered, unless it is bound or named
+  int number = 0;     // of an anonymous one: 1, 2, …; else 0
+  bool is_applied = false;
+
+  std::string path() const { return owner + name; }
 };
 
 /// What `param W ~ …` draws from, at initialisation.
@@ -60,6 +65,7 @@ struct Distribution {
 
 struct List {
   std::vector<Value> items;
+  std::size_t weight = 1;  // elements in it at any depth: values are copied, so there is a limit
 };
 
 /// What came of something wrong that has been reported.
@@ -85,15 +91,17 @@ struct Binding {
   const SourceFile* file = nullptr;
   Span span;
   std::optional<std::uint32_t> state;  // of a `state`: its index in the table
+  const void* graph = nullptr;         // under construction when it was bound: its tensors are of that one
 };
 
+/// Names and what encloses them. All scopes live as long as the elaborator, which owns them.
 struct Scope {
-  std::shared_ptr<Scope> parent;
+  Scope* parent = nullptr;
   std::map<std::string, Binding> names;
   std::optional<ir::Shape> batch;  // what `..` stands for in this definition
 
   Binding* find(const std::string& name) {
-    for (Scope* s = this; s; s = s->parent.get())
+    for (Scope* s = this; s; s = s->parent)
       if (const auto found = s->names.find(name); found != s->names.end()) return &found->second;
     return nullptr;
   }
