@@ -55,6 +55,7 @@ struct Expr {
   };
   Kind kind;
   Span span;
+  int height = 1;  // of the tree
   std::string text;
   std::vector<ExprPtr> operands;
   std::vector<Argument> arguments;

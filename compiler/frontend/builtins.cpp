@@ -106,7 +106,12 @@ using Rule = Value (*)(Elaborator&, Arguments&);
 template <Op op, double (*of_number)(double)>
 Value elementwise(Elaborator& el, Arguments& a) {
   const Call::Item& item = a.need(0, "x");
-  if (const auto* n = item.value.as<Number>()) return Value::real(of_number(n->value));
+  if (const auto* n = item.value.as<Number>()) {
+    const double y = of_number(n->value);
+    if (std::isnan(y) || (std::isinf(y) && std::isfinite(n->value)))
+      el.fail_at("bad-value", a.span(), fmt::format("this function has no finite value at {}", n->value));
+    return Value::real(y);
+  }
   const ValueId x = el.tensor(item.value, item.span);
   if (!ir::is_float(el.type(x).element))
     el.fail_at("type-mismatch", item.span,
@@ -372,6 +377,8 @@ const std::vector<std::string>& Elaborator::builtin_names() {
   }();
   return names;
 }
+
+bool Elaborator::is_builtin(const std::string& name) { return rules().contains(name); }
 
 Value Elaborator::call_builtin(const std::string& name, Call& call) {
   Arguments arguments(*this, name, call);

@@ -45,13 +45,17 @@ std::string headed(const SourceFile& file, Span span, std::string_view severity,
 
 }  // namespace
 
+SourceFile::SourceFile(std::string file_name, std::string source)
+    : name(std::move(file_name)), text(std::move(source)), line_starts{0} {
+  for (std::size_t i = 0; i < text.size(); ++i)
+    if (text[i] == '\n') line_starts.push_back(static_cast<std::uint32_t>(i + 1));
+}
+
 Place place_of(const SourceFile& file, std::uint32_t offset) {
-  const std::string_view before =
-      std::string_view(file.text).substr(0, std::min<std::size_t>(offset, file.text.size()));
-  const auto lines = static_cast<std::uint32_t>(std::ranges::count(before, '\n'));
-  const std::size_t newline = before.rfind('\n');
-  const std::string_view in_line = newline == std::string_view::npos ? before : before.substr(newline + 1);
-  return {lines + 1, static_cast<std::uint32_t>(code_points(in_line)) + 1};
+  const auto line = std::ranges::upper_bound(file.line_starts, offset) - 1;
+  const std::string_view in_line = std::string_view(file.text).substr(*line, offset - *line);
+  return {static_cast<std::uint32_t>(line - file.line_starts.begin()) + 1,
+          static_cast<std::uint32_t>(code_points(in_line)) + 1};
 }
 
 void Diagnostics::add(Diagnostic diagnostic) {

@@ -13,8 +13,11 @@ struct Span {
 };
 
 struct SourceFile {
+  SourceFile(std::string file_name, std::string source);
+
   std::string name;
   std::string text;
+  std::vector<std::uint32_t> line_starts;  // every value of a graph asks for its line
 };
 
 /// Line and column, from 1; columns count code points.

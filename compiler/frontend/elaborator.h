@@ -85,6 +85,7 @@ class Elaborator {
   void name_layer(MadeLayer& layer, const std::string& name, Span span);
   Value call_builtin(const std::string& name, Call& call);  // builtins.cpp
   static const std::vector<std::string>& builtin_names();
+  static bool is_builtin(const std::string& name);
 
   // ---- Tensors (tensors.cpp) ----
   Value binary(const std::string& op, const Value& a, const Value& b, const Expr* ea, const Expr* eb,

@@ -130,6 +130,16 @@ bool holds_tensor(const Value& v) {
   return v.as<Tensor>() || (list && std::ranges::any_of(list->items, holds_tensor));
 }
 
+/// What the language has but this release does not.
+bool is_planned(const std::string& name) {
+  static const std::set<std::string_view> names = {
+      "grad",    "jvp",     "vjp",     "jacobian",  "concat",    "stack",      "split",       "pad",
+      "gather",  "cumsum",  "flip",    "rearrange", "moments",   "causal",     "masked_mean", "conv",
+      "maxpool", "avgpool", "lstm",    "gru",       "layernorm", "batchnorm",  "embed",       "dropout",
+      "repeat",  "mlp",     "rmsprop", "prod",      "atan2",     "orthogonal", "tan",         "bernoulli"};
+  return names.contains(name);
+}
+
 Value name_value(Elaborator& el, const Expr& e, Scope& scope) {
   if (const Binding* binding = scope.find(e.text)) {
     if (binding->graph != el.target && holds_tensor(binding->value))
@@ -139,8 +149,9 @@ Value name_value(Elaborator& el, const Expr& e, Scope& scope) {
           {el.note_of(*binding, "it is defined here")});
     return binding->value;
   }
-  const auto& builtins = Elaborator::builtin_names();
-  if (std::ranges::find(builtins, e.text) != builtins.end()) return {Builtin{e.text}};
+  if (Elaborator::is_builtin(e.text)) return {Builtin{e.text}};
+  if (is_planned(e.text))
+    el.fail_at("not-supported-yet", e.span, fmt::format("`{}` is not supported yet", e.text));
   el.unknown_name(e.text, e.span, scope);
 }
 

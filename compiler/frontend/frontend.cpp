@@ -17,7 +17,7 @@ constexpr std::size_t kLargestSource = 4 << 20;  // bytes
 
 const SourceFile& keep(std::vector<std::unique_ptr<SourceFile>>& files, std::string name,
                        std::string_view text) {
-  return *files.emplace_back(std::make_unique<SourceFile>(SourceFile{std::move(name), std::string(text)}));
+  return *files.emplace_back(std::make_unique<SourceFile>(std::move(name), std::string(text)));
 }
 
 bool is_readable(const SourceFile& file, Diagnostics& diagnostics) {

@@ -14,6 +14,12 @@ using ir::Op;
 using ir::Shape;
 using ir::ValueId;
 
+namespace {
+
+bool is_exact(double x) { return std::abs(x) <= 0x1p53; }
+
+}  // namespace
+
 std::string Elaborator::describe(const Value& v) const {
   if (const auto* t = v.as<Tensor>()) return target ? target->graph.type(t->id).text() : "a tensor";
   if (const auto* n = v.as<Number>()) return fmt::format("the number {}", n->value);
@@ -43,7 +49,7 @@ double Elaborator::number(const Value& v, Span span, std::string_view what) {
 
 std::int64_t Elaborator::integer(const Value& v, Span span, std::string_view what) {
   const double x = number(v, span, what);
-  if (!v.as<Number>()->is_integer)
+  if (!v.as<Number>()->is_integer || !is_exact(x))
     fail_at("not-a-number", span, fmt::format("{} is an integer, not {}", what, x));
   return static_cast<std::int64_t>(x);
 }
@@ -122,8 +128,6 @@ std::optional<Op> tensor_op(const std::string& op) {
   return found == ops.end() ? std::nullopt : std::optional(found->second);
 }
 
-bool is_exact(double x) { return std::abs(x) <= 0x1p53; }
-
 /// Compile-time arithmetic; nullopt where the operator is none of numbers.
 std::optional<Value> compute(const std::string& op, const Number& a, const Number& b) {
   const bool integers = a.is_integer && b.is_integer;
@@ -153,6 +157,11 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
     const auto value = compute(op, *x.as<Number>(), *y.as<Number>());
     if (!value) fail_at("not-a-tensor", span, fmt::format("`{}` takes tensors, not numbers", op));
     const auto* n = value->as<Number>();
+    const bool is_finite = std::isfinite(x.as<Number>()->value) && std::isfinite(y.as<Number>()->value);
+    if (n && is_finite && !std::isfinite(n->value))
+      fail_at(
+          "bad-value", span,
+          fmt::format("`{} {} {}` has no finite value", x.as<Number>()->value, op, y.as<Number>()->value));
     if (n && n->is_integer && !(is_exact(n->value) && std::trunc(n->value) == n->value))
       fail_at("bad-value", span, fmt::format("`{}` gives no integer that can be counted with", op));
     return *value;
@@ -163,6 +172,8 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
     if (op == "==") return {*x.as<bool>() == *y.as<bool>()};
     if (op == "!=") return {*x.as<bool>() != *y.as<bool>()};
   }
+  if (x.as<std::string>() && y.as<std::string>() && (op == "==" || op == "!="))
+    return {(*x.as<std::string>() == *y.as<std::string>()) == (op == "==")};
   if (!x.as<Tensor>() && !y.as<Tensor>()) {
     const bool are_dims = (x.as<Dim>() || x.as<Number>()) && (y.as<Dim>() || y.as<Number>());
     if (!are_dims)
@@ -172,8 +183,11 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
       const Dim a = dim(x, span, "an operand"), c = dim(y, span, "an operand");
       return Value::extent(op == "+" ? a + c : op == "-" ? a - c : a * c);
     }
-    if (op == "//")
-      return Value::extent(Dim::floordiv(dim(x, span, "the dividend"), integer(y, span, "the divisor")));
+    if (op == "//") {
+      const std::int64_t divisor = integer(y, span, "the divisor");
+      if (divisor < 1) fail_at("bad-value", span, fmt::format("an extent is divided by {}", divisor));
+      return Value::extent(Dim::floordiv(dim(x, span, "the dividend"), divisor));
+    }
     if (op == "==" && x.as<Dim>() && y.as<Dim>() && *x.as<Dim>() == *y.as<Dim>()) return {true};
     if (op == "==" || op == "!=" || op == "<" || op == ">" || op == "<=" || op == ">=")
       fail_at("not-a-condition", span,

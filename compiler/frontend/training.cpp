@@ -256,7 +256,7 @@ void build_training(Elaborator& el, const SourceFile& file, Scope* file_scope,
   if (el.train) training.collect(el.train->body, file);
   for (const auto& [key, value] : el.options.train) {
     const SourceFile& source =
-        *files.emplace_back(std::make_unique<SourceFile>(SourceFile{"--train." + key, key + " = " + value}));
+        *files.emplace_back(std::make_unique<SourceFile>("--train." + key, key + " = " + value));
     const Block& block = *blocks.emplace_back(std::make_unique<Block>(parse(source, el.diagnostics)));
     training.collect(block, source);
   }
