@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <tuple>
 
 #include "runtime/error.h"
 #include "runtime/files.h"
@@ -111,8 +112,8 @@ std::map<std::string, std::string> metadata_of(const Json& object, const std::st
 
 /// Every byte of the data belongs to exactly one tensor.
 void check_cover(std::vector<Placed>& placed, std::size_t data_bytes, const std::string& where) {
-  std::ranges::stable_sort(placed, [](const Placed& a, const Placed& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  std::ranges::sort(placed, [](const Placed& a, const Placed& b) {
+    return std::tie(a.begin, a.end, a.view.name) < std::tie(b.begin, b.end, b.view.name);
   });
   std::size_t at = 0;
   for (const Placed& p : placed) {
