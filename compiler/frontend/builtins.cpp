@@ -311,6 +311,7 @@ Value params(Elaborator& el, Arguments& a) {
         matches_glob(*glob, std::string_view(path).substr(el.frame->path.size())))
       out.items.push_back({Tensor{id}});
   }
+  if (out.items.empty() && !el.diagnostics.empty()) throw Failure{};  // a layer failed: it may have had them
   if (out.items.empty()) el.fail_at("no-match", item.span, fmt::format("no parameter matches \"{}\"", *glob));
   return {std::move(out)};
 }

@@ -28,9 +28,9 @@ bool is_closing(const Token& t) { return t.is(")") || t.is("]"); }
 
 /// Operators after which, and (but `-`) before which, a line goes on.
 bool joins_lines(const Token& t) {
-  constexpr std::array<std::string_view, 22> kBinary = {"|>", "<-", "==",  "!=", "<=", ">=", "//", "<",
-                                                        ">",  "+",  "*",   "/",  "^",  "@",  "%",  "~",
-                                                        "=",  ",",  "and", "or", "in", ":"};
+  constexpr std::array<std::string_view, 24> kBinary = {
+      "-", "not", "|>", "<-", "==", "!=", "<=", ">=", "//",  "<",  ">",  "+",
+      "*", "/",   "^",  "@",  "%",  "~",  "=",  ",",  "and", "or", "in", ":"};
   return std::ranges::any_of(kBinary, [&](std::string_view s) { return t.is(s); });
 }
 bool starts_continuation(const Token& t) {

@@ -56,6 +56,14 @@ class Training {
   }
 
   bool has_optimizer() const { return settings_.contains("optimizer"); }
+  void require_no_update_settings() {
+    for (const char* key : {"clip", "freeze"})
+      if (settings_.contains(key)) {
+        const Expr& e = at(key);
+        el_.report("bad-train-value", e.span,
+                   fmt::format("`{}` acts on the update, and there is no `optimizer`", key));
+      }
+  }
   void report_no_loss() {
     const Expr& e = at("optimizer");
     el_.report("bad-train-value", e.span, "there is nothing to train: the model has no loss");
@@ -261,6 +269,7 @@ void build_training(Elaborator& el, const SourceFile& file, Scope* file_scope,
     training.collect(block, source);
   }
   el.program.train = training.json();
+  if (!training.has_optimizer()) training.require_no_update_settings();
   if (!training.has_optimizer() || !el.diagnostics.empty()) return;
   if (!el.program.find("forward")) {
     training.report_no_loss();
