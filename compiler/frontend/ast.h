@@ -52,6 +52,7 @@ struct Expr {
     range,        // operands[0] .. operands[1]
     conditional,  // if operands[0] { operands[1] } else { operands[2] }
     named,        // operands[0] as text
+    index_sum,    // sum(k) product: operands[0] is the call, operands[1] the product
   };
   Kind kind;
   Span span;

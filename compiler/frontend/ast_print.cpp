@@ -7,9 +7,9 @@
 namespace mlpc::frontend {
 namespace {
 
-constexpr std::array<std::string_view, 18> kExprNames = {
-    "number", "string", "boolean", "inf",  "name",   "hole",  "training", "unary",       "binary",
-    "call",   "index",  "member",  "list", "record", "tuple", "range",    "conditional", "as"};
+constexpr std::array<std::string_view, 19> kExprNames = {
+    "number", "string", "boolean", "inf",    "name",  "hole",  "training",    "unary", "binary",   "call",
+    "index",  "member", "list",    "record", "tuple", "range", "conditional", "as",    "index sum"};
 constexpr std::array<std::string_view, 25> kStmtNames = {
     "fn",    "layer",  "optimizer", "model",  "const",      "input",  "param", "state",  "carry",
     "noise", "assign", "update",    "output", "loss",       "metric", "train", "return", "assert",

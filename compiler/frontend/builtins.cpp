@@ -132,7 +132,7 @@ Value reduction(Elaborator& el, Arguments& a) {
 
 Value mean(Elaborator& el, Arguments& a) {
   const ValueId x = a.tensor(0, "x");
-  return {Tensor{el.mean(x, axes(el, a, x))}};
+  return {Tensor{el.mean(x, axes(el, a, x), a.span())}};
 }
 
 /// One operand: over axes. Two: elementwise, and with a literal a clamp.
@@ -210,6 +210,7 @@ Value one_hot(Elaborator& el, Arguments& a) {
   if (!ir::is_integer(el.type(y).element))
     el.fail_at("type-mismatch", index.span,
                fmt::format("an index is an integer; this is {}", el.describe(index.value)));
+  if (n < 1) el.fail_at("bad-value", classes.span, fmt::format("{} classes", n));
   note_bound(el, y, n);
   const ValueId wide = el.type(y).element == ElementType::u8 ? el.b().convert(y, ElementType::i32) : y;
   Shape shape = el.type(wide).shape;
@@ -316,12 +317,16 @@ Value params(Elaborator& el, Arguments& a) {
   return {std::move(out)};
 }
 
-Value normal(Elaborator&, Arguments& a) {
+Value normal(Elaborator& el, Arguments& a) {
   const double mean = a.number(0, "mean"), deviation = a.number(1, "deviation");
+  if (!(deviation >= 0) || !std::isfinite(deviation) || !std::isfinite(mean))
+    el.fail_at("bad-initialiser", a.span(), fmt::format("there is no normal({}, {})", mean, deviation));
   return {Distribution{Distribution::Kind::normal, mean, deviation}};
 }
-Value uniform(Elaborator&, Arguments& a) {
+Value uniform(Elaborator& el, Arguments& a) {
   const double low = a.number(0, "low"), high = a.number(1, "high");
+  if (!(low <= high) || !std::isfinite(low) || !std::isfinite(high))
+    el.fail_at("bad-initialiser", a.span(), fmt::format("there is no uniform({}, {})", low, high));
   return {Distribution{Distribution::Kind::uniform, low, high}};
 }
 

@@ -35,7 +35,8 @@ void bind_arguments(Elaborator& el, const std::string& what, const std::vector<F
     } else {
       if (next >= formals.size())
         el.fail_at("too-many-arguments", item.span,
-                   fmt::format("{} takes {} arguments, not {}", what, formals.size(), call.items.size()));
+                   fmt::format("{} takes {} {}, not {}", what, formals.size(),
+                               formals.size() == 1 ? "argument" : "arguments", call.items.size()));
       ++next;
     }
     given[i] = &item.value;
@@ -88,7 +89,8 @@ Value call_function(Elaborator& el, const Function& f, const Call& call) {
                  f.file);
   Elaborator::Frame frame = *el.frame;
   if (frame.kind != Elaborator::Frame::Kind::optimizer) frame.kind = Elaborator::Frame::Kind::function;
-  const Entered entered(el, f.file, frame, el.application);
+  const Note site{el.file, call.callee, fmt::format("in this call of `{}`", f.definition->name)};
+  const Entered entered(el, f.file, frame, el.application, site);
   return el.eval(*f.definition->value, scope);
 }
 
@@ -109,8 +111,8 @@ void bind_shape(Elaborator& el, const Formal& formal, const Call::Item& item, co
   };
   if (has_batch ? given.size() < named : given.size() != named)
     refuse("rank-mismatch",
-           fmt::format("`{}` has {} axes{}; this is {}", formal.name, named, has_batch ? " at least" : "",
-                       el.describe(value)),
+           fmt::format("`{}` has {}{} {}; this is {}", formal.name, has_batch ? "at least " : "", named,
+                       named == 1 ? "axis" : "axes", el.describe(value)),
            formal.span);
   std::size_t axis = 0;
   for (const ShapeItem& s : items) {

@@ -45,8 +45,8 @@ std::string headed(const SourceFile& file, Span span, std::string_view severity,
 
 }  // namespace
 
-SourceFile::SourceFile(std::string file_name, std::string source)
-    : name(std::move(file_name)), text(std::move(source)), line_starts{0} {
+SourceFile::SourceFile(std::string file_name, std::string source, bool is_of_library)
+    : name(std::move(file_name)), text(std::move(source)), is_library(is_of_library), line_starts{0} {
   for (std::size_t i = 0; i < text.size(); ++i)
     if (text[i] == '\n') line_starts.push_back(static_cast<std::uint32_t>(i + 1));
 }
@@ -101,6 +101,7 @@ const std::vector<std::string_view>& diagnostic_ids() {
                                                     "bad-axis",
                                                     "bad-reshape",
                                                     "bad-index",
+                                                    "bad-operand",
                                                     "rank-mismatch",
                                                     "extent-mismatch",
                                                     "bad-shape",

@@ -13,10 +13,11 @@ struct Span {
 };
 
 struct SourceFile {
-  SourceFile(std::string file_name, std::string source);
+  SourceFile(std::string file_name, std::string source, bool is_of_library = false);
 
   std::string name;
   std::string text;
+  bool is_library;                         // ours: a mistake that shows there was made where it was called
   std::vector<std::uint32_t> line_starts;  // every value of a graph asks for its line
 };
 

@@ -96,7 +96,7 @@ class Elaborator {
   ir::Shape common_shape(const ir::Shape& a, const ir::Shape& b, const std::function<void()>& mismatch);
   ir::ValueId matmul(ir::ValueId a, ir::ValueId b, const Expr* ea, const Expr* eb, Span span);
   ir::ValueId reduce(ir::Op op, ir::ValueId x, const ir::Integers& axes);
-  ir::ValueId mean(ir::ValueId x, const ir::Integers& axes);
+  ir::ValueId mean(ir::ValueId x, const ir::Integers& axes, Span span);
   std::string describe(const Value& v) const;
   const ir::Type& type(ir::ValueId v) { return target->graph.type(v); }
   ir::Builder& b() { return target->builder; }

@@ -115,8 +115,22 @@ ExprPtr ExpressionParser::sum() {
   return left;
 }
 
+/// Index notation: `sum(k) a[i, k] * b[k, j]` goes on where a call would have ended.
+bool ExpressionParser::at_summand(const Expr& left) const {
+  return left.kind == Expr::Kind::call && left.operands[0]->text == "sum" &&
+         (now().kind == TokenKind::name || now().kind == TokenKind::number);
+}
+
 ExprPtr ExpressionParser::product() {
   ExprPtr left = signed_factor();
+  if (at_summand(*left)) {
+    const Depth depth(*this);
+    ExprPtr right = product();
+    ExprPtr out = node(Expr::Kind::index_sum, joined(*left, *right));
+    take(*out, std::move(left));
+    take(*out, std::move(right));
+    return out;
+  }
   while (at("@") || at("*") || at("/") || at("//") || at("%")) {
     const Token op = next();
     left = binary(op.text, std::move(left), signed_factor());
@@ -185,6 +199,7 @@ Argument ExpressionParser::argument(const Expr& call) {
     error("a positional argument stands after a named one", now().span);
   }
   a.value = at("_") ? hole() : expression();
+  if (accept("in")) a.value = binary("in", std::move(a.value), range());  // sum(u in 0..3)
   return a;
 }
 

@@ -29,6 +29,7 @@ class ExpressionParser : protected TokenReader {
   ExprPtr comparison();
   ExprPtr sum();
   ExprPtr product();
+  bool at_summand(const Expr& left) const;
   ExprPtr signed_factor();
   ExprPtr power();
   ExprPtr postfix();

@@ -104,10 +104,22 @@ void Elaborator::fail_at(std::string_view id, Span span, std::string text, std::
 
 void Elaborator::report(std::string_view id, Span span, std::string text, std::vector<Note> notes,
                         std::string hint) {
-  // The chain of layers that led here, innermost first.
-  for (auto site = call_sites.rbegin(); site != call_sites.rend() && notes.size() < 8; ++site)
-    notes.push_back(*site);
-  diagnostics.add({std::string(id), file, span, std::move(text), std::move(notes), std::move(hint)});
+  // The chain of calls that led here, innermost first. The library is right: what shows there is shown where
+  // the innermost of the user's calls is.
+  const SourceFile* place = file;
+  auto site = call_sites.rbegin();
+  if (file && file->is_library) {
+    while (site != call_sites.rend() && site->file->is_library) ++site;
+    if (site != call_sites.rend()) {
+      notes.insert(notes.begin(), {file, span, "this is where it shows, in the library"});
+      place = site->file;
+      span = site->span;
+      ++site;
+    }
+  }
+  for (; site != call_sites.rend() && notes.size() < 8; ++site)
+    if (!site->file->is_library) notes.push_back(*site);
+  diagnostics.add({std::string(id), place, span, std::move(text), std::move(notes), std::move(hint)});
 }
 
 std::uint32_t Elaborator::location(Span span) {
@@ -369,6 +381,8 @@ Value evaluate(Elaborator& el, const Expr& e, Scope* scope) {
       el.name_layer(**layer, e.text, e.span);
       return v;
     }
+    case Expr::Kind::index_sum:
+      el.fail_at("not-supported-yet", e.span, "index notation is not supported yet");
     case Expr::Kind::record:
     case Expr::Kind::range:
     case Expr::Kind::hole:
@@ -401,7 +415,7 @@ Value Elaborator::eval(const Expr& e, Scope* scope) {
     }
     return v;
   } catch (const Error& error) {
-    fail_at("shape-mismatch", e.span, error.what());  // an op's own rule
+    fail_at("bad-operand", e.span, error.what());  // an op's own rule
   }
 }
 

@@ -16,8 +16,8 @@ namespace {
 constexpr std::size_t kLargestSource = 4 << 20;  // bytes
 
 const SourceFile& keep(std::vector<std::unique_ptr<SourceFile>>& files, std::string name,
-                       std::string_view text) {
-  return *files.emplace_back(std::make_unique<SourceFile>(std::move(name), std::string(text)));
+                       std::string_view text, bool is_library = false) {
+  return *files.emplace_back(std::make_unique<SourceFile>(std::move(name), std::string(text), is_library));
 }
 
 bool is_readable(const SourceFile& file, Diagnostics& diagnostics) {
@@ -102,7 +102,7 @@ std::optional<ir::Program> parse_net(std::string_view source, const std::string&
   Scope* library_scope = el.new_scope(nullptr);
   library_scope->names["pi"] = {Value::real(3.14159265358979323846), nullptr, {}, std::nullopt};
   for (const auto& [library_name, text] : kStandardLibrary) {
-    const SourceFile& library = keep(files, "std/" + std::string(library_name), text);
+    const SourceFile& library = keep(files, "std/" + std::string(library_name), text, true);
     el.define_all(*blocks.emplace_back(std::make_unique<Block>(parse(library, diagnostics))), library,
                   library_scope);
   }

@@ -88,8 +88,16 @@ std::pair<double, double> fans(const Shape& shape) {
   return {extent(1) * window, extent(0) * window};
 }
 
-Distribution initialiser(Elaborator& el, const Stmt& s, const Shape& shape, Scope* scope) {
-  Value v = el.eval(*s.value, scope);
+/// As `info` shows it: "he: normal(0, 0.05)", "0".
+std::string text_of(const Distribution& d, const Value& from) {
+  const auto* f = from.as<Function>();
+  const std::string name = f ? f->definition->name + ": " : "";
+  if (d.kind == Distribution::Kind::constant) return fmt::format("{}{}", name, d.a);
+  return fmt::format("{}{}({}, {})", name, d.kind == Distribution::Kind::normal ? "normal" : "uniform", d.a,
+                     d.b);
+}
+
+Distribution initialiser(Elaborator& el, const Stmt& s, const Shape& shape, Value v) {
   if (!s.is_drawn) return {Distribution::Kind::constant, el.number(v, s.value->span, "an initial value"), 0};
   if (const auto* f = v.as<Function>()) {
     const auto has = [&](std::string_view name) {
@@ -112,10 +120,6 @@ Distribution initialiser(Elaborator& el, const Stmt& s, const Shape& shape, Scop
       fmt::format("`~` needs a distribution, as `he` or `normal(0, 0.1)`; this is {}", el.describe(v)));
 }
 
-std::string text_at(const SourceFile& file, Span span) {
-  return file.text.substr(span.begin, span.end - span.begin);
-}
-
 /// The entry of a table for a path: made by the first elaboration, found by later ones and by shared layers.
 std::uint32_t table_entry(Elaborator& el, std::vector<ir::TensorInfo>& table,
                           std::vector<Distribution>& draws, const std::string& path, const ir::Type& type,
@@ -134,8 +138,9 @@ std::uint32_t table_entry(Elaborator& el, std::vector<ir::TensorInfo>& table,
   if (table.size() >= kMostTensors)
     el.fail_at("too-large", s.span,
                fmt::format("the model has more than {} tensors of one kind", kMostTensors));
-  draws.push_back(initialiser(el, s, type.shape, scope));
-  table.push_back({path, type, 0, text_at(*el.file, s.value->span), el.location(s.name_span)});
+  const Value value = el.eval(*s.value, scope);
+  draws.push_back(initialiser(el, s, type.shape, value));
+  table.push_back({path, type, 0, text_of(draws.back(), value), el.location(s.name_span)});
   return static_cast<std::uint32_t>(table.size() - 1);
 }
 
@@ -261,8 +266,7 @@ void check(Elaborator& el, const Stmt& s, Scope* scope) {
 
 void bind_target(Elaborator& el, const Expr& t, Value value, Scope* scope) {
   if (t.kind == Expr::Kind::hole) return;
-  if (t.kind != Expr::Kind::name)
-    el.fail_at("not-supported-yet", t.span, "`h[t] = …` is not supported yet: recurrences come later");
+  if (t.kind != Expr::Kind::name) el.fail_at("not-supported-yet", t.span, "`a[i] = …` is not supported yet");
   if (const auto* layer = value.as<std::shared_ptr<MadeLayer>>()) el.name_layer(**layer, t.text, t.span);
   el.bind(*scope, t.text, t.span, std::move(value), false);
 }
@@ -297,13 +301,17 @@ void poison(const Stmt& s, Scope& scope, const SourceFile* file) {
 }
 
 std::optional<Value> execute(Elaborator& el, const Stmt& s, Scope* scope) {
+  Scope* outer = scope;
   switch (s.kind) {
     case Stmt::Kind::fn:
       el.bind(*scope, s.name, s.name_span, {Function{&s, el.file, scope, nullptr}}, true);
       break;
     case Stmt::Kind::layer:
     case Stmt::Kind::optimizer:
-      el.bind(*scope, s.name, s.name_span, {LayerDefinition{&s, el.file, scope}}, true);
+      // Its body sees the file's names, never the model's.
+      while (el.frame->kind == Elaborator::Frame::Kind::model && outer->parent && outer->parent->parent)
+        outer = outer->parent;
+      el.bind(*scope, s.name, s.name_span, {LayerDefinition{&s, el.file, outer}}, true);
       break;
     case Stmt::Kind::constant:
       constant(el, s, scope);
@@ -366,7 +374,7 @@ std::optional<Value> executed(Elaborator& el, const Stmt& s, Scope* scope) {
   try {
     return execute(el, s, scope);
   } catch (const Error& error) {
-    el.fail_at("bad-value", s.span, error.what());
+    el.fail_at("bad-operand", s.span, error.what());
   }
 }
 

@@ -265,9 +265,14 @@ ValueId Elaborator::reduce(Op op, ValueId x, const ir::Integers& axes) {
   return b().value(op, {x}, {axes});
 }
 
-ValueId Elaborator::mean(ValueId x, const ir::Integers& axes) {
+ValueId Elaborator::mean(ValueId x, const ir::Integers& axes, Span span) {
   Dim count = 1;
   for (std::int64_t axis : axes) count = count * type(x).shape[static_cast<std::size_t>(axis)];
+  const ElementType element = type(x).element;
+  if (!ir::is_float(element) && element != ElementType::boolean)
+    fail_at("type-mismatch", span,
+            fmt::format("the mean of {} is no {}", type(x).text(), ir::name_of(element)), {},
+            fmt::format("convert it: `{}(x)`", ir::name_of(program.element)));
   const ValueId total = reduce(Op::reduce_sum_, x, axes);
   const ValueId n = tensor(Value::extent(count), {}, type(total).element);
   return b().div(total, broadcast_to(n, type(total).shape));
