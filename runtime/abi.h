@@ -34,7 +34,6 @@ enum mlpc_code {
 #define MLPC_CODE_ENUM(name, value, m) name = value,
   MLPC_CODES(MLPC_CODE_ENUM)
 #undef MLPC_CODE_ENUM
-  MLPC_CODE_LAST_
 };
 
 static inline const char *mlpc_strerror(int code) {

@@ -42,7 +42,7 @@ class HeaderWriter {
   explicit HeaderWriter(const ir::KernelProgram& program) : p_(program), name_(program.header.model) {}
 
   std::string run() {
-    const std::string guard = fmt::format("MLPC_MODEL_{}_H", upper(name_));
+    const std::string guard = fmt::format("MLPC_MODEL_{}_H", name_);
     out_ = fmt::format("/* {} for {}, compiled by mlpc. */\n#ifndef {}\n#define {}\n\n{}\n", name_,
                        p_.header.target, guard, guard, kAbiText);
     out_ += "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
@@ -54,8 +54,10 @@ class HeaderWriter {
         "const mlpc_model *{0}_model(uint32_t abi);\nint {0}_plan(mlpc_plan *plan, const int64_t *dims, int "
         "workers, int entry);\n",
         name_);
-    for (const ir::LoweredEntry& e : p_.entries)
+    for (const ir::LoweredEntry& e : p_.entries) {
+      out_ += prototype_comment(e);
       out_ += fmt::format("int {}_{}(const mlpc_plan *plan, mlpc_args *args);\n", name_, e.name);
+    }
     out_ += "\n";
     for (const ir::LoweredEntry& e : p_.entries) wrapper(e);
     out_ += fmt::format("#ifdef __cplusplus\n}}\n#endif\n#endif /* {} */\n", guard);
@@ -89,37 +91,43 @@ class HeaderWriter {
     out_ += " */\n\n";
   }
 
-  void argument(std::string_view type, const std::string& argument_name) {
-    out_ += fmt::format(", {}{}", type, argument_name);
+  /// What args.inputs and args.results hold, in order.
+  std::string prototype_comment(const ir::LoweredEntry& e) const {
+    std::string inputs, results;
+    for (std::uint32_t i : e.inputs)
+      inputs += fmt::format("{}{} : {}", inputs.empty() ? " inputs " : ", ", p_.header.inputs[i].name,
+                            p_.header.inputs[i].type.text());
+    for (const auto& r : e.results)
+      results += fmt::format("{}{} : {}", results.empty() ? " results " : ", ", r.name, r.type.text());
+    if (inputs.empty() && results.empty()) return {};
+    return fmt::format("/*{}{}{} */\n", inputs, inputs.empty() || results.empty() ? "" : ";", results);
   }
 
   /// NAME_infer_with(plan, params, state, inputs…, results…, workspace), for callers that need nothing else.
   void wrapper(const ir::LoweredEntry& e) {
     if (e.name != "infer" && e.name != "loss") return;
-    out_ += "/*";
-    for (std::uint32_t i : e.inputs)
-      out_ += fmt::format(" {} : {};", p_.header.inputs[i].name, p_.header.inputs[i].type.text());
-    out_ += " ->";
-    for (const auto& r : e.results) out_ += fmt::format(" {} : {};", r.name, r.type.text());
+    std::string arguments, inputs, results;
+    for (std::uint32_t i : e.inputs) {
+      const ir::InputInfo& input = p_.header.inputs[i];
+      arguments += fmt::format(", const {} *{}", c_type(input.type.element), input_name(input.name));
+      inputs += input_name(input.name) + ", ";
+    }
+    for (const auto& r : e.results) {
+      arguments += fmt::format(", {} *{}", c_type(r.type.element), result_name(r.name));
+      results += result_name(r.name) + ", ";
+    }
+    // Every field has its initialiser, so that no compiler warns of missing ones. params and state are only
+    // read.
     out_ += fmt::format(
-        " */\nstatic inline int {}_{}_with(const mlpc_plan *plan, const void *params, const void *state",
-        name_, e.name);
-    for (std::uint32_t i : e.inputs)
-      argument(fmt::format("const {} *", c_type(p_.header.inputs[i].type.element)),
-               input_name(p_.header.inputs[i].name));
-    for (const auto& r : e.results)
-      argument(fmt::format("{} *", c_type(r.type.element)), result_name(r.name));
-    out_ += ", void *workspace) {\n  const void *inputs[] = {";
-    for (std::uint32_t i : e.inputs) out_ += input_name(p_.header.inputs[i].name) + ", ";
-    out_ += "0};\n  void *results[] = {";
-    for (const auto& r : e.results) out_ += result_name(r.name) + ", ";
-    out_ += fmt::format(
-        "0}};\n  mlpc_args args = {{0}};\n  args.size = sizeof args;\n  args.inputs = inputs;\n  "
-        "args.results = results;\n"
-        "  args.params = (void *)params; /* only read */\n  args.state = (void *)state;\n  args.workspace = "
-        "workspace;\n"
-        "  return {}_{}(plan, &args);\n}}\n\n",
-        name_, e.name);
+        "static inline int {0}_{1}_with(const mlpc_plan *plan, const void *params, const void *state{2}, "
+        "void "
+        "*workspace) {{\n"
+        "  const void *inputs[] = {{{3}0}};\n"
+        "  void *results[] = {{{4}0}};\n"
+        "  mlpc_args args = {{sizeof(mlpc_args), 0, inputs, results, (void *)params, (void *)state, 0, 0, 0, "
+        "workspace, 0, 0, 0, 0, 0, 1.0, 0, 0, 0, 0}};\n"
+        "  return {0}_{1}(plan, &args);\n}}\n\n",
+        name_, e.name, arguments, inputs, results);
   }
 
   const ir::KernelProgram& p_;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "compiler/codegen/kernel_codegen.h"
 #include "compiler/codegen/model_state.h"
@@ -23,6 +24,19 @@ const ir::Target& target_of(const ir::KernelProgram& program) {
 }
 
 constexpr std::size_t kPlanHead = sizeof(mlpc_plan);
+
+/// What the ABI cannot express.
+void check_header(const ir::Program& header) {
+  static const std::set<std::string_view> kKeywords = {
+      "auto",   "break",    "case",     "char",     "const", "continue", "default", "do",     "double",
+      "else",   "enum",     "extern",   "float",    "for",   "goto",     "if",      "inline", "int",
+      "long",   "register", "restrict", "return",   "short", "signed",   "sizeof",  "static", "struct",
+      "switch", "typedef",  "union",    "unsigned", "void",  "volatile", "while"};
+  if (kKeywords.contains(header.model) || header.model.starts_with('_') || header.model.starts_with("mlpc_"))
+    fail("`{}` cannot name a model: C has a meaning for it, or it begins with `_` or `mlpc_`", header.model);
+  if (header.dims.size() > MLPC_MAX_DIMS)
+    fail("the model has {} free dims, above {}", header.dims.size(), MLPC_MAX_DIMS);
+}
 
 }  // namespace
 
@@ -89,21 +103,25 @@ llvm::Value* ModelState::bytes_of(const ir::Type& type, llvm::Value* dim_values)
   return emit_dim(b, type.element_count() * ir::Dim(ir::size_of(type.element)), dim_values, dims());
 }
 
-std::uint64_t ModelState::magic(std::string_view entry) const {
+std::uint64_t ModelState::magic(const ir::LoweredEntry& entry) const {
   std::uint64_t hash = 0xcbf29ce484222325ULL;  // FNV-1a
   const auto mix = [&](std::string_view text) {
     for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
     hash = (hash ^ 0xff) * 0x100000001b3ULL;
   };
-  mix(program.header.model);
-  mix(program.header.source_hash);
-  mix(program.header.target);
-  mix(entry);
-  mix(fmt::format("{}", most_slots));
+  const ir::Program& h = program.header;
+  for (const std::string& text : {h.model, h.source_hash, h.target, entry.name}) mix(text);
+  for (const std::string& dim : h.dims) mix(dim);
+  for (const auto* table : {&h.params, &h.state, &h.slots})
+    for (const ir::TensorInfo& t : *table) mix(fmt::format("{} {} {}", t.path, t.type.text(), t.offset));
+  for (std::uint32_t input : entry.inputs) mix(h.inputs[input].type.text());
+  for (const ir::LoweredEntry::ResultInfo& result : entry.results) mix(result.type.text());
+  for (const ir::WorkspaceSlot& slot : entry.slots) mix(slot.bytes.text());
   return hash;
 }
 
 std::unique_ptr<llvm::Module> emit_model(const ir::KernelProgram& program, llvm::LLVMContext& context) {
+  check_header(program.header);
   auto module = std::make_unique<llvm::Module>(program.header.model, context);
   prepare_module(*module, target_of(program));
   ModelState state(*module, program);

@@ -45,6 +45,7 @@ class EntryEmitter {
     check_ranges(ranges());
     check_indexes();
     fill_context(context);
+    if (entry_kind(e_.name) == MLPC_INIT) zero_buffers();
     for (std::size_t i = 0; i < e_.actions.size(); ++i) act(i, context);
     s_.b.CreateRet(s_.b.getInt32(MLPC_OK));
     return f;
@@ -70,7 +71,7 @@ class EntryEmitter {
     s_.return_if(s_.b.CreateIsNull(plan_), MLPC_BAD_PLAN);
     s_.return_if(s_.b.CreateIsNull(args_), MLPC_BAD_ARGUMENTS);
     llvm::Value* magic = s_.b.CreateLoad(s_.i64, s_.plan_at(plan_, plan_field::magic));
-    s_.return_if(s_.b.CreateICmpNE(magic, s_.b.getInt64(s_.magic(e_.name))), MLPC_BAD_PLAN);
+    s_.return_if(s_.b.CreateICmpNE(magic, s_.b.getInt64(s_.magic(e_))), MLPC_BAD_PLAN);
     const std::uint64_t size = s_.module.getDataLayout().getTypeAllocSize(s_.args_type);
     s_.return_if(
         s_.b.CreateICmpULT(arg(args_field::size, s_.i32), s_.b.getInt32(static_cast<std::uint32_t>(size))),
@@ -205,6 +206,21 @@ class EntryEmitter {
   }
 
   // ---- Actions ----
+
+  /// What lies between the tensors is 0, so that a whole buffer can be compared, copied or summed.
+  void zero_buffers() {
+    const auto zero = [&](Space space, unsigned field, const std::vector<ir::TensorInfo>& table) {
+      if (!written_.contains(space)) return;
+      llvm::Value* buffer = arg(field, s_.ptr);
+      const std::int64_t words = ir::buffer_bytes(table) / 8;
+      s_.loop(s_.b.getInt64(static_cast<std::uint64_t>(words)), [&](llvm::Value* i) {
+        s_.b.CreateStore(s_.b.getInt64(0), s_.b.CreateInBoundsGEP(s_.i64, buffer, i));
+      });
+    };
+    zero(Space::params, args_field::params, header().params);
+    zero(Space::state, args_field::state, header().state);
+    zero(Space::slots, args_field::slots, header().slots);
+  }
 
   void fill_context(llvm::Value* context) {
     const auto put = [&](unsigned field, llvm::Value* v) {

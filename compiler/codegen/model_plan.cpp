@@ -141,7 +141,7 @@ void plan_entry(ModelState& s, const ir::LoweredEntry& entry, llvm::Value* plan,
     s.return_if(s.b.CreateICmpSGT(offset, s.b.getInt64(std::uint64_t{1} << 60)), MLPC_TOO_LARGE);
   }
   s.b.CreateStore(offset, s.plan_at(plan, plan_field::workspace_bytes));
-  s.b.CreateStore(s.b.getInt64(s.magic(entry.name)), s.plan_at(plan, plan_field::magic));
+  s.b.CreateStore(s.b.getInt64(s.magic(entry)), s.plan_at(plan, plan_field::magic));
   s.b.CreateRet(s.b.getInt32(MLPC_OK));
 }
 

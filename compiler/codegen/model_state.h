@@ -91,8 +91,9 @@ struct ModelState {
   }
   /// Bytes of a tensor at the dims of a plan.
   llvm::Value* bytes_of(const ir::Type& type, llvm::Value* dims);
-  /// What a plan of this entry carries: from model, source, target and entry.
-  std::uint64_t magic(std::string_view entry) const;
+  /// What a plan of this entry carries: a hash of model, target, entry, and all that its offsets and checks
+  /// follow from. The source's hash is not enough: -O and -D change sizes, too.
+  std::uint64_t magic(const ir::LoweredEntry& entry) const;
 };
 
 /// The index of enum mlpc_entry_kind.

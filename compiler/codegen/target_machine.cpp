@@ -39,9 +39,11 @@ std::unique_ptr<llvm::TargetMachine> make_target_machine(const ir::Target& targe
   if (!llvm_target) fail("this LLVM has no target {}: {}", target.triple, problem);
   // 512-bit vectors are what the tiles are made for; LLVM would halve them for some processors.
   const std::string features = target.name == "x86-64-v4" ? "-prefer-256-bit" : "";
+  // WebAssembly's position-independent code would need a loader that says where memory begins.
+  const llvm::Reloc::Model relocation = triple.isWasm() ? llvm::Reloc::Static : llvm::Reloc::PIC_;
   std::unique_ptr<llvm::TargetMachine> machine(
-      llvm_target->createTargetMachine(triple, llvm::StringRef(target.llvm_cpu), features, {},
-                                       llvm::Reloc::PIC_, std::nullopt, llvm::CodeGenOptLevel::Less));
+      llvm_target->createTargetMachine(triple, llvm::StringRef(target.llvm_cpu), features, {}, relocation,
+                                       std::nullopt, llvm::CodeGenOptLevel::Less));
   MLPC_CHECK(machine, "no target machine for {}", target.triple);
   return machine;
 }
@@ -50,7 +52,7 @@ void prepare_module(llvm::Module& module, const ir::Target& target) {
   const auto machine = make_target_machine(target);
   module.setTargetTriple(machine->getTargetTriple());
   module.setDataLayout(machine->createDataLayout());
-  module.setPICLevel(llvm::PICLevel::BigPIC);
+  if (machine->isPositionIndependent()) module.setPICLevel(llvm::PICLevel::BigPIC);
 }
 
 }  // namespace mlpc::codegen
