@@ -11,7 +11,7 @@ void require_float(const Type& type) {
 }
 
 void require_number(const Type& type) {
-  if (type.element == ElementType::boolean) fail("the operand is {}, no number", type.text());
+  if (type.element == ElementType::boolean) fail("{} is no number", type.text());
 }
 
 std::vector<Type> same_type(Types operands, const Attributes&) {
@@ -27,6 +27,13 @@ std::vector<Type> same_number_type(Types operands, const Attributes& attributes)
 std::vector<Type> same_float_type(Types operands, const Attributes& attributes) {
   require_float(operands[0]);
   return same_type(operands, attributes);
+}
+
+double wrapped(ElementType type, double value) {
+  if (type != ElementType::i32 && type != ElementType::u8) return value;
+  const auto bits = static_cast<std::uint64_t>(static_cast<std::int64_t>(value));
+  return type == ElementType::u8 ? static_cast<double>(static_cast<std::uint8_t>(bits))
+                                 : static_cast<double>(static_cast<std::int32_t>(bits));
 }
 
 std::size_t element_count(const std::vector<std::int64_t>& shape) {

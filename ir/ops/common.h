@@ -28,6 +28,8 @@ void require_float(const Type& type);
 void require_number(const Type& type);
 
 std::size_t element_count(const std::vector<std::int64_t>& shape);
+/// Integers wrap as two's complement; others stay.
+double wrapped(ElementType type, double value);
 /// The result of a scalar function at every element.
 template <typename F>
 std::vector<HostTensor> map_elements(Operands operands, F f) {
@@ -37,12 +39,15 @@ std::vector<HostTensor> map_elements(Operands operands, F f) {
 }
 /// The reference of a unary op.
 template <double (*F)(double)>
-std::vector<HostTensor> map_unary(const ReferenceContext&, Operands x) {
-  return map_elements(x, [&](std::size_t i) { return F(x[0]->values[i]); });
+std::vector<HostTensor> map_unary(const ReferenceContext& c, Operands x) {
+  return map_elements(x,
+                      [&](std::size_t i) { return wrapped(c.result_types[0].element, F(x[0]->values[i])); });
 }
 template <double (*F)(double, double)>
-std::vector<HostTensor> map_binary(const ReferenceContext&, Operands x) {
-  return map_elements(x, [&](std::size_t i) { return F(x[0]->values[i], x[1]->values[i]); });
+std::vector<HostTensor> map_binary(const ReferenceContext& c, Operands x) {
+  return map_elements(x, [&](std::size_t i) {
+    return wrapped(c.result_types[0].element, F(x[0]->values[i], x[1]->values[i]));
+  });
 }
 
 /// Calls f with every index of a shape, in row-major order.

@@ -77,7 +77,8 @@ std::vector<HostTensor> fold(const Integers& axes, Operands x, double start, F f
 
 template <double (*F)(double, double), double start>
 std::vector<HostTensor> fold_reference(const ReferenceContext& c, Operands x) {
-  return fold(axes_of(c.attributes), x, start, F);
+  const ElementType type = c.result_types[0].element;
+  return fold(axes_of(c.attributes), x, start, [&](double a, double v) { return wrapped(type, F(a, v)); });
 }
 
 double larger(double a, double b) { return std::isnan(a) || a > b ? a : b; }

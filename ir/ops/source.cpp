@@ -49,7 +49,9 @@ const OpDef dim_ = {.name = "dim",
                     .attributes = kDimAttributes,
                     .type_rule = [](Types, const Attributes& a) -> std::vector<Type> {
                       extent_of(a);
-                      return {{std::get<ElementType>(a[1]), {}}};
+                      const Type result{std::get<ElementType>(a[1]), {}};
+                      require_number(result);
+                      return {result};
                     },
                     .derivative = NotDifferentiable{},
                     .lowering = SourceLowering{[](KernelBuilder& b, const NodeView& n,
@@ -58,7 +60,8 @@ const OpDef dim_ = {.name = "dim",
                                        n.result_types[0].element);
                     }},
                     .reference = [](const ReferenceContext& c, Operands) -> std::vector<HostTensor> {
-                      return {{{}, {static_cast<double>(c.value_of_dim(extent_of(c.attributes)))}}};
+                      const auto extent = static_cast<double>(c.value_of_dim(extent_of(c.attributes)));
+                      return {{{}, {wrapped(c.result_types[0].element, extent)}}};
                     }};
 
 const OpDef iota_ = {.name = "iota",
@@ -70,7 +73,9 @@ const OpDef iota_ = {.name = "iota",
                        const std::int64_t axis = std::get<std::int64_t>(a[1]);
                        if (axis < 0 || axis >= static_cast<std::int64_t>(shape.size()))
                          fail("axis {} of a tensor of rank {}", axis, shape.size());
-                       return {{std::get<ElementType>(a[2]), shape}};
+                       const Type result{std::get<ElementType>(a[2]), shape};
+                       require_number(result);
+                       return {result};
                      },
                      .derivative = NotDifferentiable{},
                      .lowering = SourceLowering{[](KernelBuilder& b, const NodeView& n,
@@ -82,7 +87,8 @@ const OpDef iota_ = {.name = "iota",
                        HostTensor out{c.result_shapes[0], {}};
                        const auto axis = static_cast<std::size_t>(std::get<std::int64_t>(c.attributes[1]));
                        for_each_index(out.shape, [&](const auto& index) {
-                         out.values.push_back(static_cast<double>(index[axis]));
+                         const auto number = static_cast<double>(index[axis]);
+                         out.values.push_back(wrapped(c.result_types[0].element, number));
                        });
                        return {std::move(out)};
                      }};

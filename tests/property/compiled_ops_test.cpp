@@ -1,0 +1,169 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "compiler/passes/pipeline.h"
+#include "ir/builder.h"
+#include "ir/error.h"
+#include "tests/support/compiled/compiled.h"
+#include "tests/support/random_nodes.h"
+
+// Every op, compiled, against its f64 reference.
+
+namespace mlpc {
+namespace {
+
+using namespace ir;
+using testing::CompiledProgram;
+using testing::Random;
+using testing::RandomNode;
+
+constexpr std::size_t kCases = 12;  // applications of each op, all in one model
+// Sums have at most 250 terms of magnitude below 1, and functions err by a few units in the last place.
+constexpr double kUnits = 250;
+
+std::int64_t no_dim(std::string_view) { return 0; }
+
+/// One model whose `infer` computes all these applications.
+struct Model {
+  Program program;
+  std::vector<HostTensor> arguments;
+};
+
+Program empty_program(ElementType floats) {
+  Program program;
+  program.model = "m";
+  program.element = floats;
+  program.target = "x86-64-v4";
+  return program;
+}
+
+void add_node(Model& model, Graph& graph, const RandomNode& node, Random& random) {
+  std::vector<ValueId> operands;
+  for (std::size_t k = 0; k < node.operands.size(); ++k) {
+    const auto index = static_cast<std::uint32_t>(model.program.inputs.size());
+    model.program.inputs.push_back({fmt::format("x{}", index), node.operands[k]});
+    operands.push_back(graph.add_parameter(fmt::format("x{}", index), node.operands[k], Role::input, index));
+    model.arguments.push_back(
+        testing::random_operand(node.operands[k], k, node.operands.size(), random.chance(0.5), random));
+    if (node.operands[k].element == ElementType::f32)  // what f32 holds
+      for (double& x : model.arguments.back().values) x = static_cast<float>(x);
+  }
+  Builder b(graph);
+  const Node made = graph.node(b.make(node.op, operands, node.attributes));
+  for (std::uint32_t r = 0; r < made.result_count; ++r)
+    graph.results.push_back(
+        {fmt::format("y{}", graph.results.size()), Role::output, 0, Graph::result(made, r)});
+}
+
+Model model_of(Op op, ElementType floats, Random& random) {
+  Model model{empty_program(floats), {}};
+  Graph graph;
+  graph.name = "infer";
+  for (const RandomNode& node : testing::random_nodes(op, floats, kCases, random))
+    add_node(model, graph, node, random);
+  model.program.graphs.push_back(std::move(graph));
+  return model;
+}
+
+bool is_close(double value, double expected, double unit) {
+  if (std::isnan(expected)) return std::isnan(value);
+  if (std::isinf(expected)) return value == expected;
+  return std::abs(value - expected) <= unit * std::max(1.0, std::abs(expected));
+}
+
+void check_close(const Graph& graph, const std::vector<HostTensor>& values,
+                 const std::vector<HostTensor>& expected) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const Type& type = graph.type(graph.results[i].value);
+    const double epsilon = type.element == ElementType::f32   ? std::numeric_limits<float>::epsilon()
+                           : type.element == ElementType::f64 ? std::numeric_limits<double>::epsilon()
+                                                              : 0;
+    for (std::size_t j = 0; j < expected[i].values.size(); ++j)
+      CHECK_MESSAGE(is_close(values[i].values[j], expected[i].values[j], kUnits * epsilon),
+                    type.text() << " element " << j << ": " << values[i].values[j] << ", not "
+                                << expected[i].values[j]);
+  }
+}
+
+bool same_bits(const std::vector<HostTensor>& a, const std::vector<HostTensor>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i)
+    for (std::size_t j = 0; j < a[i].values.size(); ++j) {
+      const double x = a[i].values[j], y = b[i].values[j];
+      if (!(x == y && std::signbit(x) == std::signbit(y)) && !(std::isnan(x) && std::isnan(y))) return false;
+    }
+  return true;
+}
+
+void check_op(Op op, ElementType floats) {
+  INFO(def(op).name);
+  Random random(static_cast<std::uint64_t>(op) + 100);
+  const Model model = model_of(op, floats, random);
+  const Program joint = passes::run_pipeline(model.program, Stage::joint);
+  const Graph& graph = *model.program.find("infer");
+  const std::vector<HostTensor> fused = CompiledProgram(joint, 2).run("infer", model.arguments);
+  check_close(graph, fused, evaluate(graph, model.arguments, no_dim));
+  CHECK(same_bits(CompiledProgram(joint, 0).run("infer", model.arguments), fused));
+}
+
+TEST_CASE("every op compiled in f32 is its reference, and has the same bits unfused") {
+  for (Op op : all_ops())
+    if (op != Op::parameter_) try { check_op(op, ElementType::f32); } catch (const Error& e) { MESSAGE(def(op).name << e.what()); }
+}
+
+TEST_CASE("every op compiled in f64 is its reference, and has the same bits unfused") {
+  for (Op op : all_ops())
+    if (op != Op::parameter_) try { check_op(op, ElementType::f64); } catch (const Error& e) { MESSAGE(def(op).name << e.what()); }
+}
+
+TEST_CASE("elementwise ops have the reference's infinities, NaNs and zeros") {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const double specials[] = {0.0,        -0.0,         1,     -1,     0.5,    -2,  3,   kInfinity,
+                             -kInfinity, std::nan(""), 1e300, -1e300, 1e-300, 700, -750};
+  constexpr auto kCount = static_cast<std::int64_t>(std::size(specials) * std::size(specials));
+  HostTensor x{{kCount}, {}}, y{{kCount}, {}};
+  for (double a : specials)
+    for (double b : specials) {
+      x.values.push_back(a);
+      y.values.push_back(b);
+    }
+  const Type type{ElementType::f64, {kCount}};
+  for (Op op : all_ops()) {
+    const OpDef& record = def(op);
+    if (!std::holds_alternative<ElementwiseLowering>(record.lowering) || !record.attributes.empty()) continue;
+    std::vector<Type> types(record.arity, type);
+    if (op == Op::where_) types[0].element = ElementType::boolean;
+    try {
+      record.type_rule(types, {});
+    } catch (const Error&) {
+      continue;  // of bools
+    }
+    INFO(record.name);
+    Model model{empty_program(ElementType::f64), {}};
+    Graph graph;
+    graph.name = "infer";
+    std::vector<ValueId> operands;
+    for (std::size_t k = 0; k < record.arity; ++k) {
+      const auto index = static_cast<std::uint32_t>(k);
+      model.program.inputs.push_back({fmt::format("x{}", k), types[k]});
+      operands.push_back(graph.add_parameter(fmt::format("x{}", k), types[k], Role::input, index));
+      model.arguments.push_back(k % 2 == 0 ? x : y);
+      if (types[k].element == ElementType::boolean)
+        for (double& c : model.arguments.back().values) c = c > 0;
+    }
+    Builder b(graph);
+    graph.results.push_back({"y", Role::output, 0, Graph::result(graph.node(b.make(op, operands)))});
+    model.program.graphs.push_back(graph);
+    const Program joint = passes::run_pipeline(model.program, Stage::joint);
+    std::vector<HostTensor> values; try { values = CompiledProgram(joint, 2).run("infer", model.arguments); } catch (const Error& e) { MESSAGE(record.name << e.what()); continue; }
+    const std::vector<HostTensor> expected = evaluate(graph, model.arguments, no_dim);
+    for (std::size_t i = 0; i < x.values.size(); ++i)
+      CHECK_MESSAGE(is_close(values[0].values[i], expected[0].values[i], 1e-13),
+                    record.name << " of " << x.values[i] << ", " << y.values[i] << ": " << values[0].values[i]
+                                << ", not " << expected[0].values[i]);
+  }
+}
+
+}  // namespace
+}  // namespace mlpc
