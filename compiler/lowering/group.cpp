@@ -55,9 +55,11 @@ class Grouper {
     if (kind(v) == Kind::contraction) return 0;
     if (kind(v) != Kind::reduction)
       return is_layout(node.op) ? kept_prefix(graph_, node) : graph_.type(v).rank();
-    std::size_t prefix = 0;
     const ir::Integers axes = reduced_axes(node);
-    while (std::ranges::find(axes, static_cast<std::int64_t>(prefix)) == axes.end()) ++prefix;
+    const std::size_t rank = graph_.type(graph_.operands(node)[0]).rank();
+    std::size_t prefix = 0;
+    while (prefix < rank && std::ranges::find(axes, static_cast<std::int64_t>(prefix)) == axes.end())
+      ++prefix;
     return prefix;
   }
 

@@ -30,7 +30,7 @@ struct Tile {
 
 Tile register_tile(std::int64_t columns, ir::ElementType type, const ir::Target& target) {
   const int registers_per_vector = ir::size_of(type) / 4;
-  const std::int64_t vectors = (columns + target.lanes - 1) / target.lanes;
+  const std::int64_t vectors = std::max<std::int64_t>(1, (columns + target.lanes - 1) / target.lanes);
   const int widest = std::max(1, (target.vector_registers >= 32 ? 4 : 2) / registers_per_vector);
   const int nv = static_cast<int>(std::min<std::int64_t>(vectors, widest));
   const int budget = target.vector_registers - 1 - registers_per_vector * nv - 2;

@@ -109,12 +109,12 @@ void check_op(Op op, ElementType floats) {
 
 TEST_CASE("every op compiled in f32 is its reference, and has the same bits unfused") {
   for (Op op : all_ops())
-    if (op != Op::parameter_) try { check_op(op, ElementType::f32); } catch (const Error& e) { MESSAGE(def(op).name << e.what()); }
+    if (op != Op::parameter_) check_op(op, ElementType::f32);
 }
 
 TEST_CASE("every op compiled in f64 is its reference, and has the same bits unfused") {
   for (Op op : all_ops())
-    if (op != Op::parameter_) try { check_op(op, ElementType::f64); } catch (const Error& e) { MESSAGE(def(op).name << e.what()); }
+    if (op != Op::parameter_) check_op(op, ElementType::f64);
 }
 
 TEST_CASE("elementwise ops have the reference's infinities, NaNs and zeros") {
@@ -155,8 +155,12 @@ TEST_CASE("elementwise ops have the reference's infinities, NaNs and zeros") {
     Builder b(graph);
     graph.results.push_back({"y", Role::output, 0, Graph::result(graph.node(b.make(op, operands)))});
     model.program.graphs.push_back(graph);
+    if (op == Op::sin_ || op == Op::cos_) {  // their documented range
+      for (double& a : model.arguments[0].values)
+        if (std::abs(a) > 1.6e6) a = kInfinity;
+    }
     const Program joint = passes::run_pipeline(model.program, Stage::joint);
-    std::vector<HostTensor> values; try { values = CompiledProgram(joint, 2).run("infer", model.arguments); } catch (const Error& e) { MESSAGE(record.name << e.what()); continue; }
+    const std::vector<HostTensor> values = CompiledProgram(joint, 2).run("infer", model.arguments);
     const std::vector<HostTensor> expected = evaluate(graph, model.arguments, no_dim);
     for (std::size_t i = 0; i < x.values.size(); ++i)
       CHECK_MESSAGE(is_close(values[0].values[i], expected[0].values[i], 1e-13),
