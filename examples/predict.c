@@ -1,16 +1,16 @@
-/* Classifies images with a compiled model: predict WEIGHTS.safetensors IMAGES.idx prints, for each image, the class and its
- * probability in hexadecimal, which keeps every bit. Nothing but fashion.h and libc is needed. */
+/* Classifies images with a compiled model: predict WEIGHTS.safetensors IMAGES.idx prints, for each image, the
+ * class and its probability in hexadecimal, which keeps every bit. Nothing but fashion.h and libc is needed.
+ */
 #include "fashion.h"
-
 #include "files.h"
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   enum { kBatch = 500, kClasses = 10 };
   int64_t rows = 0, row_bytes = 0, first;
-  const unsigned char *images;
-  const mlpc_model *model = fashion_model(MLPC_ABI_VERSION);
-  void *params = buffer(FASHION_PARAMS_BYTES);
-  mlpc_plan *plan = (mlpc_plan *)buffer(FASHION_PLAN_BYTES);
+  const unsigned char* images;
+  const mlpc_model* model = fashion_model(MLPC_ABI_VERSION);
+  void* params = buffer(FASHION_PARAMS_BYTES);
+  mlpc_plan* plan = (mlpc_plan*)buffer(FASHION_PLAN_BYTES);
   float p[kBatch * kClasses];
   if (argc != 3) die("usage", "predict WEIGHTS.safetensors IMAGES.idx");
   images = idx_bytes(argv[2], &rows, &row_bytes);
@@ -18,7 +18,7 @@ int main(int argc, char **argv) {
   read_params(argv[1], model, params);
   for (first = 0; first < rows; first += kBatch) {
     int64_t dims[FASHION_DIMS], count = rows - first < kBatch ? rows - first : kBatch, i;
-    void *workspace;
+    void* workspace;
     int code;
     dims[FASHION_DIM_B] = count;
     code = fashion_plan(plan, dims, 1, MLPC_INFER);

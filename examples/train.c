@@ -1,23 +1,22 @@
-/* Trains a compiled model for one epoch, as `mlpc train` does: train SEED IMAGES.idx LABELS.idx OUT.bin writes the bytes of all
- * parameters, in the table's order. Nothing but fashion.h and libc is needed. */
+/* Trains a compiled model for one epoch, as `mlpc train` does: train SEED IMAGES.idx LABELS.idx OUT.bin
+ * writes the bytes of all parameters, in the table's order. Nothing but fashion.h and libc is needed. */
 #include "fashion.h"
-
 #include "files.h"
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   enum { kBatch = 128, kPixels = 28 * 28, kEpochs = 1 };
   int64_t rows = 0, row_bytes = 0, labels_count = 0, one = 0, i, step = 0, *order;
   const unsigned char *images, *labels;
-  const mlpc_model *model = fashion_model(MLPC_ABI_VERSION);
+  const mlpc_model* model = fashion_model(MLPC_ABI_VERSION);
   void *params = buffer(FASHION_PARAMS_BYTES), *slots = buffer(FASHION_SLOTS_BYTES);
-  mlpc_plan *plan = (mlpc_plan *)buffer(FASHION_PLAN_BYTES);
-  unsigned char *x = (unsigned char *)buffer(kBatch * kPixels);
+  mlpc_plan* plan = (mlpc_plan*)buffer(FASHION_PLAN_BYTES);
+  unsigned char* x = (unsigned char*)buffer(kBatch * kPixels);
   int32_t y[kBatch];
   float values[16]; /* loss, each loss, each metric */
-  const void *inputs[2];
-  void *results[16];
+  const void* inputs[2];
+  void* results[16];
   mlpc_args args;
-  FILE *out;
+  FILE* out;
   int code;
   if (argc != 5) die("usage", "train SEED IMAGES.idx LABELS.idx OUT.bin");
   images = idx_bytes(argv[2], &rows, &row_bytes);
@@ -41,7 +40,7 @@ int main(int argc, char **argv) {
   }
   if (code != MLPC_OK) die("init", mlpc_strerror(code));
 
-  order = (int64_t *)buffer(rows * 8);
+  order = (int64_t*)buffer(rows * 8);
   mlpc_order(args.seed, 0, rows, order);
   args.steps = kEpochs * ((rows + kBatch - 1) / kBatch);
   for (i = 0; i < rows; i += kBatch, ++step) {
@@ -62,7 +61,7 @@ int main(int argc, char **argv) {
   }
   out = fopen(argv[4], "wb");
   for (i = 0; out && i < model->param_count; ++i)
-    fwrite((char *)params + model->params[i].offset, 1, (size_t)model->params[i].bytes, out);
+    fwrite((char*)params + model->params[i].offset, 1, (size_t)model->params[i].bytes, out);
   if (!out || fclose(out) != 0) die(argv[4], "cannot be written");
   printf("loss of the last batch: %a\n", (double)values[0]);
   return 0;

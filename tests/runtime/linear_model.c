@@ -1,6 +1,6 @@
-/* A model as mlpc would compile it, written by hand: linear regression with momentum, y ≈ x·W + b + k/10. It has
- * everything that the runtime deals with: a free dim, an index input, slots, state, a schedule, random draws,
- * tasks. Sums run over the rows in their order, so another order has other bits. */
+/* A model as mlpc would compile it, written by hand: linear regression with momentum, y ≈ x·W + b + k/10. It
+ * has everything that the runtime deals with: a free dim, an index input, slots, state, a schedule, random
+ * draws, tasks. Sums run over the rows in their order, so another order has other bits. */
 #include "runtime/abi.h"
 
 enum { kColumns = 3, kMagic = 0x11ea, kMostRows = 1 << 20 };
@@ -13,13 +13,13 @@ typedef struct {
   float seen[16]; /* rows that training has seen */
 } model_state;
 
-static const char *const kDims[] = {"B"};
+static const char* const kDims[] = {"B"};
 static const mlpc_extent kMatrix[] = {{0, 0, 0}, {kColumns, -1, 0}};
 static const mlpc_extent kRows[] = {{0, 0, 0}};
 static const mlpc_extent kVector[] = {{kColumns, -1, 0}};
 
 #define TENSOR(type, name, shape, rank, offset, bytes, role, bound, initialiser) \
-  { sizeof(mlpc_tensor), type, name, shape, rank, offset, bytes, 0, role, bound, initialiser }
+  {sizeof(mlpc_tensor), type, name, shape, rank, offset, bytes, 0, role, bound, initialiser}
 
 static const mlpc_tensor kParams[] = {TENSOR(MLPC_F32, "fc.W", kVector, 1, 0, 12, 0, 0, "uniform"),
                                       TENSOR(MLPC_F32, "b", 0, 0, 64, 4, 0, 0, "0")};
@@ -34,7 +34,7 @@ static const mlpc_tensor kLosses[] = {TENSOR(MLPC_F32, "loss", 0, 0, 0, 0, MLPC_
                                       TENSOR(MLPC_F32, "mse", 0, 0, 0, 0, MLPC_LOSS_TERM, 0, ""),
                                       TENSOR(MLPC_F32, "mae", 0, 0, 0, 0, MLPC_METRIC, 0, "")};
 
-static int plan(mlpc_plan *p, const int64_t *dims, int workers, int entry) {
+static int plan(mlpc_plan* p, const int64_t* dims, int workers, int entry) {
   if (workers < 1 || workers > 1024) return MLPC_BAD_WORKERS;
   if (entry < MLPC_INFER || entry > MLPC_INIT) return MLPC_BAD_ENTRY;
   if (dims[0] < 0 || dims[0] > kMostRows) return MLPC_BAD_DIM;
@@ -47,14 +47,14 @@ static int plan(mlpc_plan *p, const int64_t *dims, int workers, int entry) {
   return MLPC_OK;
 }
 
-static int check(const mlpc_plan *p, mlpc_args *a, int entry) {
+static int check(const mlpc_plan* p, mlpc_args* a, int entry) {
   int64_t i;
-  const int32_t *k;
+  const int32_t* k;
   if (!p || p->magic != (uint64_t)(kMagic + entry)) return MLPC_BAD_PLAN;
   if (!a || a->size < sizeof *a) return MLPC_BAD_ARGUMENTS;
   if (!a->params || ((uintptr_t)a->params | (uintptr_t)a->workspace) % 64) return MLPC_MISALIGNED;
   if (entry == MLPC_INIT) return MLPC_OK;
-  k = (const int32_t *)a->inputs[1];
+  k = (const int32_t*)a->inputs[1];
   for (i = 0; i < p->dims[0]; ++i)
     if (k[i] < 0 || k[i] >= 4) {
       a->error_argument = 1;
@@ -65,22 +65,22 @@ static int check(const mlpc_plan *p, mlpc_args *a, int entry) {
 }
 
 typedef struct {
-  const mlpc_args *args;
-  float *out;
+  const mlpc_args* args;
+  float* out;
 } rows_context;
 
-static void predict_row(void *ctx, int64_t i, int worker) {
-  const rows_context *c = (const rows_context *)ctx;
-  const parameters *w = (const parameters *)c->args->params;
-  const float *x = (const float *)c->args->inputs[0] + i * kColumns;
-  float sum = w->bias[0] + 0.1f * (float)((const int32_t *)c->args->inputs[1])[i];
+static void predict_row(void* ctx, int64_t i, int worker) {
+  const rows_context* c = (const rows_context*)ctx;
+  const parameters* w = (const parameters*)c->args->params;
+  const float* x = (const float*)c->args->inputs[0] + i * kColumns;
+  float sum = w->bias[0] + 0.1f * (float)((const int32_t*)c->args->inputs[1])[i];
   int j;
   (void)worker;
   for (j = 0; j < kColumns; ++j) sum += x[j] * w->weight[j];
   c->out[i] = sum;
 }
 
-static void predict(const mlpc_plan *p, const mlpc_args *a, float *out) {
+static void predict(const mlpc_plan* p, const mlpc_args* a, float* out) {
   rows_context context;
   int64_t i;
   context.args = a;
@@ -92,9 +92,9 @@ static void predict(const mlpc_plan *p, const mlpc_args *a, float *out) {
 }
 
 /* Writes loss, mse, mae and, if asked, adds the gradient; 0 if the loss is not finite. */
-static int losses(const mlpc_plan *p, const mlpc_args *a, parameters *gradient) {
-  float *prediction = (float *)a->workspace;
-  const float *y = (const float *)a->inputs[2];
+static int losses(const mlpc_plan* p, const mlpc_args* a, parameters* gradient) {
+  float* prediction = (float*)a->workspace;
+  const float* y = (const float*)a->inputs[2];
   float squares = 0, magnitudes = 0, n = (float)p->dims[0];
   int64_t i;
   int j;
@@ -105,42 +105,42 @@ static int losses(const mlpc_plan *p, const mlpc_args *a, parameters *gradient) 
     magnitudes += e < 0 ? -e : e;
     if (!gradient) continue;
     for (j = 0; j < kColumns; ++j)
-      gradient->weight[j] += 2 * e / n * ((const float *)a->inputs[0])[i * kColumns + j];
+      gradient->weight[j] += 2 * e / n * ((const float*)a->inputs[0])[i * kColumns + j];
     gradient->bias[0] += 2 * e / n;
   }
-  *(float *)a->results[0] = *(float *)a->results[1] = squares / n;
-  *(float *)a->results[2] = magnitudes / n;
+  *(float*)a->results[0] = *(float*)a->results[1] = squares / n;
+  *(float*)a->results[2] = magnitudes / n;
   return squares - squares == 0;
 }
 
-static int infer(const mlpc_plan *p, mlpc_args *a) {
+static int infer(const mlpc_plan* p, mlpc_args* a) {
   const int code = check(p, a, MLPC_INFER);
   if (code) return code;
-  predict(p, a, (float *)a->results[0]);
+  predict(p, a, (float*)a->results[0]);
   return MLPC_OK;
 }
 
-static int loss(const mlpc_plan *p, mlpc_args *a) {
+static int loss(const mlpc_plan* p, mlpc_args* a) {
   const int code = check(p, a, MLPC_LOSS);
   if (code) return code;
   losses(p, a, 0);
   return MLPC_OK;
 }
 
-static int grad(const mlpc_plan *p, mlpc_args *a) {
+static int grad(const mlpc_plan* p, mlpc_args* a) {
   const int code = check(p, a, MLPC_GRAD);
   const parameters zero = {{0}, {0}};
   if (code) return code;
-  *(parameters *)a->grads = zero;
-  *(model_state *)a->state_out = *(const model_state *)a->state;
-  losses(p, a, (parameters *)a->grads);
+  *(parameters*)a->grads = zero;
+  *(model_state*)a->state_out = *(const model_state*)a->state;
+  losses(p, a, (parameters*)a->grads);
   return MLPC_OK;
 }
 
-static int train_step(const mlpc_plan *p, mlpc_args *a) {
+static int train_step(const mlpc_plan* p, mlpc_args* a) {
   const int code = check(p, a, MLPC_TRAIN_STEP);
   parameters gradient = {{0}, {0}};
-  parameters *w = (parameters *)a->params, *m = (parameters *)a->slots;
+  parameters *w = (parameters*)a->params, *m = (parameters*)a->slots;
   uint32_t noise[4];
   float rate;
   int j;
@@ -156,21 +156,21 @@ static int train_step(const mlpc_plan *p, mlpc_args *a) {
   }
   m->bias[0] = 0.5f * m->bias[0] + gradient.bias[0];
   w->bias[0] -= rate * m->bias[0];
-  ((model_state *)a->state)->seen[0] += (float)p->dims[0];
+  ((model_state*)a->state)->seen[0] += (float)p->dims[0];
   return MLPC_OK;
 }
 
-static int init(const mlpc_plan *p, mlpc_args *a) {
+static int init(const mlpc_plan* p, mlpc_args* a) {
   const int code = check(p, a, MLPC_INIT);
   const parameters zero = {{0}, {0}};
   const model_state none = {{0}};
   uint32_t words[4] = {0, 0, 0, 0};
   int j;
   if (code) return code;
-  *(parameters *)a->params = *(parameters *)a->slots = zero;
-  *(model_state *)a->state = none;
+  *(parameters*)a->params = *(parameters*)a->slots = zero;
+  *(model_state*)a->state = none;
   mlpc_philox(a->seed, words);
-  for (j = 0; j < kColumns; ++j) ((parameters *)a->params)->weight[j] = (float)(words[j] >> 8) / 16777216.0f;
+  for (j = 0; j < kColumns; ++j) ((parameters*)a->params)->weight[j] = (float)(words[j] >> 8) / 16777216.0f;
   return MLPC_OK;
 }
 
@@ -203,8 +203,8 @@ static const mlpc_model kModel = {sizeof(mlpc_model),
                                   "by hand",
                                   "0123"};
 
-const mlpc_model *linear_model(uint32_t abi);
-const mlpc_model *linear_model(uint32_t abi) { return abi == MLPC_ABI_VERSION ? &kModel : 0; }
+const mlpc_model* linear_model(uint32_t abi);
+const mlpc_model* linear_model(uint32_t abi) { return abi == MLPC_ABI_VERSION ? &kModel : 0; }
 
 /* Owner "mlpc", type 1, "linear". In assembler: compilers do not give a section of C the type of a note. */
 __asm__(
