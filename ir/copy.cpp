@@ -28,7 +28,12 @@ void Copier::copy(NodeId id) {
 
 void Copier::copy_with(NodeId id, std::span<const ValueId> operands) {
   const Node& node = from_.node(id);
-  const ValueId made = Graph::result(to_.graph().node(to_.make(node.op, operands, node.attributes)));
+  stand_in(id, to_.make(node.op, operands, node.attributes));
+}
+
+void Copier::stand_in(NodeId from, NodeId to) {
+  const Node& node = from_.node(from);
+  const ValueId made = Graph::result(to_.graph().node(to));
   for (std::uint32_t r = 0; r < node.result_count; ++r) {
     bind(Graph::result(node, r), {made.index + r});
     describe(Graph::result(node, r));

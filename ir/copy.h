@@ -27,6 +27,8 @@ class Copier {
   void copy_all();
   /// The same node with other operands.
   void copy_with(NodeId id, std::span<const ValueId> operands);
+  /// A node of the other graph stands for this one: its first results are this one's.
+  void stand_in(NodeId from, NodeId to);
 
  private:
   void describe(ValueId from);

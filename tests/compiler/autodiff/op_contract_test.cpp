@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "compiler/autodiff/autodiff.h"
+#include "compiler/autodiff/linearise.h"
 #include "ir/builder.h"
 #include "ir/evaluate.h"
 #include "ir/text.h"
@@ -218,17 +219,16 @@ void check_derivatives(const Case& c, bool moves) {
 }
 
 /// The gradient graph with the gradients' tangents, H ẋ, in the gradients' place.
-Graph hessian_product(Graph grad) {
-  Builder b(grad);
-  ValueMap<MaybeValue> tangents(grad.value_count());
-  for (const Graph::Parameter& p : std::vector<Graph::Parameter>(grad.parameters()))
-    if (p.role == Role::param)
-      tangents[p.value] = grad.add_parameter(p.name + ".dot", grad.type(p.value), Role::tangent, p.index);
-  autodiff::push_forward(b, tangents);
-  for (Graph::Result& r : grad.results)
-    if (r.role == Role::grad)
-      r.value = tangents.at(r.value) ? *tangents.at(r.value) : b.full(grad.type(r.value), 0);
-  return grad;
+Graph hessian_product(const Graph& grad) {
+  std::vector<std::size_t> params;
+  for (std::size_t i = 0; i < grad.parameters().size(); ++i)
+    if (grad.parameters()[i].role == Role::param) params.push_back(i);
+  std::vector<bool> is_gradient;
+  for (const Graph::Result& r : grad.results) is_gradient.push_back(r.role == Role::grad);
+  Graph product = autodiff::push_forward(grad, params, is_gradient);
+  product.results.erase(product.results.begin(),
+                        product.results.begin() + static_cast<std::ptrdiff_t>(grad.results.size()));
+  return product;
 }
 
 void check_second_derivatives(const Case& c, Random& random) {

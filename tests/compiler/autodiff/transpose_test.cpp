@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "compiler/autodiff/autodiff.h"
+#include "compiler/autodiff/linearise.h"
 #include "ir/builder.h"
 #include "ir/error.h"
 #include "ir/text.h"
@@ -141,15 +142,13 @@ TEST_CASE("the second derivative at an exact fit is that of the fit") {
   const Program jacobian =
       differentiate(program_of_lines("%two = constant(; value=f64(2)) : f64[]\n %r = sqrt(%a) : f64[]\n"
                                      "%d = sub(%r, %two) : f64[]\n %y = mul(%d, %d) : f64[]"));
-  Graph grad = *jacobian.find("grad");
-  Builder b(grad);
-  ValueMap<MaybeValue> tangents(grad.value_count());
-  tangents[grad.parameters()[0].value] = b.scalar(ElementType::f64, 1);
-  autodiff::push_forward(b, tangents);
-  const auto gradient = std::ranges::find(grad.results, Role::grad, &Graph::Result::role);
-  const std::vector<HostTensor> values = values_by_name(grad, {{"a", {{}, {4}}}});
-  CHECK(values[gradient->value.index].values[0] == 0);
-  CHECK(values[tangents.at(gradient->value)->index].values[0] == 0.125);
+  const Graph& grad = *jacobian.find("grad");
+  std::vector<bool> is_gradient;
+  for (const Graph::Result& r : grad.results) is_gradient.push_back(r.role == Role::grad);
+  const Graph both = autodiff::push_forward(grad, std::vector<std::size_t>{0}, is_gradient);
+  const std::vector<HostTensor> values = values_by_name(both, {{"a", {{}, {4}}}});
+  CHECK(values[both.results[both.results.size() - 2].value.index].values[0] == 0);
+  CHECK(values[both.results.back().value.index].values[0] == 0.125);
 }
 
 TEST_CASE("what the loss does not depend on has a gradient of zeros") {

@@ -1,6 +1,5 @@
-#include <algorithm>
+#include "compiler/autodiff/push_node.h"
 
-#include "compiler/autodiff/autodiff.h"
 #include "ir/error.h"
 #include "ir/node_view.h"
 
@@ -77,40 +76,22 @@ std::uint32_t differentiable_operands(const ir::Derivative& fact) {
   return std::holds_alternative<ir::Jvp>(fact) ? UINT32_MAX : 0;
 }
 
-/// The tangents of a node's operands, where its op has a derivative in them.
-Tangents operand_tangents(const Graph& graph, const Node& node, const ir::ValueMap<MaybeValue>& tangents) {
-  const std::uint32_t differentiable = differentiable_operands(ir::def(node.op).derivative);
-  Tangents out;
-  for (std::size_t k = 0; k < node.operand_count; ++k) {
-    const bool moves = k >= 32 || (differentiable >> k & 1U);
-    out.push_back(moves && differentiable != 0 ? tangents.at(graph.operands(node)[k]) : std::nullopt);
-  }
-  return out;
-}
-
 }  // namespace
 
-void push_forward(Builder& b, ir::ValueMap<MaybeValue>& tangents) {
-  const std::size_t primal_nodes = b.graph().node_count();
-  for (std::uint32_t i = 0; i < primal_nodes; ++i) {
-    const ir::NodeFacts facts(b.graph(), b.graph().node({i}));
-    const NodeView n = facts.view();
-    const Tangents moving = operand_tangents(b.graph(), b.graph().node({i}), tangents);
-    if (std::ranges::none_of(moving, [](const MaybeValue& t) { return t.has_value(); })) continue;
-    if (!ir::is_float(n.result_types[0].element)) continue;  // integers and bools do not move
-    const Tangents results = node_tangents(b, n, moving);
-    MLPC_CHECK(results.size() == n.results.size(), "{} gives {} tangents", ir::def(n.op).name,
-               results.size());
-    for (std::size_t r = 0; r < results.size(); ++r) {
-      const ValueId primal = n.result(r);
-      tangents[primal] = results[r];
-      if (!results[r]) continue;
-      if (const std::string name = b.graph().value_name(primal); !name.empty())
-        b.graph().name_value(*results[r], name + ".dot");
-      for (std::uint32_t location : ir::Graph::LocationList(b.graph().locations(primal)))
-        b.graph().add_location(*results[r], location);
-    }
-  }
+bool is_differentiable(Op op, std::size_t operand) {
+  constexpr std::size_t kBits = 32;
+  const std::uint32_t operands = differentiable_operands(ir::def(op).derivative);
+  return operand < kBits ? operands >> operand & 1U : operands != 0;
+}
+
+PushedNode push_node(Builder& b, Op op, std::span<const ValueId> operands, const ir::Attributes& attributes,
+                     std::span<const MaybeValue> tangents) {
+  const ir::NodeId id = b.make(op, operands, attributes);
+  const ir::NodeFacts facts(b.graph(), b.graph().node(id));
+  PushedNode out{id, node_tangents(b, facts.view(), Tangents(tangents.begin(), tangents.end()))};
+  MLPC_CHECK(out.tangents.size() == facts.view().results.size(), "{} gives {} tangents", ir::def(op).name,
+             out.tangents.size());
+  return out;
 }
 
 }  // namespace mlpc::autodiff
