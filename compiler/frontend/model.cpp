@@ -25,11 +25,12 @@ std::int64_t stream_of(std::string_view role, const std::string& path) {
 ValueId initial_value(ir::Builder& b, const ir::TensorInfo& tensor, const Distribution& d,
                       std::string_view role, ValueId seed) {
   if (d.kind == Distribution::Kind::constant) return b.full(tensor.type, d.a);
-  const ValueId step = b.constant(ir::Constant::of_integer(ElementType::i64, 0));
+  // Step, turns and row offset: initial values are drawn once, whole.
+  const ValueId zero = b.constant(ir::Constant::of_integer(ElementType::i64, 0));
   const ir::Op op = d.kind == Distribution::Kind::uniform ? ir::Op::uniform_ : ir::Op::normal_;
   const auto number = [](double x) { return ir::Constant::of(ElementType::f64, x); };
   return b.value(
-      op, {seed, step},
+      op, {seed, zero, zero, zero},
       {tensor.type.shape, tensor.type.element, number(d.a), number(d.b), stream_of(role, tensor.path)});
 }
 

@@ -1,6 +1,8 @@
 #include "tests/support/random_nodes.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numbers>
 #include <numeric>
 
 #include "ir/error.h"
@@ -39,7 +41,7 @@ Shape derived_shape(Shape base, Random& random) {
     case 0:
       return random_shape(random);
     case 1:
-      return {count_of(base)};
+      return {Type{ElementType::f64, base}.element_count()};
     case 2:
       shuffle(base, random);
       return base;
@@ -112,8 +114,9 @@ Attribute random_attribute(AttributeSpec::Kind kind, const std::vector<Type>& op
     case AttributeSpec::Kind::element_type:
       return random_element(floats, random);
     case AttributeSpec::Kind::constant:
-      return is_float(element) ? Constant::of(element, random.between(-0.2, 0.2))  // near no operand
-                               : Constant::of_integer(element, static_cast<std::int64_t>(random.below(2)));
+      if (is_float(element)) return Constant::of(element, random.between(-0.2, 0.2));  // near no operand
+      return random.chance(0.5) ? Constant::of(floats, random.real())
+                                : Constant::of_integer(element, static_cast<std::int64_t>(random.below(2)));
     case AttributeSpec::Kind::string:
       return random_einsum(operands, random);
   }
@@ -174,14 +177,15 @@ std::vector<RandomNode> random_nodes(Op op, ElementType floats, std::size_t coun
   return nodes;
 }
 
-HostTensor random_operand(const Type& type, std::size_t k, std::size_t operand_count, bool is_positive,
-                          Random& random) {
+HostTensor random_operand(const Type& type, std::size_t k, bool is_positive, Random& random) {
   HostTensor out;
   for (const Dim& extent : type.shape) out.shape.push_back(extent.constant().value());
   std::vector<std::size_t> places(static_cast<std::size_t>(count_of(type.shape)));
   std::iota(places.begin(), places.end(), std::size_t{0});
   shuffle(places, random);
-  const double between = static_cast<double>(k + 1) / static_cast<double>(operand_count + 1);
+  // Multiples of the golden ratio: never close to each other, and no operand is another's multiple.
+  double whole;
+  const double between = std::modf(static_cast<double>(k + 1) * std::numbers::phi, &whole);
   for (std::size_t place : places) {
     double x = 0;
     if (is_float(type.element)) {
@@ -196,7 +200,7 @@ HostTensor random_operand(const Type& type, std::size_t k, std::size_t operand_c
 }
 
 HostTensor random_direction(const Type& type, Random& random) {
-  HostTensor out = random_operand(type, 0, 1, true, random);
+  HostTensor out = random_operand(type, 0, true, random);
   for (double& x : out.values) x = random.between(-1, 1);
   return out;
 }
