@@ -67,15 +67,16 @@ class ProgramMaker {
     for (std::size_t trial = 0; trial < kTrials; ++trial) {
       const Op op = all_ops()[random_.below(all_ops().size())];
       if (op == Op::parameter_) continue;
-      const std::size_t arity = def(op).arity == kAnyArity ? 1 + random_.below(3) : def(op).arity;
+      const bool is_fixed = def(op).arity < kArityOfBody;
+      const std::size_t arity = is_fixed ? def(op).arity : 1 + random_.below(3);
       std::vector<ValueId> operands;
       std::vector<Type> types;
       for (std::size_t k = 0; k < arity; ++k) {
         operands.push_back(any_value(b.graph()));
         types.push_back(b.type(operands.back()));
       }
-      const Attributes attributes = random_attributes(op, types, ElementType::f64, random_);
       try {
+        const Attributes attributes = random_attributes(op, types, ElementType::f64, random_);
         for (const Type& type : def(op).type_rule(types, attributes))
           if (type.element_count().constant().value() > kMostElements) throw Error("large");
         const ValueId made = Graph::result(b.graph().node(b.make(op, operands, attributes)));
