@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "ir/error.h"
+#include "tests/support/random_scan.h"
 
 namespace mlpc::testing {
 namespace {
@@ -119,12 +120,15 @@ Attribute random_attribute(AttributeSpec::Kind kind, const std::vector<Type>& op
                                 : Constant::of_integer(element, static_cast<std::int64_t>(random.below(2)));
     case AttributeSpec::Kind::string:
       return random_einsum(operands, random);
+    case AttributeSpec::Kind::body:
+      break;  // random_scan.cpp
   }
   return std::int64_t{0};
 }
 
 RandomNode random_trial(Op op, ElementType floats, Random& random) {
   const OpDef& record = def(op);
+  if (record.arity == kArityOfBody) return random_scan(floats, random);
   RandomNode node{op, {}, {}, {}};
   const std::size_t arity = record.arity == kAnyArity ? 1 + random.below(3) : record.arity;
   const Type base{random_element(floats, random), random_shape(random)};
@@ -156,6 +160,7 @@ std::uint64_t Random::next() {
 }
 
 Attributes random_attributes(Op op, const std::vector<Type>& operands, ElementType floats, Random& random) {
+  if (def(op).arity == kArityOfBody) return random_scan_attributes(operands, random);
   std::size_t rank = random.below(4);
   if (!operands.empty() && random.chance(0.9)) rank = operands[0].rank();
   Attributes attributes;

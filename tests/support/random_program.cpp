@@ -91,7 +91,8 @@ class ProgramMaker {
   std::vector<Op> ops_by_need() {
     std::vector<std::pair<double, Op>> order;
     for (Op op : all_ops())
-      if (op != Op::parameter_) order.emplace_back(static_cast<double>(counts_[op]) + 4 * random_.real(), op);
+      if (op != Op::parameter_ && op != Op::scan_)
+        order.emplace_back(static_cast<double>(counts_[op]) + 4 * random_.real(), op);
     std::ranges::sort(order, {}, &std::pair<double, Op>::first);
     std::vector<Op> ops;
     for (const auto& [need, op] : order) ops.push_back(op);
@@ -109,15 +110,17 @@ class ProgramMaker {
   }
 
   bool try_node(Builder& b, Op op) {
-    const std::size_t arity = def(op).arity == kAnyArity ? 1 + random_.below(3) : def(op).arity;
+    const bool is_fixed = def(op).arity < kArityOfBody;
+    const std::size_t arity = is_fixed ? def(op).arity : 1 + random_.below(3);
     std::vector<ValueId> operands;
     std::vector<Type> types;
     for (std::size_t k = 0; k < arity; ++k) {
       operands.push_back(any_value(b.graph()));
       types.push_back(b.type(operands.back()));
     }
-    const Attributes attributes = random_attributes(op, types, floats_, random_);
+    Attributes attributes;
     try {
+      attributes = random_attributes(op, types, floats_, random_);
       const std::vector<Type> results = def(op).type_rule(types, attributes);
       for (const Type& type : results)
         for (std::int64_t extent : kFreeExtents)
