@@ -47,7 +47,7 @@ ir::Program parse_source(const Source& source, const CompileOptions& options) {
   const frontend::FrontendOptions front{options.defines, options.train, codegen::sha256(source.text)};
   std::optional<ir::Program> program =
       frontend::parse_net(source.text, source.name, front, diagnostics, files);
-  if (!program) throw SourceError(diagnostics.text());
+  if (!program) throw SourceError(diagnostics.text(), diagnostics.json());
   program->target = checked_target(options.target);
   return std::move(*program);
 }
@@ -112,7 +112,15 @@ std::string ast_text(const Source& source) {
   frontend::Diagnostics diagnostics;
   std::vector<std::unique_ptr<frontend::SourceFile>> files;
   std::optional<std::string> text = frontend::ast_text(source.text, source.name, diagnostics, files);
-  if (!text) throw SourceError(diagnostics.text());
+  if (!text) throw SourceError(diagnostics.text(), diagnostics.json());
+  return *text;
+}
+
+std::string formatted(const Source& source) {
+  frontend::Diagnostics diagnostics;
+  std::vector<std::unique_ptr<frontend::SourceFile>> files;
+  std::optional<std::string> text = frontend::formatted(source.text, source.name, diagnostics, files);
+  if (!text) throw SourceError(diagnostics.text(), diagnostics.json());
   return *text;
 }
 

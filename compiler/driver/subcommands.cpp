@@ -6,6 +6,8 @@
 #include <optional>
 
 #include "compiler/codegen/jit.h"
+#include "compiler/driver/format_command.h"
+#include "compiler/frontend/diagnostics.h"
 #include "ir/error.h"
 #include "ir/target.h"
 #include "runtime/commands.h"
@@ -44,6 +46,23 @@ runtime::Model load(const NetOptions& net) {
 
 }  // namespace
 
+void print_errors(const NetOptions& options, const std::exception* caught) {
+  const auto* of_source = dynamic_cast<const SourceError*>(caught);
+  const std::string text = caught ? caught->what() : "";
+  if (options.diagnostics == "json") {
+    fmt::print(
+        stderr, "{}",
+        of_source ? of_source->json()
+        : caught  ? fmt::format("[\n{{\"severity\":\"error\",\"text\":{}}}\n]\n", frontend::json_string(text))
+                  : "[]\n");
+  } else if (of_source) {
+    fmt::print(stderr, "{}", text);
+  } else if (caught) {
+    // Readers say "file:line:col: error: …" themselves.
+    fmt::print(stderr, "{}{}\n", text.find(": error: ") == std::string::npos ? "mlpc: error: " : "", text);
+  }
+}
+
 void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required) {
   CLI::Option* input =
       app.add_option("NET", options.input, "a network, a dump of one, or - for standard input");
@@ -53,6 +72,8 @@ void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required)
       ->check(CLI::Range(0, 3));
   app.add_option("--target", options.target, "x86_64-linux-gnu, aarch64-linux-gnu, wasm32");
   app.add_option("--cpu", options.cpu, "native (default), x86-64-v4, x86-64-v3, x86-64");
+  app.add_option("--diagnostics", options.diagnostics, "how errors are printed: text (default), json")
+      ->check(CLI::IsMember({"text", "json"}));
 }
 
 std::vector<std::string> take_train_options(int argc, char** argv, NetOptions& options) {
@@ -96,7 +117,8 @@ struct Subcommands::State {
   int workers = 0;
   std::uint64_t seed = 0;
   std::string resume;
-  CLI::App *init_app, *train_app, *eval_app, *run_app, *info_app, *check_app;
+  FormatOptions format;
+  CLI::App *init_app, *train_app, *eval_app, *run_app, *info_app, *check_app, *fmt_app;
   std::vector<CLI::Option*> seed_options;
 
   CLI::App* add(CLI::App& app, const std::string& name, const std::string& description) {
@@ -144,6 +166,11 @@ Subcommands::Subcommands(CLI::App& app, NetOptions& net) : state_(new State{.net
   s.add_workers(*s.run_app);
   s.info_app = s.add(app, "info", "what a model consists of");
   s.check_app = s.add(app, "check", "reports what is wrong with a source, and nothing else");
+  s.fmt_app = app.add_subcommand("fmt", "gives sources their one layout, in place");
+  s.fmt_app->add_option("FILES", s.format.paths, "sources; - is standard input, printed")->required();
+  s.fmt_app->add_flag("--check", s.format.only_checks,
+                      "lists those that would change, and fails if there are any");
+  s.fmt_app->add_flag("--stdout", s.format.prints, "prints instead of writing");
 }
 
 Subcommands::~Subcommands() = default;
@@ -157,6 +184,8 @@ bool Subcommands::run(int& status) {
   if (!s.resume.empty()) s.train.resume = s.resume;
   if (s.check_app->parsed()) {
     compile(read_source(s.net.input), compile_options(s.net));
+  } else if (s.fmt_app->parsed()) {
+    if (!format_files(s.format, s.net)) status = 1;
   } else if (s.init_app->parsed()) {
     runtime::run_init(load(s.net), s.init);
   } else if (s.train_app->parsed()) {

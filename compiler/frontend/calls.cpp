@@ -104,7 +104,7 @@ void bind_shape(Elaborator& el, const Formal& formal, const Call::Item& item, co
   const bool has_batch = std::ranges::any_of(items, &ShapeItem::is_ellipsis);
   const std::size_t named = items.size() - has_batch;
   const SourceFile* own = el.file;
-  const auto refuse = [&](std::string_view id, std::string text, Span span) {
+  const auto refuse = [&](DiagnosticId id, std::string text, Span span) {
     const Note note{own, span, "the signature says so here"};
     el.file = caller;
     el.fail_at(id, item.span, std::move(text), {note});

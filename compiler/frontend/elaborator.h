@@ -110,10 +110,10 @@ class Elaborator {
   ir::Shape shape(const std::vector<ShapeItem>& items, Scope* scope, bool declares_dims);
 
   // ---- Errors ----
-  void report(std::string_view id, Span span, std::string text, std::vector<Note> notes = {},
+  void report(DiagnosticId id, Span span, std::string text, std::vector<Note> notes = {},
               std::string hint = {});
   /// Reports, and ends the statement at hand.
-  [[noreturn]] void fail_at(std::string_view id, Span span, std::string text, std::vector<Note> notes = {},
+  [[noreturn]] void fail_at(DiagnosticId id, Span span, std::string text, std::vector<Note> notes = {},
                             std::string hint = {});
   [[noreturn]] void unknown_name(const std::string& name, Span span, Scope& scope);
   Note note_of(const Binding& binding, const std::string& text) const {

@@ -96,13 +96,13 @@ void Elaborator::unknown_name(const std::string& name, Span span, Scope& scope) 
   fail_at("unknown-name", span, fmt::format("`{}` is not defined here", name), {}, guess_of(name, names));
 }
 
-void Elaborator::fail_at(std::string_view id, Span span, std::string text, std::vector<Note> notes,
+void Elaborator::fail_at(DiagnosticId id, Span span, std::string text, std::vector<Note> notes,
                          std::string hint) {
   report(id, span, std::move(text), std::move(notes), std::move(hint));
   throw Failure{};
 }
 
-void Elaborator::report(std::string_view id, Span span, std::string text, std::vector<Note> notes,
+void Elaborator::report(DiagnosticId id, Span span, std::string text, std::vector<Note> notes,
                         std::string hint) {
   // The chain of calls that led here, innermost first. The library is right: what shows there is shown where
   // the innermost of the user's calls is.
@@ -119,7 +119,7 @@ void Elaborator::report(std::string_view id, Span span, std::string text, std::v
   }
   for (; site != call_sites.rend() && notes.size() < 8; ++site)
     if (!site->file->is_library) notes.push_back(*site);
-  diagnostics.add({std::string(id), place, span, std::move(text), std::move(notes), std::move(hint)});
+  diagnostics.add({id, place, span, std::move(text), std::move(notes), std::move(hint)});
 }
 
 std::uint32_t Elaborator::location(Span span) {

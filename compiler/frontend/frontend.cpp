@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/frontend/formatter.h"
 #include "compiler/frontend/model.h"
 #include "compiler/frontend/parser.h"
 #include "ir/error.h"
@@ -124,6 +125,16 @@ std::optional<std::string> ast_text(std::string_view source, const std::string& 
   const Block block = parse(file, diagnostics);
   if (!diagnostics.empty()) return std::nullopt;
   return print_ast(block);
+}
+
+std::optional<std::string> formatted(std::string_view source, const std::string& name,
+                                     Diagnostics& diagnostics,
+                                     std::vector<std::unique_ptr<SourceFile>>& files) {
+  const SourceFile& file = keep(files, name, source);
+  if (!is_readable(file, diagnostics)) return std::nullopt;
+  parse(file, diagnostics);
+  if (!diagnostics.empty()) return std::nullopt;
+  return laid_out(file);
 }
 
 std::string standard_library() {

@@ -31,6 +31,11 @@ std::optional<std::string> ast_text(std::string_view source, const std::string& 
                                     Diagnostics& diagnostics,
                                     std::vector<std::unique_ptr<SourceFile>>& files);
 
+/// The source in the one layout, for `mlpc fmt`; nullopt after a syntax error.
+std::optional<std::string> formatted(std::string_view source, const std::string& name,
+                                     Diagnostics& diagnostics,
+                                     std::vector<std::unique_ptr<SourceFile>>& files);
+
 /// The library's sources, for `--print-std`.
 std::string standard_library();
 
