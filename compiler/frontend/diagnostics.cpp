@@ -106,6 +106,8 @@ const std::vector<std::string_view>& diagnostic_ids() {
                                                     "extent-mismatch",
                                                     "bad-shape",
                                                     "bad-parameter",
+                                                    "bad-pattern",
+                                                    "bad-use",
                                                     "bad-initialiser",
                                                     "bad-input",
                                                     "loss-not-scalar",
