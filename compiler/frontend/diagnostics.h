@@ -62,6 +62,8 @@ inline constexpr auto kDiagnosticIds = std::to_array<std::string_view>({"bad-cha
                                                                         "extent-mismatch",
                                                                         "bad-shape",
                                                                         "bad-parameter",
+                                                                        "bad-pattern",
+                                                                        "bad-use",
                                                                         "bad-initialiser",
                                                                         "bad-input",
                                                                         "loss-not-scalar",
