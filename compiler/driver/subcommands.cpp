@@ -48,7 +48,10 @@ void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required)
   CLI::Option* input =
       app.add_option("NET", options.input, "a network, a dump of one, or - for standard input");
   if (input_is_required) input->required();
-  app.add_option("-D", options.defines, "NAME=VALUE: overrides a const")->take_all()->expected(1);
+  app.add_option("-D", options.defines,
+                 "NAME=VALUE: overrides a const, by a number, true, false, or a name (-D act=tanh)")
+      ->take_all()
+      ->expected(1);
   app.add_option("-O", options.level, "0 one kernel an op; 1 fused; 2 tiled (default); 3")
       ->check(CLI::Range(0, 3));
   app.add_option("--target", options.target, "x86_64-linux-gnu, aarch64-linux-gnu, wasm32");

@@ -20,6 +20,8 @@ struct Token {
 };
 
 bool is_keyword(std::string_view word);
+/// Letters, digits and `_`, no digit first, and no keyword.
+bool is_identifier(std::string_view word);
 
 /// Tokens of a source, ended by TokenKind::end. A newline token stands where a statement may end: newlines
 /// inside brackets, after a binary operator, or before a line that begins with one other than `-`, are
