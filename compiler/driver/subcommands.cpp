@@ -67,7 +67,10 @@ void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required)
   CLI::Option* input =
       app.add_option("NET", options.input, "a network, a dump of one, or - for standard input");
   if (input_is_required) input->required();
-  app.add_option("-D", options.defines, "NAME=VALUE: overrides a const")->take_all()->expected(1);
+  app.add_option("-D", options.defines,
+                 "NAME=VALUE: overrides a const, by a number, true, false, or a name (-D act=tanh)")
+      ->take_all()
+      ->expected(1);
   app.add_option("-O", options.level, "0 one kernel an op; 1 fused; 2 tiled (default); 3")
       ->check(CLI::Range(0, 3));
   app.add_option("--target", options.target, "x86_64-linux-gnu, aarch64-linux-gnu, wasm32");
@@ -151,6 +154,15 @@ Subcommands::Subcommands(CLI::App& app, NetOptions& net) : state_(new State{.net
   s.train_app->add_option("--resume", s.resume, "goes on from this checkpoint");
   s.seed_options.push_back(s.train_app->add_option("--seed", s.seed, "instead of the seed of `train`"));
   s.train_app->add_flag("--quiet", s.train.is_quiet, "no progress");
+  CLI::Option* log = s.train_app->add_option("--log", s.train.log,
+                                             "FILE: one line of JSON an epoch, its losses and metrics");
+  s.train_app->add_option("--log-every", s.train.log_every, "epochs between two lines (1); the last has one")
+      ->needs(log)
+      ->check(CLI::PositiveNumber);
+  s.train_app
+      ->add_flag("--stats", s.train.has_norms,
+                 "adds norms of parameters and of gradients over all data to the log: one more pass a line")
+      ->needs(log);
   s.add_weights(*s.train_app, s.train.weights, false);
   s.add_workers(*s.train_app);
   s.eval_app = s.add(app, "eval", "losses and metrics on data");

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "compiler/frontend/lexer.h"
 #include "compiler/frontend/statements.h"
 #include "ir/error.h"
 
@@ -24,6 +25,20 @@ ElementType element_type(Elaborator& el, const Stmt& s) {
     el.fail_at("bad-input", s.span,
                fmt::format("`{}` is no element type: f32, f64, i32, i64, u8, bool", s.text));
   return *type;
+}
+
+/// The value that -D gives: a number, a boolean, or what a name means where the const is written.
+Value defined(Elaborator& el, const Stmt& s, const std::string& text, Scope* scope) {
+  if (const std::optional<Number> n = parse_number(text)) return {*n};
+  if (text == "true" || text == "false") return {text == "true"};
+  if (!is_identifier(text))
+    el.fail_at("bad-define", s.name_span,
+               fmt::format("-D {}={}: `{}` is neither a number nor a name", s.name, text, text));
+  Expr name;
+  name.kind = Expr::Kind::name;
+  name.span = s.name_span;
+  name.text = text;
+  return el.eval(name, scope);
 }
 
 }  // namespace
@@ -211,17 +226,12 @@ void declare_objective(Elaborator& el, const Stmt& s, Scope* scope) {
 }
 
 void declare_constant(Elaborator& el, const Stmt& s, Scope* scope) {
-  for (const auto& [name, text] : el.options.defines) {
-    if (name != s.name) continue;
-    const std::optional<Number> n = parse_number(text);
-    if (!n && text != "true" && text != "false")
-      el.fail_at("bad-define", s.name_span, fmt::format("-D {}={}: `{}` is no number", name, text, text));
-    el.bind(*scope, s.name, s.name_span, n ? Value{*n} : Value{text == "true"}, true);
-    return;
-  }
-  Value v = el.eval(*s.value, scope);
+  const auto define =
+      std::ranges::find_if(el.options.defines, [&](const auto& d) { return d.first == s.name; });
+  const bool is_defined = define != el.options.defines.end();
+  Value v = is_defined ? defined(el, s, define->second, scope) : el.eval(*s.value, scope);
   if (v.as<Tensor>())
-    el.fail_at("not-a-number", s.value->span,
+    el.fail_at("not-a-number", is_defined ? s.name_span : s.value->span,
                fmt::format("a const is known at compile time; this is {}", el.describe(v)));
   el.bind(*scope, s.name, s.name_span, std::move(v), true);
 }

@@ -168,6 +168,11 @@ bool joins_lines(const Token& t) {
   return std::ranges::any_of(kBinary, [&](std::string_view s) { return t.is(s); });
 }
 
+bool is_identifier(std::string_view word) {
+  return !word.empty() && is_name_start(word[0]) && std::ranges::all_of(word, is_name_part) &&
+         !is_keyword(word);
+}
+
 std::vector<Token> lex(const SourceFile& file, Diagnostics& diagnostics) {
   return Lexer(file, diagnostics).run();
 }

@@ -21,6 +21,8 @@ struct Token {
 };
 
 bool is_keyword(std::string_view word);
+/// Letters, digits and `_`, no digit first, and no keyword.
+bool is_identifier(std::string_view word);
 std::span<const std::string_view> keywords();
 
 /// Operators after which a line goes on in the next.

@@ -15,6 +15,8 @@ expect 2 'emit' $mlpc "$lecture" --emit=nonsense
 expect 2 'O|level|between' $mlpc "$lecture" -O9 -o m.o
 expect 2 'NAME=VALUE' $mlpc "$lecture" -D H -o m.o
 expect 2 'bogus' $mlpc "$lecture" --bogus -o m.o
+expect 2 'log' $mlpc train "$lecture" --stats -o w.safetensors
+expect 2 'log-every' $mlpc train "$lecture" --log log.jsonl --log-every 0 -o w.safetensors
 expect 1 'missing.net' $mlpc missing.net -o m.o
 expect 1 'no target' $mlpc "$lecture" --target=pdp11 -o m.o
 expect 1 'processor' $mlpc "$lecture" --cpu=486 -o m.o

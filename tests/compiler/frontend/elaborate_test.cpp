@@ -39,6 +39,19 @@ TEST_CASE("a define replaces a const before it is used") {
   CHECK(program.params[0].type.text() == "f32[784, 32]");
 }
 
+TEST_CASE("a define may name a function, a layer or an initialiser of the file or of the library") {
+  const std::string source =
+      "fn own(x) = x * x\n"
+      "model m : f64 {\n const act = own, made = dense, first = zeros\n input x[1, 2]\n param w[2] ~ first\n"
+      "output y = act(x) + w\n output z = x |> made(1) }";
+  CHECK(run(program_of(source), "infer", {{"x", {1, -2}}}).at("y") == Numbers{1, 4});
+  const ir::Program other = program_of(source, {.defines = {{"act", "abs"}, {"first", "ones"}}});
+  CHECK(run(other, "infer", {{"x", {1, -2}}}).at("y") == Numbers{1, 2});
+  CHECK(run(other, "init", {}).at("w") == Numbers{1, 1});
+  CHECK(fails_with(source, "unknown-name", {.defines = {{"act", "nothing"}}}));
+  CHECK(fails_with(source, "bad-define", {.defines = {{"act", "a b"}}}));
+}
+
 TEST_CASE("settings on the command line replace those of the source") {
   const ir::Program program =
       program_of(file_text("examples/fashion.net"), {.train = {{"batch", "64"}, {"seed", "7"}}});

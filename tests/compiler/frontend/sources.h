@@ -50,8 +50,9 @@ inline ir::Program program_of(const std::string& source, const frontend::Fronten
   return *out.program;
 }
 
-inline bool fails_with(const std::string& source, std::string_view id) {
-  return elaborated(source).errors.find("[" + std::string(id) + "]") != std::string::npos;
+inline bool fails_with(const std::string& source, std::string_view id,
+                       const frontend::FrontendOptions& options = {}) {
+  return elaborated(source, options).errors.find("[" + std::string(id) + "]") != std::string::npos;
 }
 
 inline std::vector<std::string> paths(const std::vector<ir::TensorInfo>& table) {
