@@ -1,5 +1,7 @@
 #include "tests/support/shrink.h"
 
+#include <fmt/format.h>
+
 #include "ir/copy.h"
 #include "ir/prune.h"
 #include "tests/support/random_program.h"
