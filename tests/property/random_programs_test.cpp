@@ -29,8 +29,13 @@ using testing::OpCounts;
 using testing::Random;
 using Values = std::vector<HostTensor>;
 
-constexpr std::uint64_t kPrograms = 200;  // MLPC_PROGRAMS overrides; tests/property/long.sh
-constexpr std::size_t kNodes = 14;        // of a forward graph; the gradient has some ten times that
+constexpr std::uint64_t kPrograms = 200;  // that coverage is asserted for; MLPC_PROGRAMS: how many are run
+#ifdef __OPTIMIZE__
+constexpr std::uint64_t kProgramsRun = kPrograms;
+#else
+constexpr std::uint64_t kProgramsRun = 12;  // without optimisation they take too long
+#endif
+constexpr std::size_t kNodes = 14;  // of a forward graph; the gradient has some ten times that
 constexpr std::size_t kOpsAtLeast = 20, kPairsAtLeast = 5;
 constexpr double kNonZeroAtLeast = 0.9;
 
@@ -236,7 +241,8 @@ void check_coverage(const OpCounts& counts, const Statistics& statistics) {
 }
 
 TEST_CASE("random programs give the evaluator's values, interpreted and compiled, and gradients are slopes") {
-  const std::uint64_t programs = number_from("MLPC_PROGRAMS", kPrograms), first = number_from("MLPC_SEED", 0);
+  const std::uint64_t programs = number_from("MLPC_PROGRAMS", kProgramsRun),
+                      first = number_from("MLPC_SEED", 0);
   OpCounts counts;
   Statistics statistics;
   for (std::uint64_t seed = first; seed < first + programs; ++seed) {
@@ -250,7 +256,7 @@ TEST_CASE("random programs give the evaluator's values, interpreted and compiled
     FAIL("seed " << seed << ": " << failure << "\nsmallest: " << failure_of(smallest) << "\n"
                  << print(smallest));
   }
-  check_coverage(counts, statistics);
+  if (programs >= kPrograms) check_coverage(counts, statistics);
 }
 
 }  // namespace

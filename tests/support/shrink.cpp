@@ -1,6 +1,7 @@
 #include "tests/support/shrink.h"
 
 #include "ir/copy.h"
+#include "ir/error.h"
 #include "ir/prune.h"
 #include "tests/support/random_program.h"
 
