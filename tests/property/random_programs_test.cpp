@@ -132,6 +132,11 @@ void check_gradients(const Program& program, const Graph& grad, const Values& va
       size += std::abs(values[i].values[j] * direction.values[j]);
     }
   }
+  const auto value_of_dim = [&](std::string_view) { return extent; };
+  const Values still = evaluate_all(loss, arguments, value_of_dim);
+  const auto hold_constants = [&](ValueId v, HostTensor& value) {  // for derivatives
+    if (loss.producer(v).op == Op::stop_grad_) value = still[v.index];
+  };
   const auto loss_at = [&](double t) {
     Values moved = arguments;
     for (std::size_t k = 0; k < moved.size(); ++k) {
@@ -140,7 +145,7 @@ void check_gradients(const Program& program, const Graph& grad, const Values& va
         for (std::size_t j = 0; j < moved[k].values.size(); ++j)
           moved[k].values[j] += t * directions.at(p.index).values[j];
     }
-    const Values results = evaluate(loss, moved, [&](std::string_view) { return extent; });
+    const Values results = evaluate(loss, moved, value_of_dim, hold_constants);
     const auto at = std::ranges::find(loss.results, Role::loss_total, &Graph::Result::role);
     return results[static_cast<std::size_t>(at - loss.results.begin())].values[0];
   };
