@@ -217,7 +217,7 @@ std::map<std::size_t, std::string> lowering_kinds() {
   std::map<std::size_t, std::string> kinds;
   for (Op op : all_ops()) {
     const OpLowering& lowering = def(op).lowering;
-    const bool is_left = !std::holds_alternative<CompositeLowering>(lowering) &&
+    const bool is_left = testing::is_drawn(op) && !std::holds_alternative<CompositeLowering>(lowering) &&
                          !std::holds_alternative<std::monostate>(lowering);
     if (is_left) kinds.emplace(lowering.index(), def(op).name);
   }
@@ -226,7 +226,7 @@ std::map<std::size_t, std::string> lowering_kinds() {
 
 void check_coverage(const OpCounts& counts, const Statistics& statistics) {
   for (Op op : all_ops()) {
-    if (op == Op::parameter_ || op == Op::scan_) continue;
+    if (!testing::is_drawn(op)) continue;
     const std::size_t count = counts.contains(op) ? counts.at(op) : 0;
     MESSAGE(def(op).name << ": " << count);
     CHECK_MESSAGE(count >= kOpsAtLeast, def(op).name << " was applied " << count << " times");
