@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "ir/copy.h"
+#include "ir/error.h"
 #include "ir/prune.h"
 #include "tests/support/random_program.h"
 
