@@ -44,7 +44,7 @@ std::string checked_target(const std::string& name) {
 ir::Program parse_source(const Source& source, const CompileOptions& options) {
   frontend::Diagnostics diagnostics;
   std::vector<std::unique_ptr<frontend::SourceFile>> files;
-  const frontend::FrontendOptions front{options.defines, options.train, codegen::sha256(source.text)};
+  const frontend::FrontendOptions front{options.defines, options.train, codegen::sha256};
   std::optional<ir::Program> program =
       frontend::parse_net(source.text, source.name, front, diagnostics, files);
   if (!program) throw SourceError(diagnostics.text(), diagnostics.json());

@@ -66,7 +66,7 @@ class Entered {
     el.file = file;
     el.frame = &frame;
     el.application = std::move(application);
-    if (call_site) el.call_sites.push_back(std::move(*call_site));
+    if (call_site) el.call_sites.push_back({std::move(*call_site), el.current_scope});
   }
   ~Entered() {
     el_.file = file_;
@@ -99,15 +99,18 @@ void bind_shape(Elaborator& el, const Formal& formal, const Call::Item& item, co
                 Scope* scope) {
   if (!formal.shape) return;
   const Value& value = item.value;
+  const SourceFile* own = el.file;
+  el.file = caller;
   const Shape given = el.type(el.tensor(value, item.span)).shape;
+  el.file = own;
   const auto& items = *formal.shape;
   const bool has_batch = std::ranges::any_of(items, &ShapeItem::is_ellipsis);
   const std::size_t named = items.size() - has_batch;
-  const SourceFile* own = el.file;
   const auto refuse = [&](DiagnosticId id, std::string text, Span span) {
-    const Note note{own, span, "the signature says so here"};
+    std::vector<Note> notes = {{own, span, "the signature says so here"}};
+    el.add_note(notes, item.expr, value);
     el.file = caller;
-    el.fail_at(id, item.span, std::move(text), {note});
+    el.fail_at(id, item.span, std::move(text), std::move(notes));
   };
   if (has_batch ? given.size() < named : given.size() != named)
     refuse("rank-mismatch",
@@ -152,7 +155,8 @@ std::string anonymous_name(Elaborator::Frame& frame, const std::string& name, in
 }  // namespace
 
 void Elaborator::name_layer(MadeLayer& layer, const std::string& name, Span span) {
-  const bool is_fresh = layer.number > 0 && !layer.is_applied && layer.owner == frame->path;
+  const bool is_fresh = layer.number > 0 && layer.applications == 0 && layer.owner == frame->path &&
+                        layer.turns == frame->turns;
   if (!is_fresh) return;  // it has a name already, or belongs to another definition
   frame->layers.erase(layer.name);
   int& count = frame->anonymous[layer.layer.definition->name];
@@ -170,6 +174,8 @@ std::shared_ptr<MadeLayer> Elaborator::make_layer(const LayerDefinition& layer, 
   auto made = std::make_shared<MadeLayer>();
   made->owner = frame->path;
   made->name = anonymous_name(*frame, layer.definition->name, made->number);
+  made->turns = frame->turns;
+  made->home = frame->home;
   made->layer = layer;
   made->hyperparameters = new_scope(layer.scope);
   const std::string what =
@@ -181,11 +187,12 @@ std::shared_ptr<MadeLayer> Elaborator::make_layer(const LayerDefinition& layer, 
 
 Value Elaborator::apply_layer(const std::shared_ptr<MadeLayer>& layer, const Call& call) {
   const Stmt& definition = *layer->layer.definition;
-  layer->is_applied = true;
   Scope* scope = new_scope(layer->hyperparameters);
   Frame own;
   own.path = layer->path() + ".";
   own.kind = definition.kind == Stmt::Kind::optimizer ? Frame::Kind::optimizer : Frame::Kind::layer;
+  own.home = layer->home;
+  own.applications = fmt::format("{}{}.", frame->applications, ++layer->applications);
   own.slot_owner = frame->slot_owner;
   own.slot_shape = frame->slot_shape;
   bind_arguments(*this, fmt::format("layer `{}`", definition.name), definition.inputs, call, nullptr, scope,

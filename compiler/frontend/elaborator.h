@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "compiler/frontend/frontend.h"
+#include "compiler/frontend/random.h"
+#include "compiler/frontend/target.h"
 #include "compiler/frontend/value.h"
-#include "ir/builder.h"
+#include "ir/error.h"
 #include "ir/program.h"
 
 namespace mlpc::frontend {
@@ -39,34 +41,27 @@ class Elaborator {
 
   // ---- What is being built ----
 
-  /// One graph under construction, with the parameters that were asked for.
-  struct Target {
-    explicit Target(std::string name) : builder(graph) { graph.name = std::move(name); }
-    ir::Graph graph;
-    ir::Builder builder;
-    std::map<std::pair<ir::Role, std::uint32_t>, ir::ValueId> parameters;
-    std::map<std::uint32_t, ir::ValueId> new_state;  // by index: what `<-` gave
-    struct Objective {
-      ir::Role role;
-      std::string name;
-      ir::ValueId value;
-    };
-    std::vector<Objective> objectives;  // in source order
-  };
   ir::ValueId parameter(ir::Role role, std::uint32_t index, const std::string& name, const ir::Type& type);
+  /// What random numbers are drawn from at this place.
+  Draw draw();
+  /// A relation of extents that holds, or that the plan will find true; false if it never holds.
+  bool require(ir::DimCheck::Relation relation, const ir::Dim& left, const ir::Dim& right, Span span);
 
   /// The definition whose body is being elaborated.
   struct Frame {
     std::string path;                      // of its parameters: "enc."
     std::map<std::string, int> anonymous;  // layers of that name so far
     std::set<std::string> layers;          // names that are taken
+    std::string turns;                     // of the loops around the statement at hand: "[0][2]"
+    std::string applications;              // which application of each layer around it this is: "1.2."
+    Target* home = nullptr;                // the graph that has its parameters
     enum class Kind : std::uint8_t { file, model, layer, optimizer, function } kind = Kind::model;
     std::string slot_owner;  // of an optimizer: the parameter's path
     ir::Shape slot_shape;
   };
 
   Scope* new_scope(Scope* parent) {
-    scopes_.push_back({parent, {}, std::nullopt});
+    scopes_.push_back({parent, {}, std::nullopt, false});
     return &scopes_.back();
   }
 
@@ -107,7 +102,14 @@ class Elaborator {
   ir::Dim dim(const Value& v, Span span, std::string_view what);
   bool condition(const Value& v, Span span);
   ir::Shape shape(const Value& v, Span span);
-  ir::Shape shape(const std::vector<ShapeItem>& items, Scope* scope, bool declares_dims);
+  enum class Dims : std::uint8_t {
+    known,
+    declared,
+    with_batch
+  };  // what a shape may have besides: new names; `..`
+  ir::Shape shape(const std::vector<ShapeItem>& items, Scope* scope, Dims dims);
+  /// What `..` stands for in the definition at hand.
+  const ir::Shape& batch_dims(Scope* scope, Span span);
 
   // ---- Errors ----
   void report(DiagnosticId id, Span span, std::string text, std::vector<Note> notes = {},
@@ -119,6 +121,8 @@ class Elaborator {
   Note note_of(const Binding& binding, const std::string& text) const {
     return {binding.file, binding.span, text};
   }
+  /// Where the names in a piece of source were defined: what is wrong there may have been written here.
+  void note_names_in(std::vector<Note>& notes, const SourceFile& source, Span span, Scope& scope) const;
   /// "`x` is f32[B, 128]", where the expression is a name.
   void add_note(std::vector<Note>& notes, const Expr* e, const Value& v);
   std::uint32_t location(Span span);
@@ -136,7 +140,17 @@ class Elaborator {
   int depth = 0;
   std::vector<Distribution> param_draws, state_draws, slot_draws;  // by table index
   std::string application;                                         // chain of layers: "fc1", for locations
-  std::vector<Note> call_sites;  // where those layers were applied, outermost first
+  struct CallSite {
+    Note note;
+    Scope* scope;  // in which it stands
+  };
+  std::vector<CallSite> call_sites;  // of layers and fns, outermost first
+  std::int64_t turns = 0;            // of loops, elaborated one by one
+  struct Used {
+    const SourceFile* file;
+    Scope* scope;
+  };
+  std::function<Used(const Stmt&)> used;  // what a `use` brings in
   const Stmt* train = nullptr;
   Scope* train_scope = nullptr;
 

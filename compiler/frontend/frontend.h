@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,7 +17,7 @@ struct FrontendOptions {
   std::vector<std::pair<std::string, std::string>>
       defines;  // -D NAME=VALUE: overrides a const of the file or model
   std::vector<std::pair<std::string, std::string>> train;  // --train.KEY=VALUE
-  std::string source_hash;                                 // goes into the program
+  std::function<std::string(std::string_view)> hash;  // of all that the sources say; goes into the program
 };
 
 /// The program, at stage `graph`: infer, loss, forward, update and init, as far as the model has them.

@@ -7,23 +7,6 @@
 #include "tests/compiler/frontend/sources.h"
 
 namespace mlpc::testing {
-namespace {
-
-std::vector<std::string> paths(const std::vector<ir::TensorInfo>& table) {
-  std::vector<std::string> out;
-  for (const ir::TensorInfo& t : table) out.push_back(t.path);
-  return out;
-}
-using Names = std::vector<std::string>;
-
-Names param_paths(const std::string& lines) { return paths(program_of(lines).params); }
-
-bool fails_with(const std::string& source, std::string_view id) {
-  return elaborated(source).errors.find("[" + std::string(id) + "]") != std::string::npos;
-}
-
-}  // namespace
-
 TEST_CASE("lecture.net computes the lecture's formulas") {
   const ir::Program program = program_of(file_text("examples/lecture.net"));
   const Values at = {{"x1", {0.5}}, {"x2", {2}},   {"y", {1}},    {"w1", {0.3}}, {"w2", {0.7}},
