@@ -24,6 +24,8 @@ constexpr std::array kAll = {
 
 const OpDef& def(Op op) { return *kRecords[static_cast<std::size_t>(op)]; }
 
+bool asks_for_derivative(Op op) { return op != Op::parameter_ && !def(op).reference; }
+
 std::span<const Op> all_ops() { return kAll; }
 
 std::optional<Op> op_named(std::string_view name) {

@@ -128,8 +128,9 @@ struct CompositeLowering {
   std::vector<ValueId> (*expand)(Builder&, const NodeView&);
 };
 
-using OpLowering = std::variant<ElementwiseLowering, SourceLowering, ReductionLowering, ContractionLowering,
-                                LayoutLowering, CompositeLowering, std::monostate>;
+using OpLowering =
+    std::variant<ElementwiseLowering, SourceLowering, ReductionLowering, ContractionLowering, LayoutLowering,
+                 CompositeLowering, std::monostate>;  // monostate: never lowered
 
 // ---- Reference ------------------------------------------------------------------------------------------
 
@@ -161,11 +162,14 @@ struct OpDef {
   Derivative derivative;
   JacobianText jacobian = nullptr;  // null: the derivative's kind has a text of its own
   OpLowering lowering;
-  Reference reference;
+  Reference reference;  // null: of `parameter`, and where asks_for_derivative(op)
 };
 
 /// The record of an op.
 const OpDef& def(Op op);
+/// grad, jvp, vjp, jacobian: what the first pass writes in other ops. They have neither a lowering nor a
+/// reference.
+bool asks_for_derivative(Op op);
 std::span<const Op> all_ops();
 std::optional<Op> op_named(std::string_view name);
 

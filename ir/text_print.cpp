@@ -101,21 +101,6 @@ std::string attribute_text(const Attribute& attribute) {
   return std::visit(Visitor{}, attribute);
 }
 
-/// "einsum("bi,ij->bj", %x, %W)", "clamp_min(%4; bound=f32(0))": strings stand before the operands.
-std::string call_text(const Graph& graph, const Node& node) {
-  const OpDef& record = def(node.op);
-  std::string before, after;
-  for (std::size_t i = 0; i < node.attributes.size(); ++i) {
-    const std::string text = attribute_text(node.attributes[i]);
-    if (record.attributes[i].kind == AttributeSpec::Kind::string)
-      before += (before.empty() ? "" : ", ") + text;
-    else
-      after += fmt::format("{}{}={}", after.empty() ? "; " : ", ", record.attributes[i].name, text);
-  }
-  for (ValueId v : graph.operands(node)) before += (before.empty() ? "" : ", ") + value_text(graph, v);
-  return fmt::format("{}({}{})", record.name, before, after);
-}
-
 std::string parameter_text(const Graph& graph, ValueId v) {
   for (const Graph::Parameter& p : graph.parameters())
     if (p.value == v) return fmt::format("parameter {} {} {}", name_of(p.role), p.index, quoted(p.name));
@@ -124,15 +109,17 @@ std::string parameter_text(const Graph& graph, ValueId v) {
 
 std::string node_line(const Graph& graph, const Node& node) {
   std::string results, types;
+  std::vector<std::string> operands;
+  for (ValueId v : graph.operands(node)) operands.push_back(value_text(graph, v));
   const ValueId first = Graph::result(node);
   for (std::uint32_t r = 0; r < node.result_count; ++r) {
     const ValueId v = Graph::result(node, r);
     results += (r ? ", " : "") + value_text(graph, v);
     types += (r ? ", " : "") + graph.type(v).text();
   }
-  std::string line =
-      fmt::format("  {} = {} : {}", results,
-                  node.op == Op::parameter_ ? parameter_text(graph, first) : call_text(graph, node), types);
+  std::string line = fmt::format(
+      "  {} = {} : {}", results,
+      node.op == Op::parameter_ ? parameter_text(graph, first) : call_text(node, operands), types);
   for (std::uint32_t location : graph.locations(first)) line += fmt::format(" @{}", location);
   if (const std::string& comment = graph.comment(first); !comment.empty()) line += "  // " + comment;
   return line + "\n";
@@ -148,6 +135,21 @@ std::string print_graph(const Graph& graph) {
 }
 
 }  // namespace
+
+/// Strings stand before the operands, other attributes behind them: "clamp_min(%4; bound=f32(0))".
+std::string call_text(const Node& node, std::span<const std::string> operands) {
+  const OpDef& record = def(node.op);
+  std::string before, after;
+  for (std::size_t i = 0; i < node.attributes.size(); ++i) {
+    const std::string text = attribute_text(node.attributes[i]);
+    if (record.attributes[i].kind == AttributeSpec::Kind::string)
+      before += (before.empty() ? "" : ", ") + text;
+    else
+      after += fmt::format("{}{}={}", after.empty() ? "; " : ", ", record.attributes[i].name, text);
+  }
+  for (const std::string& operand : operands) before += (before.empty() ? "" : ", ") + operand;
+  return fmt::format("{}({}{})", record.name, before, after);
+}
 
 std::string print(const Program& program) {
   std::string out = fmt::format("mlpc.graph {} {}\n", detail::kGraphVersion, name_of(program.stage));

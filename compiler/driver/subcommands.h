@@ -15,7 +15,7 @@ struct NetOptions {
   std::vector<std::string> defines;
   std::vector<std::pair<std::string, std::string>> train;  // --train.KEY=VALUE
   int level = 2;
-  std::string target, cpu;
+  std::string target, cpu, memory;
 };
 
 void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required);
@@ -24,7 +24,7 @@ std::vector<std::string> take_train_options(int argc, char** argv, NetOptions& o
 Source read_source(const std::string& path);
 CompileOptions compile_options(const NetOptions& options);
 
-/// init, train, eval, run, info, check.
+/// init, train, eval, run, info, check, explain, gradcheck.
 class Subcommands {
  public:
   Subcommands(CLI::App& app, NetOptions& net);

@@ -66,7 +66,7 @@ class ProgramMaker {
   void add_node(Builder& b) {
     for (std::size_t trial = 0; trial < kTrials; ++trial) {
       const Op op = all_ops()[random_.below(all_ops().size())];
-      if (op == Op::parameter_) continue;
+      if (!def(op).reference) continue;
       const std::size_t arity = def(op).arity == kAnyArity ? 1 + random_.below(3) : def(op).arity;
       std::vector<ValueId> operands;
       std::vector<Type> types;
