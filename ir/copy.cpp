@@ -40,6 +40,11 @@ void Copier::stand_in(NodeId from, NodeId to) {
   }
 }
 
+void Copier::stand_in(ValueId from, ValueId to) {
+  bind(from, to);
+  describe(from);
+}
+
 void Copier::copy_all() {
   for (std::uint32_t i = 0; i < from_.node_count(); ++i) copy({i});
 }

@@ -29,6 +29,8 @@ class Copier {
   void copy_with(NodeId id, std::span<const ValueId> operands);
   /// A node of the other graph stands for this one: its first results are this one's.
   void stand_in(NodeId from, NodeId to);
+  /// Binds a value, which gets the names and locations of the one that it stands for.
+  void stand_in(ValueId from, ValueId to);
 
  private:
   void describe(ValueId from);

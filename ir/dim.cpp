@@ -1,7 +1,7 @@
 #include "ir/dim.h"
 
 #include <algorithm>
-#include <map>
+#include <numeric>
 
 #include "ir/error.h"
 
@@ -23,6 +23,8 @@ std::int64_t checked_multiply(std::int64_t a, std::int64_t b) {
   if (__builtin_mul_overflow(a, b, &product)) fail("an extent does not fit in 64 bits");
   return product;
 }
+
+std::int64_t floor_quotient(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0); }  // b > 0
 
 template <typename T, typename Compare>
 std::strong_ordering compare_ranges(const std::vector<T>& a, const std::vector<T>& b, Compare compare) {
@@ -91,8 +93,11 @@ std::string text_of(const DimAtom& atom) {
       return atom.name;
     case DimAtom::Kind::floordiv:
       return fmt::format("floordiv({}, {})", atom.operands[0].text(), atom.operands[1].text());
-    case DimAtom::Kind::max:
-      return fmt::format("max({}, {})", atom.operands[0].text(), atom.operands[1].text());
+    case DimAtom::Kind::max: {
+      std::string out = "max(";
+      for (const Dim& operand : atom.operands) out += (out.size() > 4 ? ", " : "") + operand.text();
+      return out + ")";
+    }
   }
   return {};
 }
@@ -119,10 +124,50 @@ using ValueOf = std::function<std::int64_t(std::string_view)>;
 
 std::optional<std::int64_t> evaluate_atom(const DimAtom& atom, const ValueOf& value_of) {
   if (atom.kind == DimAtom::Kind::name) return value_of(atom.name);
-  const auto a = atom.operands[0].evaluate(value_of), b = atom.operands[1].evaluate(value_of);
-  if (!a || !b) return std::nullopt;
-  if (atom.kind == DimAtom::Kind::max) return std::max(*a, *b);
-  return *a / *b - (*a % *b < 0);
+  std::vector<std::int64_t> operands;
+  for (const Dim& operand : atom.operands) {
+    const auto value = operand.evaluate(value_of);
+    if (!value) return std::nullopt;
+    operands.push_back(*value);
+  }
+  if (atom.kind == DimAtom::Kind::max) return std::ranges::max(operands);
+  return floor_quotient(operands[0], operands[1]);
+}
+
+bool is_never_negative(const Dim& dim);
+
+/// The plan refuses free dims below 0.
+bool is_never_negative(const DimAtom& atom) {
+  switch (atom.kind) {
+    case DimAtom::Kind::name:
+      return true;
+    case DimAtom::Kind::floordiv:
+      return is_never_negative(atom.operands[0]);
+    case DimAtom::Kind::max:
+      return std::ranges::any_of(atom.operands, [](const Dim& d) { return is_never_negative(d); });
+  }
+  return false;
+}
+
+/// Sufficient, not necessary.
+bool is_never_negative(const Dim& dim) {
+  return std::ranges::all_of(dim.terms(), [](const DimTerm& term) {
+    return term.coefficient > 0 && std::ranges::all_of(term.factors, [](const DimFactor& factor) {
+             return is_never_negative(factor.atom);
+           });
+  });
+}
+
+/// The atom that a polynomial consists of, if it is nothing else.
+const DimAtom* lone_atom(const Dim& dim) {
+  const bool is_lone = dim.terms().size() == 1 && dim.terms()[0].coefficient == 1 &&
+                       dim.terms()[0].factors.size() == 1 && dim.terms()[0].factors[0].power == 1;
+  return is_lone ? &dim.terms()[0].factors[0].atom : nullptr;
+}
+
+const DimAtom* lone_atom(const Dim& dim, DimAtom::Kind kind) {
+  const DimAtom* atom = lone_atom(dim);
+  return atom && atom->kind == kind ? atom : nullptr;
 }
 
 }  // namespace
@@ -141,20 +186,53 @@ Dim Dim::named(std::string_view name) { return of_atom({DimAtom::Kind::name, std
 
 Dim Dim::floordiv(const Dim& e, std::int64_t divisor) {
   if (divisor <= 0) fail("an extent is divided by {}", divisor);
-  Dim whole, rest;  // ⌊(c·q + r) / c⌋ = q + ⌊r / c⌋
+  Dim whole, rest, offset;  // ⌊(c·q + r) / c⌋ = q + ⌊r / c⌋ with coefficients of r in 0 … c - 1
+  std::int64_t common = divisor;
   for (const DimTerm& term : e.terms_) {
-    if (term.coefficient % divisor == 0)
-      whole.add_term({term.factors, term.coefficient / divisor});
-    else
-      rest.add_term(term);
+    const std::int64_t quotient = floor_quotient(term.coefficient, divisor);
+    const std::int64_t remainder = term.coefficient - quotient * divisor;
+    if (quotient != 0) whole.add_term({term.factors, quotient});
+    if (remainder == 0) continue;
+    (term.factors.empty() ? offset : rest).add_term({term.factors, remainder});
+    if (!term.factors.empty()) common = std::gcd(common, remainder);
   }
-  if (const auto c = rest.constant()) return whole + Dim(*c / divisor - (*c % divisor < 0));
-  return whole + of_atom({DimAtom::Kind::floordiv, {}, {rest, Dim(divisor)}});
+  if (rest.terms_.empty()) return whole;
+  // ⌊(g·a + r) / (g·c)⌋ = ⌊(a + ⌊r / g⌋) / c⌋
+  Dim numerator(floor_quotient(offset.constant().value(), common));
+  for (const DimTerm& term : rest.terms_) numerator.add_term({term.factors, term.coefficient / common});
+  if (divisor == common) return whole + numerator;
+  return whole + floordiv_atom(numerator, divisor / common);
+}
+
+/// ⌊(⌊x / a⌋ + r) / b⌋ = ⌊(x + a·r) / (a·b)⌋
+Dim Dim::floordiv_atom(const Dim& numerator, std::int64_t divisor) {
+  Dim head = numerator;
+  const std::int64_t r = numerator.terms_.back().factors.empty() ? numerator.terms_.back().coefficient : 0;
+  if (r != 0) head.terms_.pop_back();
+  if (const DimAtom* inner = lone_atom(head, DimAtom::Kind::floordiv)) {
+    const std::int64_t a = inner->operands[1].constant().value();
+    return floordiv(inner->operands[0] + Dim(checked_multiply(a, r)), checked_multiply(a, divisor));
+  }
+  return of_atom({DimAtom::Kind::floordiv, {}, {numerator, Dim(divisor)}});
 }
 
 Dim Dim::max(const Dim& e, const Dim& f) {
-  if (const auto difference = (e - f).constant()) return *difference >= 0 ? e : f;
-  return of_atom({DimAtom::Kind::max, {}, e < f ? std::vector{e, f} : std::vector{f, e}});
+  std::vector<Dim> all;
+  for (const Dim* d : {&e, &f}) {
+    if (const DimAtom* inner = lone_atom(*d, DimAtom::Kind::max))
+      all.insert(all.end(), inner->operands.begin(), inner->operands.end());
+    else
+      all.push_back(*d);
+  }
+  std::ranges::sort(all);
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  std::vector<Dim> kept;  // those that no other one is known to reach
+  for (const Dim& d : all)
+    if (std::ranges::none_of(all, [&](const Dim& o) { return o != d && is_never_negative(o - d); }))
+      kept.push_back(d);
+  if (kept.size() == 1) return kept.front();
+  if (kept.size() > kMostTerms) fail("an extent is the maximum of more than {}", kMostTerms);
+  return of_atom({DimAtom::Kind::max, {}, std::move(kept)});
 }
 
 std::optional<std::int64_t> Dim::constant() const {
@@ -215,13 +293,9 @@ std::string Dim::text() const {
   if (terms_.empty()) return "0";
   std::string out;
   for (const DimTerm& term : terms_) {
-    const bool is_negative = term.coefficient < 0;
-    // The first term carries its sign; -INT64_MIN has no positive twin.
-    if (out.empty() || term.coefficient == INT64_MIN)
-      out += (out.empty() ? "" : " + ") + text_of(term, term.coefficient);
-    else
-      out +=
-          (is_negative ? " - " : " + ") + text_of(term, is_negative ? -term.coefficient : term.coefficient);
+    const bool has_sign = term.coefficient < 0 && term.coefficient != INT64_MIN;  // that has no positive twin
+    out += out.empty() ? (has_sign ? "-" : "") : has_sign ? " - " : " + ";
+    out += text_of(term, has_sign ? -term.coefficient : term.coefficient);
   }
   return out;
 }

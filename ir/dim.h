@@ -12,12 +12,12 @@ namespace mlpc::ir {
 
 class Dim;
 
-/// What a polynomial is over: a free dim's name, floordiv(e, c) with a constant c > 0, or max(e, f).
+/// What a polynomial is over: a free dim's name, floordiv(e, c) with a constant c > 0, or max(e, f, …).
 struct DimAtom {
   enum class Kind : std::uint8_t { name, floordiv, max };
   Kind kind;
   std::string name;           // of Kind::name
-  std::vector<Dim> operands;  // floordiv: {e, c}; max: {e, f}, smaller first
+  std::vector<Dim> operands;  // floordiv: {e, c}; max: two or more, ascending
 };
 
 struct DimFactor {
@@ -38,8 +38,10 @@ class Dim {
   Dim() = default;             // 0
   Dim(std::int64_t constant);  // NOLINT(google-explicit-constructor): an extent is written as a number
   static Dim named(std::string_view name);
-  /// ⌊e / divisor⌋; terms that divide exactly are taken out of the atom.  Requires divisor > 0.
+  static Dim of_atom(DimAtom atom);  // of an atom that a Dim has
+  /// ⌊e / divisor⌋, divisor > 0; what divides exactly is taken out of the atom, nested ones become one.
   static Dim floordiv(const Dim& e, std::int64_t divisor);
+  /// Operands that another one is known to reach are left out: free dims are never negative.
   static Dim max(const Dim& e, const Dim& f);
 
   std::optional<std::int64_t> constant() const;
@@ -64,7 +66,7 @@ class Dim {
 
  private:
   static std::strong_ordering compare(const Dim&, const Dim&);
-  static Dim of_atom(DimAtom atom);
+  static Dim floordiv_atom(const Dim& numerator, std::int64_t divisor);
   void add_term(const DimTerm& term);
   std::vector<DimTerm> terms_;
 };

@@ -9,8 +9,11 @@ constexpr std::int64_t kMostElements = std::int64_t{1} << 27;  // of one value: 
 
 class Evaluator {
  public:
-  Evaluator(const Graph& graph, const std::function<std::int64_t(std::string_view)>& value_of_dim)
-      : graph_(graph), value_of_([&value_of_dim](const Dim& dim) { return extent(dim, value_of_dim); }) {
+  Evaluator(const Graph& graph, const std::function<std::int64_t(std::string_view)>& value_of_dim,
+            const ValueHook& hook)
+      : graph_(graph),
+        hook_(hook),
+        value_of_([&value_of_dim](const Dim& dim) { return extent(dim, value_of_dim); }) {
     values_.resize(graph.value_count());
   }
 
@@ -25,6 +28,7 @@ class Evaluator {
         fail("graph {}: `{}` is {}, and is given in another shape", graph_.name, parameter.name,
              graph_.type(parameter.value).text());
       values_[parameter.value.index] = given;
+      if (hook_) hook_(parameter.value, values_[parameter.value.index]);
     }
   }
 
@@ -80,10 +84,12 @@ class Evaluator {
       MLPC_CHECK(results[r].shape == shapes[r] && results[r].values.size() == count_of(shapes[r]),
                  "the reference of {} gives another shape than its type", def(node.op).name);
       values_[node.first_result + r] = std::move(results[r]);
+      if (hook_) hook_(Graph::result(node, r), values_[node.first_result + r]);
     }
   }
 
   const Graph& graph_;
+  const ValueHook& hook_;
   std::function<std::int64_t(const Dim&)> value_of_;
   std::vector<HostTensor> values_;  // by value
 };
@@ -91,16 +97,18 @@ class Evaluator {
 }  // namespace
 
 std::vector<HostTensor> evaluate_all(const Graph& graph, std::span<const HostTensor> parameters,
-                                     const std::function<std::int64_t(std::string_view)>& value_of_dim) {
-  Evaluator evaluator(graph, value_of_dim);
+                                     const std::function<std::int64_t(std::string_view)>& value_of_dim,
+                                     const ValueHook& hook) {
+  Evaluator evaluator(graph, value_of_dim, hook);
   evaluator.bind(parameters);
   evaluator.run();
   return std::move(evaluator.values());
 }
 
 std::vector<HostTensor> evaluate(const Graph& graph, std::span<const HostTensor> parameters,
-                                 const std::function<std::int64_t(std::string_view)>& value_of_dim) {
-  const std::vector<HostTensor> values = evaluate_all(graph, parameters, value_of_dim);
+                                 const std::function<std::int64_t(std::string_view)>& value_of_dim,
+                                 const ValueHook& hook) {
+  const std::vector<HostTensor> values = evaluate_all(graph, parameters, value_of_dim, hook);
   std::vector<HostTensor> results;
   for (const Graph::Result& result : graph.results) results.push_back(values[result.value.index]);
   return results;

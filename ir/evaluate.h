@@ -11,15 +11,20 @@
 
 namespace mlpc::ir {
 
+/// Sees each value of a graph when it is there, parameters included, and may change it.
+using ValueHook = std::function<void(ValueId, HostTensor&)>;
+
 /// The oracle: what a graph computes, node by node by the references of its ops, in f64. Slow and plain.
 ///   parameters: one for each of the graph's parameters, in their order
 /// Returns one for each of the graph's results. Throws mlpc::Error where a parameter has not the shape of its
 /// type, or an extent is negative or too large.
 std::vector<HostTensor> evaluate(const Graph& graph, std::span<const HostTensor> parameters,
-                                 const std::function<std::int64_t(std::string_view)>& value_of_dim);
+                                 const std::function<std::int64_t(std::string_view)>& value_of_dim,
+                                 const ValueHook& hook = nullptr);
 
 /// The same, for every value of the graph.
 std::vector<HostTensor> evaluate_all(const Graph& graph, std::span<const HostTensor> parameters,
-                                     const std::function<std::int64_t(std::string_view)>& value_of_dim);
+                                     const std::function<std::int64_t(std::string_view)>& value_of_dim,
+                                     const ValueHook& hook = nullptr);
 
 }  // namespace mlpc::ir

@@ -8,10 +8,10 @@
 namespace mlpc::ir {
 namespace {
 
-constexpr std::array<std::string_view, 19> kRoleNames = {
-    "input",  "param",      "state",      "slot",     "grad",       "seed",     "step",
-    "steps",  "epoch",      "row_offset", "loss_bar", "accumulate", "residual", "tangent",
-    "output", "loss_total", "loss_term",  "metric",   "clip_norm"};
+constexpr std::array<std::string_view, 24> kRoleNames = {
+    "input", "param",      "state",    "slot",       "grad",       "seed",      "step",   "steps",
+    "epoch", "row_offset", "loss_bar", "accumulate", "residual",   "tangent",   "turn",   "const",
+    "loop",  "sequence",   "stacked",  "output",     "loss_total", "loss_term", "metric", "clip_norm"};
 
 }  // namespace
 
@@ -36,6 +36,11 @@ void Graph::name_value(ValueId v, std::string_view name) {
     unique = fmt::format("{}_{}", name, suffix);
   }
   value_names_[v] = std::move(unique);
+}
+
+void Graph::set_body(NodeId id, Body body) {
+  for (Attribute& attribute : nodes_[id.index].attributes)
+    if (auto* own = std::get_if<Body>(&attribute)) *own = std::move(body);
 }
 
 ValueId Graph::add_parameter(std::string name, Type type, Role role, std::uint32_t index,

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "ir/body.h"
 #include "ir/type.h"
 
 namespace mlpc::ir {
@@ -32,7 +33,7 @@ struct NodeId {
 using Integers = std::vector<std::int64_t>;
 
 /// One attribute of a node. Its kind (the variant's index) and name are stated by the op's record.
-using Attribute = std::variant<std::int64_t, Integers, Shape, ElementType, Constant, std::string>;
+using Attribute = std::variant<std::int64_t, Integers, Shape, ElementType, Constant, std::string, Body>;
 using Attributes = std::vector<Attribute>;
 
 struct Node {
@@ -59,7 +60,12 @@ enum class Role : std::uint8_t {
   accumulate,  // bool[]: add to the gradients that are there
   residual,    // what the linear graph needs of the primal one; `index` is its number
   tangent,     // of params[index], in the linear graph
-  output,      // results only, from here on; `index` unused, the name tells
+  turn,        // of a body, from here on: i64[], the turn's number
+  constant,    // operand of the scan, the same in every turn
+  loop,        // loop value; as a result: its value for the next turn
+  sequence,    // the turn's element of a sequence
+  stacked,     // results only, from here on: the turn's element of a result
+  output,      // `index` unused, the name tells; and the next four
   loss_total,
   loss_term,
   metric,
@@ -133,6 +139,8 @@ class Graph {
   /// Text beside an op in dumps (`J(h, z) = diag(z > 0)`); never read by a pass, skipped by the parser.
   const std::string& comment(ValueId v) const { return comments_.at(v); }
   void set_comment(ValueId v, std::string text) { comments_[v] = std::move(text); }
+  /// Puts another body, of the same signature, in the place of a node's own.
+  void set_body(NodeId id, Body body);
 
   /// The value is called like the parameter, unless `value_name` says otherwise.
   ValueId add_parameter(std::string name, Type type, Role role, std::uint32_t index = 0,
@@ -151,6 +159,17 @@ class Graph {
   ValueMap<std::string> comments_;
   std::unordered_map<std::string, std::uint32_t> names_taken_;  // name -> last suffix given
 };
+
+struct BodySignature {
+  ValueId turn;
+  std::vector<ValueId> consts, loops, sequences;  // parameters
+  std::vector<ValueId> next, stacked;             // results
+};
+
+/// The body that a node runs; null for all ops but `scan`.
+const Body* body_of(const Node& node);
+/// Nodes of a graph, those of its bodies counted wherever they run.
+std::int64_t expanded_node_count(const Graph& graph);
 
 }  // namespace mlpc::ir
 

@@ -66,7 +66,7 @@ struct Let {
   ScalarOp op;
   ElementType type;  // of the result
   std::vector<ScalarId> operands;
-  std::optional<Constant> constant;  // ScalarOp::constant: the value; random_bits: the stream, an i64
+  std::optional<Constant> constant;  // ScalarOp::constant: the value; random_key: the stream, an i64
 };
 /// The index as an i64 scalar.
 struct IndexValue {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "ir/error.h"
 #include "ir/ops/records.h"
 
 namespace mlpc::ir {
@@ -25,6 +26,12 @@ constexpr std::array kAll = {
 const OpDef& def(Op op) { return *kRecords[static_cast<std::size_t>(op)]; }
 
 bool asks_for_derivative(Op op) { return op != Op::parameter_ && !def(op).reference; }
+
+void check_arity(const OpDef& record, std::size_t operands) {
+  if (record.arity == kArityOfBody) return;
+  if (record.arity == kAnyArity ? operands == 0 : operands != record.arity)
+    fail("`{}` does not take {} operands", record.name, operands);
+}
 
 std::span<const Op> all_ops() { return kAll; }
 

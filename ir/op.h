@@ -42,7 +42,8 @@ struct AttributeSpec {
     shape,
     element_type,
     constant,
-    string
+    string,
+    body
   } kind;  // = variant index
 };
 
@@ -93,7 +94,10 @@ struct Jvp {
   JvpRule jvp;
 };
 
-using Derivative = std::variant<NotDifferentiable, Linear, Multilinear, Pointwise, Jvp>;
+/// The op runs a body: its derivative is the op over the body's (compiler/autodiff/scan.cpp).
+struct ThroughBody {};
+
+using Derivative = std::variant<NotDifferentiable, Linear, Multilinear, Pointwise, Jvp, ThroughBody>;
 
 // ---- Lowering -------------------------------------------------------------------------------------------
 
@@ -128,9 +132,12 @@ struct CompositeLowering {
   std::vector<ValueId> (*expand)(Builder&, const NodeView&);
 };
 
+/// The kernels of the node's body, run once a turn.
+struct BodyLowering {};
+
 using OpLowering =
     std::variant<ElementwiseLowering, SourceLowering, ReductionLowering, ContractionLowering, LayoutLowering,
-                 CompositeLowering, std::monostate>;  // monostate: never lowered
+                 CompositeLowering, BodyLowering, std::monostate>;  // monostate: never lowered
 
 // ---- Reference ------------------------------------------------------------------------------------------
 
@@ -152,11 +159,12 @@ using Reference = std::vector<HostTensor> (*)(const ReferenceContext&,
 // ---- The record -----------------------------------------------------------------------------------------
 
 inline constexpr std::size_t kAnyArity = SIZE_MAX;
+inline constexpr std::size_t kArityOfBody = SIZE_MAX - 1;
 
 struct OpDef {
   std::string_view name;
   std::string_view summary;  // one line for the op documentation; states ties and special values
-  std::size_t arity;         // kAnyArity: one or more
+  std::size_t arity;         // kAnyArity: one or more; kArityOfBody: as its type rule says
   std::span<const AttributeSpec> attributes = {};
   TypeRule type_rule;
   Derivative derivative;
@@ -170,6 +178,8 @@ const OpDef& def(Op op);
 /// grad, jvp, vjp, jacobian: what the first pass writes in other ops. They have neither a lowering nor a
 /// reference.
 bool asks_for_derivative(Op op);
+/// Throws mlpc::Error if the op does not take so many operands.
+void check_arity(const OpDef& record, std::size_t operands);
 std::span<const Op> all_ops();
 std::optional<Op> op_named(std::string_view name);
 

@@ -280,7 +280,7 @@ class KernelParser {
     const std::optional<ScalarOp> op = scalar_op_named(name);
     if (!op) r_.error(fmt::format("`{}` is no operation on scalars", name));
     Let out{result, *op, r_.element_type(), scalars(), std::nullopt};
-    if (*op == ScalarOp::constant_ || *op == ScalarOp::random_bits_) out.constant = r_.constant();
+    if (*op == ScalarOp::constant_ || *op == ScalarOp::random_key_) out.constant = r_.constant();
     return out;
   }
 

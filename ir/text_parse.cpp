@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <charconv>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "ir/error.h"
 #include "ir/op.h"
@@ -18,12 +20,35 @@ bool is_number(std::string_view name) {
   return std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; });
 }
 
+/// The bodies so far, by number. Equal ones share their memory, so that comparing them stays cheap.
+class Bodies {
+ public:
+  void add(Graph graph) {
+    const Body body(std::move(graph));
+    list_.push_back(*shared_.insert(body).first);
+  }
+  static constexpr std::string_view kPrefix = "body.";
+  std::string next_name() const { return fmt::format("{}{}", kPrefix, list_.size()); }
+  const Body* find(std::string_view name) const {
+    std::size_t number = 0;
+    if (!name.starts_with(kPrefix)) return nullptr;
+    name.remove_prefix(kPrefix.size());
+    const auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), number);
+    const bool is_there = code == std::errc{} && end == name.data() + name.size() && number < list_.size();
+    return is_there ? &list_[number] : nullptr;
+  }
+
+ private:
+  std::vector<Body> list_;
+  std::unordered_set<Body> shared_;
+};
+
 class GraphParser {
  public:
-  GraphParser(Reader& reader, Graph& graph) : r_(reader), graph_(graph) {}
+  GraphParser(Reader& reader, Graph& graph, const Bodies& bodies)
+      : r_(reader), graph_(graph), bodies_(bodies) {}
 
   void run() {
-    graph_.name = r_.word();
     r_.expect("{");
     while (r_.at_value()) node();
     while (r_.accept("return")) result();
@@ -65,6 +90,12 @@ class GraphParser {
         return r_.constant();
       case AttributeSpec::Kind::string:
         return r_.string();
+      case AttributeSpec::Kind::body: {
+        const std::string name = r_.word();
+        const Body* body = bodies_.find(name);
+        if (!body) r_.error(fmt::format("no body `{}` comes before", name));
+        return *body;
+      }
     }
     r_.error("no such attribute");
   }
@@ -170,8 +201,28 @@ class GraphParser {
 
   Reader& r_;
   Graph& graph_;
+  const Bodies& bodies_;
   std::unordered_map<std::string, ValueId> values_;
 };
+
+/// A graph of the program, or the next body.
+void parse_graph(Reader& r, Program& program, Bodies& bodies) {
+  Graph graph;
+  graph.name = r.word();
+  const bool is_body = graph.name.starts_with(Bodies::kPrefix);
+  if (is_body && graph.name != bodies.next_name())
+    r.error(fmt::format("the next body is `{}`", bodies.next_name()));
+  GraphParser(r, graph, bodies).run();
+  if (!is_body) {
+    program.graphs.push_back(std::move(graph));
+    return;
+  }
+  try {
+    bodies.add(std::move(graph));
+  } catch (const Error& e) {
+    r.error(e.what());
+  }
+}
 
 }  // namespace
 
@@ -187,7 +238,8 @@ Program parse_program(std::string_view text, std::string_view file) {
     if (name_of(s) == stage) program.stage = s, is_stage = true;
   if (!is_stage) r.error(fmt::format("`{}` is no stage", stage));
   r.header(program);
-  while (r.accept("graph")) GraphParser(r, program.graphs.emplace_back()).run();
+  Bodies bodies;
+  while (r.accept("graph")) parse_graph(r, program, bodies);
   r.locations(program);
   try {
     verify(program);

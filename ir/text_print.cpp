@@ -1,5 +1,7 @@
 #include "ir/text_print.h"
 
+#include <unordered_map>
+
 #include "ir/error.h"
 #include "ir/op.h"
 #include "ir/text.h"
@@ -85,8 +87,31 @@ std::string value_text(const Graph& graph, ValueId v) {
   return name.empty() ? fmt::format("%{}", v.index) : "%" + name;
 }
 
-std::string attribute_text(const Attribute& attribute) {
+/// Each different body once, those inside first.
+class BodyTable {
+ public:
+  const std::vector<Body>& bodies() const { return bodies_; }
+  std::string name(const Body& body) const { return fmt::format("body.{}", numbers_.at(body)); }
+
+  void add_bodies(const Graph& graph) {
+    for (std::uint32_t i = 0; i < graph.node_count(); ++i) add_body(graph.node({i}));
+  }
+  void add_body(const Node& node) {
+    const Body* body = body_of(node);
+    if (!body || numbers_.contains(*body)) return;
+    add_bodies(body->graph());
+    numbers_.emplace(*body, bodies_.size());
+    bodies_.push_back(*body);
+  }
+
+ private:
+  std::vector<Body> bodies_;
+  std::unordered_map<Body, std::size_t> numbers_;
+};
+
+std::string attribute_text(const Attribute& attribute, const BodyTable& table) {
   struct Visitor {
+    const BodyTable& bodies;
     std::string operator()(std::int64_t v) const { return fmt::format("{}", v); }
     std::string operator()(const Integers& v) const {
       std::string out = "[";
@@ -97,8 +122,24 @@ std::string attribute_text(const Attribute& attribute) {
     std::string operator()(ElementType v) const { return std::string(name_of(v)); }
     std::string operator()(const Constant& v) const { return detail::text_of(v); }
     std::string operator()(const std::string& v) const { return quoted(v); }
+    std::string operator()(const Body& v) const { return bodies.name(v); }
   };
-  return std::visit(Visitor{}, attribute);
+  return std::visit(Visitor{table}, attribute);
+}
+
+/// "einsum("bi,ij->bj", %x, %W)", "clamp_min(%4; bound=f32(0))": strings stand before the operands.
+std::string call_text(const Node& node, std::span<const std::string> operands, const BodyTable& bodies) {
+  const OpDef& record = def(node.op);
+  std::string before, after;
+  for (std::size_t i = 0; i < node.attributes.size(); ++i) {
+    const std::string text = attribute_text(node.attributes[i], bodies);
+    if (record.attributes[i].kind == AttributeSpec::Kind::string)
+      before += (before.empty() ? "" : ", ") + text;
+    else
+      after += fmt::format("{}{}={}", after.empty() ? "; " : ", ", record.attributes[i].name, text);
+  }
+  for (const std::string& operand : operands) before += (before.empty() ? "" : ", ") + operand;
+  return fmt::format("{}({}{})", record.name, before, after);
 }
 
 std::string parameter_text(const Graph& graph, ValueId v) {
@@ -107,7 +148,7 @@ std::string parameter_text(const Graph& graph, ValueId v) {
   MLPC_CHECK(false, "graph {}: a parameter node without a parameter", graph.name);
 }
 
-std::string node_line(const Graph& graph, const Node& node) {
+std::string node_line(const Graph& graph, const Node& node, const BodyTable& bodies) {
   std::string results, types;
   std::vector<std::string> operands;
   for (ValueId v : graph.operands(node)) operands.push_back(value_text(graph, v));
@@ -119,15 +160,15 @@ std::string node_line(const Graph& graph, const Node& node) {
   }
   std::string line = fmt::format(
       "  {} = {} : {}", results,
-      node.op == Op::parameter_ ? parameter_text(graph, first) : call_text(node, operands), types);
+      node.op == Op::parameter_ ? parameter_text(graph, first) : call_text(node, operands, bodies), types);
   for (std::uint32_t location : graph.locations(first)) line += fmt::format(" @{}", location);
   if (const std::string& comment = graph.comment(first); !comment.empty()) line += "  // " + comment;
   return line + "\n";
 }
 
-std::string print_graph(const Graph& graph) {
-  std::string out = fmt::format("graph {} {{\n", graph.name);
-  for (std::uint32_t i = 0; i < graph.node_count(); ++i) out += node_line(graph, graph.node({i}));
+std::string print_graph(const Graph& graph, std::string_view name, const BodyTable& bodies) {
+  std::string out = fmt::format("graph {} {{\n", name);
+  for (std::uint32_t i = 0; i < graph.node_count(); ++i) out += node_line(graph, graph.node({i}), bodies);
   for (const Graph::Result& r : graph.results)
     out += fmt::format("  return {} {} {} {}\n", name_of(r.role), r.index, quoted(r.name),
                        value_text(graph, r.value));
@@ -136,25 +177,25 @@ std::string print_graph(const Graph& graph) {
 
 }  // namespace
 
-/// Strings stand before the operands, other attributes behind them: "clamp_min(%4; bound=f32(0))".
 std::string call_text(const Node& node, std::span<const std::string> operands) {
-  const OpDef& record = def(node.op);
-  std::string before, after;
-  for (std::size_t i = 0; i < node.attributes.size(); ++i) {
-    const std::string text = attribute_text(node.attributes[i]);
-    if (record.attributes[i].kind == AttributeSpec::Kind::string)
-      before += (before.empty() ? "" : ", ") + text;
-    else
-      after += fmt::format("{}{}={}", after.empty() ? "; " : ", ", record.attributes[i].name, text);
-  }
-  for (const std::string& operand : operands) before += (before.empty() ? "" : ", ") + operand;
-  return fmt::format("{}({}{})", record.name, before, after);
+  BodyTable bodies;
+  bodies.add_body(node);
+  return call_text(node, operands, bodies);
 }
 
 std::string print(const Program& program) {
   std::string out = fmt::format("mlpc.graph {} {}\n", detail::kGraphVersion, name_of(program.stage));
   out += detail::print_header(program);
-  for (const Graph& graph : program.graphs) out += print_graph(graph);
+  BodyTable bodies;
+  for (const Graph& graph : program.graphs) {
+    std::size_t next = bodies.bodies().size();
+    bodies.add_bodies(graph);
+    for (; next < bodies.bodies().size(); ++next) {
+      const Body body = bodies.bodies()[next];
+      out += print_graph(body.graph(), bodies.name(body), bodies);
+    }
+    out += print_graph(graph, graph.name, bodies);
+  }
   return out + detail::print_locations(program);
 }
 

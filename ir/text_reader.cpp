@@ -194,14 +194,19 @@ Dim Reader::dim_factor() {
   }
   const std::string name = word();
   if (!accept("(")) return Dim::named(name);
-  const Dim first = dim();
-  expect(",");
-  const Dim second = dim();
+  Dim result = dim();
+  std::size_t operands = 1;
+  std::optional<std::int64_t> divisor;
+  for (; accept(","); ++operands) {
+    const Dim operand = dim();
+    divisor = operand.constant();
+    if (name == "max") result = Dim::max(result, operand);
+  }
   expect(")");
-  if (name == "max") return Dim::max(first, second);
-  const std::optional<std::int64_t> divisor = second.constant();
-  if (name != "floordiv" || !divisor) error(fmt::format("`{}` is no function of extents", name));
-  return Dim::floordiv(first, *divisor);
+  const bool is_floordiv = name == "floordiv" && operands == 2 && divisor;
+  if (!is_floordiv && (name != "max" || operands < 2))
+    error(fmt::format("`{}` is no function of these extents", name));
+  return is_floordiv ? Dim::floordiv(result, *divisor) : result;
 }
 
 Shape Reader::shape() {

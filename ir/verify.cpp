@@ -1,6 +1,7 @@
 #include "ir/verify.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "ir/error.h"
 #include "ir/op.h"
@@ -43,13 +44,16 @@ class ProgramVerifier {
     }
   }
 
-  void graph(const Graph& g) const {
-    for (std::uint32_t i = 0; i < g.node_count(); ++i) node(g, g.node({i}));
+  void graph(const Graph& g) {
+    nodes(g);
     for (const Graph::Parameter& p : g.parameters()) role(g, p.role, p.index, p.name, g.type(p.value));
     for (const Graph::Result& r : g.results) {
       if (r.value.index >= g.value_count()) fail("graph {}: result `{}` is no value", g.name, r.name);
       role(g, r.role, r.index, r.name, g.type(r.value));
     }
+    expanded_nodes_ += expanded_node_count(g);
+    if (expanded_nodes_ > kMostNodes)
+      fail("more than {} nodes, those of bodies counted wherever they run", kMostNodes);
   }
 
  private:
@@ -74,6 +78,14 @@ class ProgramVerifier {
         fail("{} `{}` overlaps the one before, or is not aligned", kind, t.path);
       location(t.location);
       end = buffer_bytes({t});
+    }
+  }
+
+  /// Bodies have been looked at for roles and nesting when they were made.
+  void nodes(const Graph& g) {
+    for (std::uint32_t i = 0; i < g.node_count(); ++i) {
+      node(g, g.node({i}));
+      if (const Body* body = body_of(g.node({i})); body && bodies_.insert(*body).second) nodes(body->graph());
     }
   }
 
@@ -104,6 +116,7 @@ class ProgramVerifier {
 
   void role(const Graph& g, Role role, std::uint32_t index, std::string_view name, const Type& type) const {
     const auto where = [&] { return fmt::format("graph {}: {} `{}`", g.name, name_of(role), name); };
+    if (role >= Role::turn && role <= Role::stacked) fail("{} stands outside of a body", where());
     if (const std::vector<TensorInfo>* tensors = table(role)) {
       if (index >= tensors->size()) fail("{} has the index {}, of {}", where(), index, tensors->size());
       if ((*tensors)[index].type != type)
@@ -121,15 +134,17 @@ class ProgramVerifier {
       fail("{} is {}, not bool[]", where(), type.text());
   }
 
+  static constexpr std::int64_t kMostNodes = std::int64_t{1} << 24;
   const Program& p_;
+  std::unordered_set<Body> bodies_;
+  std::int64_t expanded_nodes_ = 0;
 };
 
 }  // namespace
 
 void check_node_types(const OpDef& record, const Graph& graph, std::span<const ValueId> operands,
                       const Attributes& attributes, std::span<const Type> results) {
-  if (record.arity == kAnyArity ? operands.empty() : operands.size() != record.arity)
-    fail("`{}` does not take {} operands", record.name, operands.size());
+  check_arity(record, operands.size());
   std::vector<Type> types;
   for (ValueId v : operands) types.push_back(graph.type(v));
   const std::vector<Type> expected = record.type_rule(types, attributes);
@@ -140,7 +155,7 @@ void check_node_types(const OpDef& record, const Graph& graph, std::span<const V
 }
 
 void verify(const Program& program) {
-  const ProgramVerifier verifier(program);
+  ProgramVerifier verifier(program);
   verifier.header();
   for (const Graph& graph : program.graphs) verifier.graph(graph);
 }

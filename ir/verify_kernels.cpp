@@ -130,8 +130,9 @@ class KernelVerifier {
         return true;
       case ScalarOp::select_:
         return x[0] == ElementType::boolean && x[1] == let.type && x[2] == let.type;
-      case ScalarOp::random_bits_:
-        return let.constant && let.type == ElementType::i64 && all(ElementType::i64);
+      case ScalarOp::random_key_:
+        return let.constant && let.constant->type == ElementType::i64 && let.type == ElementType::i64 &&
+               all(ElementType::i64);
       case ScalarOp::eq_:
       case ScalarOp::ne_:
       case ScalarOp::lt_:
@@ -144,6 +145,7 @@ class KernelVerifier {
       case ScalarOp::not_:
         return !is_float(let.type) && all(let.type);
       case ScalarOp::shift_right_:
+      case ScalarOp::random_bits_:
         return let.type == ElementType::i64 && all(let.type);
       case ScalarOp::add_:
       case ScalarOp::sub_:

@@ -15,6 +15,7 @@
 #include "runtime/progress.h"
 #include "runtime/train_settings.h"
 #include "runtime/trainer.h"
+#include "runtime/training_log.h"
 
 namespace mlpc::runtime {
 namespace {
@@ -102,6 +103,10 @@ void set_scalars(mlpc_args& args, const RunOptions& options) {
   args.loss_bar = options.loss_bar;
 }
 
+bool is_logged(const TrainReport& report, std::int64_t every) {
+  return report.is_end_of_epoch && ((report.epoch + 1) % every == 0 || report.step == report.steps);
+}
+
 std::string text_of_row(const mlpc_model& model, const mlpc_tensor& t) {
   std::string out = fmt::format("  {}  {}", t.name, text_of(model, t));
   if (t.initialiser && *t.initialiser) out += fmt::format(" ~ {}", t.initialiser);
@@ -182,10 +187,14 @@ TrainOutcome run_train(const Model& model, const TrainOptions& options) {
     trainer.weights = start_weights(model, options.weights, settings.seed);
   if (trainer.other_source)
     fmt::print(stderr, "{}: warning: was trained with another version of the network\n", *options.resume);
+  std::optional<TrainingLog> log;
+  if (!options.log.empty()) log.emplace(options.log, options.resume.has_value());
   Progress progress(options.progress);
   const InterruptGuard guard;
   const auto outcome = trainer.train(guard.is_interrupted(), [&](const TrainReport& report) {
     if (!options.is_quiet) progress.show(report);
+    if (log && is_logged(report, options.log_every))
+      log->write(report, options.has_norms ? trainer.norms() : std::vector<ParameterNorms>());
   });
   progress.end_line();
   trainer.save(options.output);

@@ -59,6 +59,9 @@ struct TrainOptions {
   int threads = 0;
   bool is_quiet = false;
   std::FILE* progress = stderr;
+  std::string log;             // lines as training_log.h has them; empty: none
+  std::int64_t log_every = 1;  // epochs; the last one is always there
+  bool has_norms = false;      // of parameters and gradients, in the log
 };
 enum class TrainOutcome { finished, interrupted };
 /// Trains and writes the checkpoint; after Ctrl-C, too, and `resume` goes on from there.

@@ -149,6 +149,10 @@ TrainReport Trainer::report_now(const Values* validation, bool is_end) const {
   return {epoch_, (steps_ + a_epoch - 1) / a_epoch, step_, steps_, means_, validation, is_end};
 }
 
+std::vector<ParameterNorms> Trainer::norms() {
+  return parameter_norms(model_, weights, batches_, {settings_.seed, step_, steps_, epoch_}, workers_);
+}
+
 Metadata Trainer::metadata() const {
   Metadata out = {{"step", fmt::format("{}", step_)},
                   {"epoch", fmt::format("{}", epoch_)},

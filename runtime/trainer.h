@@ -9,6 +9,7 @@
 
 #include "runtime/checkpoint.h"
 #include "runtime/dataset.h"
+#include "runtime/statistics.h"
 #include "runtime/train_settings.h"
 
 namespace mlpc::runtime {
@@ -40,6 +41,9 @@ class Trainer {
   /// Returns when the steps are done, validation stopped improving, or `is_interrupted` became true.
   Outcome train(const std::atomic<bool>& is_interrupted,
                 const std::function<void(const TrainReport&)>& report);
+
+  /// Of the weights as they are, over the training data.
+  std::vector<ParameterNorms> norms();
 
   Weights weights;
   std::int64_t step() const { return step_; }

@@ -9,8 +9,7 @@ namespace mlpc::autodiff {
 // both follow. linearise.h and transpose.h do it to one graph; here are the passes.
 
 /// Writes grad, jvp, vjp and jacobian in other ops, innermost first, and drops the marks. Requires stage
-/// `graph`. Only paths through a target count; where there is none, the derivative is zeros. Throws
-/// mlpc::Error where a jacobian is too large to write.
+/// `graph`. Only paths through a target count; where there is none, the derivative is zeros.
 ir::Program expand_derivatives(const ir::Program& program);
 
 /// The program with the forward graph's linear part as a graph of its own, `linear`: tangents of the

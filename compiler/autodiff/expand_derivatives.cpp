@@ -4,8 +4,8 @@
 #include "compiler/autodiff/jacobian.h"
 #include "compiler/autodiff/path.h"
 #include "compiler/autodiff/transpose.h"
+#include "ir/bodies.h"
 #include "ir/copy.h"
-#include "ir/error.h"
 
 namespace mlpc::autodiff {
 namespace {
@@ -53,7 +53,7 @@ ValueId tangent(Builder& b, ValueId y, const Values& targets, const Values& tang
     next += together.size();
     const std::optional<Path> path = path_between(b, together, y);
     if (!path) continue;
-    const ValueId term = push_along(b, *path, given);
+    const ValueId term = push_along(b, path->linear, given, path->residuals);
     total = total ? b.add(*total, term) : term;
   }
   return total ? *total : b.full(b.type(y), 0);
@@ -142,12 +142,16 @@ bool has_derivatives(const Graph& graph) {
   return false;
 }
 
+Graph expanded(const Graph& graph) {
+  return has_derivatives(graph) ? without_marks(Expander(graph).run()) : graph;
+}
+
 }  // namespace
 
 ir::Program expand_derivatives(const ir::Program& program) {
   ir::Program out = program;
-  for (Graph& graph : out.graphs)
-    if (has_derivatives(graph)) graph = without_marks(Expander(graph).run());
+  ir::BodyMapper map(expanded);
+  for (Graph& graph : out.graphs) graph = map(graph);
   return out;
 }
 

@@ -73,7 +73,8 @@ std::uint32_t differentiable_operands(const ir::Derivative& fact) {
   if (const auto* linear = std::get_if<ir::Linear>(&fact)) return linear->linear_operands;
   if (const auto* multilinear = std::get_if<ir::Multilinear>(&fact)) return multilinear->linear_operands;
   if (const auto* pointwise = std::get_if<ir::Pointwise>(&fact)) return pointwise->differentiable_operands;
-  return std::holds_alternative<ir::Jvp>(fact) ? UINT32_MAX : 0;
+  const bool is_any = std::holds_alternative<ir::Jvp>(fact) || std::holds_alternative<ir::ThroughBody>(fact);
+  return is_any ? UINT32_MAX : 0;
 }
 
 }  // namespace
@@ -86,6 +87,8 @@ bool is_differentiable(Op op, std::size_t operand) {
 
 PushedNode push_node(Builder& b, Op op, std::span<const ValueId> operands, const ir::Attributes& attributes,
                      std::span<const MaybeValue> tangents) {
+  if (std::holds_alternative<ir::ThroughBody>(ir::def(op).derivative))
+    fail("`{}` cannot be differentiated yet", ir::def(op).name);
   const ir::NodeId id = b.make(op, operands, attributes);
   const ir::NodeFacts facts(b.graph(), b.graph().node(id));
   PushedNode out{id, node_tangents(b, facts.view(), Tangents(tangents.begin(), tangents.end()))};

@@ -44,10 +44,16 @@ class DimEmitter {
       case ir::DimAtom::Kind::floordiv:
         return emit_floordiv(emit(atom.operands[0]), emit(atom.operands[1]));
       case ir::DimAtom::Kind::max:
-        return builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, emit(atom.operands[0]),
-                                              emit(atom.operands[1]));
+        return emit_max(atom.operands);
     }
     fail("an extent of unknown kind");
+  }
+
+  llvm::Value* emit_max(const std::vector<ir::Dim>& operands) {
+    llvm::Value* greatest = emit(operands[0]);
+    for (std::size_t i = 1; i < operands.size(); ++i)
+      greatest = builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, greatest, emit(operands[i]));
+    return greatest;
   }
 
   llvm::Value* emit_name(const std::string& name) {

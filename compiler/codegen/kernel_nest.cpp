@@ -42,11 +42,13 @@ llvm::Value* NestEmitter::emit_let_instance(const ir::Let& let) {
   std::vector<llvm::Value*> operands;
   for (ir::ScalarId operand : let.operands) operands.push_back(state_.value_of(operand));
   const int width = state_.width_of(state_.facts.vars_of[let.result.index]);
-  if (let.op == ir::ScalarOp::random_bits_) {
+  if (let.op == ir::ScalarOp::random_key_ || let.op == ir::ScalarOp::random_bits_) {
     const bool one_key = !operands[0]->getType()->isVectorTy() && !operands[1]->getType()->isVectorTy();
-    if (!one_key) fail("kernel `{}` draws with a seed or step that varies over lanes", state_.kernel.name);
-    return emit_random_bits(state_, let.constant->as_integer(), operands[0], operands[1],
-                            state_.widened(operands[2], width));
+    if (!one_key)
+      fail("kernel `{}` draws with a seed, step or turn that varies over lanes", state_.kernel.name);
+    return let.op == ir::ScalarOp::random_key_
+               ? emit_random_key(state_, let.constant->as_integer(), operands[0], operands[1])
+               : emit_random_bits(state_, operands[0], operands[1], state_.widened(operands[2], width));
   }
   for (llvm::Value*& operand : operands) operand = state_.widened(operand, width);
   return emit_scalar_op(state_, let.op, state_.facts.type_of[let.operands[0].index], let.type, operands);

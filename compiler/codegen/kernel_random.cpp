@@ -69,15 +69,19 @@ class Philox {
 
 }  // namespace
 
-llvm::Value* emit_random_bits(const KernelState& state, std::int64_t stream, llvm::Value* seed,
-                              llvm::Value* step, llvm::Value* index) {
+llvm::Value* emit_random_key(const KernelState& state, std::int64_t stream, llvm::Value* seed,
+                             llvm::Value* turns) {
   llvm::IRBuilder<>& builder = state.builder;
-  llvm::Value* turns = mix64(builder, state.int64(0));
-  llvm::Value* stream_part = mix64(builder, builder.CreateXor(state.int64(stream), turns));
-  llvm::Value* key = mix64(builder, builder.CreateXor(seed, stream_part));
+  llvm::Value* of_turns = mix64(builder, turns);
+  llvm::Value* of_stream = mix64(builder, builder.CreateXor(state.int64(stream), of_turns));
+  return mix64(builder, builder.CreateXor(seed, of_stream));
+}
+
+llvm::Value* emit_random_bits(const KernelState& state, llvm::Value* key, llvm::Value* step,
+                              llvm::Value* index) {
   const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(index->getType());
-  Philox philox(builder, vector ? static_cast<int>(vector->getNumElements()) : 1);
-  return philox.word(key, builder.CreateLShr(index, 2), step, index);
+  Philox philox(state.builder, vector ? static_cast<int>(vector->getNumElements()) : 1);
+  return philox.word(key, state.builder.CreateLShr(index, 2), step, index);
 }
 
 }  // namespace mlpc::codegen

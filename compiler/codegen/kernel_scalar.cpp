@@ -211,6 +211,7 @@ llvm::Value* emit_scalar_op(const KernelState& state, ScalarOp op, ElementType f
     case ScalarOp::convert_:
       return emit_convert(state, from, to, operands[0]);
     case ScalarOp::constant_:
+    case ScalarOp::random_key_:
     case ScalarOp::random_bits_:
       break;
   }

@@ -7,7 +7,7 @@
 namespace mlpc::codegen {
 
 /// One operation on operands of one width (scalars or vectors), of type `from`; not for constant and
-/// random_bits.
+/// random numbers.
 llvm::Value* emit_scalar_op(const KernelState& state, ir::ScalarOp op, ir::ElementType from,
                             ir::ElementType to, std::span<llvm::Value* const> operands);
 
@@ -16,9 +16,13 @@ llvm::Value* emit_fma(const KernelState& state, llvm::Value* a, llvm::Value* b, 
 
 llvm::Constant* emit_constant(const KernelState& state, const ir::Constant& constant);
 
-/// Philox4x32-10: word index % 4 for the counter (index / 4, step). seed and step are
-/// scalars; index may be a vector.
-llvm::Value* emit_random_bits(const KernelState& state, std::int64_t stream, llvm::Value* seed,
-                              llvm::Value* step, llvm::Value* index);
+/// mix64(seed ^ mix64(stream ^ mix64(turns))), of scalars.
+llvm::Value* emit_random_key(const KernelState& state, std::int64_t stream, llvm::Value* seed,
+                             llvm::Value* turns);
+
+/// Philox4x32-10: word index % 4 for the counter (index / 4, step). key and step are scalars; index may be a
+/// vector.
+llvm::Value* emit_random_bits(const KernelState& state, llvm::Value* key, llvm::Value* step,
+                              llvm::Value* index);
 
 }  // namespace mlpc::codegen

@@ -62,11 +62,7 @@ class CheckedDims {
   /// The atoms' own rules are emit_dim's; here only their operands are watched.
   Number atom(const ir::DimAtom& a) {
     for (const Dim& operand : a.operands) polynomial(operand);
-    Dim alone = a.kind == ir::DimAtom::Kind::name ? Dim::named(a.name)
-                : a.kind == ir::DimAtom::Kind::floordiv
-                    ? Dim::floordiv(a.operands[0], *a.operands[1].constant())
-                    : Dim::max(a.operands[0], a.operands[1]);
-    llvm::Value* exact = emit_dim(s_.b, alone, dims_, s_.dims());
+    llvm::Value* exact = emit_dim(s_.b, Dim::of_atom(a), dims_, s_.dims());
     return {exact, s_.b.CreateSIToFP(exact, s_.f64)};
   }
 

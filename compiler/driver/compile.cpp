@@ -45,10 +45,10 @@ std::string checked_target(const std::string& name) {
 ir::Program parse_source(const Source& source, const CompileOptions& options) {
   frontend::Diagnostics diagnostics;
   std::vector<std::unique_ptr<frontend::SourceFile>> files;
-  const frontend::FrontendOptions front{options.defines, options.train, codegen::sha256(source.text)};
+  const frontend::FrontendOptions front{options.defines, options.train, codegen::sha256};
   std::optional<ir::Program> program =
       frontend::parse_net(source.text, source.name, front, diagnostics, files);
-  if (!program) throw SourceError(diagnostics.text());
+  if (!program) throw SourceError(diagnostics.text(), diagnostics.json());
   program->target = checked_target(options.target);
   return std::move(*program);
 }
@@ -126,7 +126,15 @@ std::string ast_text(const Source& source) {
   frontend::Diagnostics diagnostics;
   std::vector<std::unique_ptr<frontend::SourceFile>> files;
   std::optional<std::string> text = frontend::ast_text(source.text, source.name, diagnostics, files);
-  if (!text) throw SourceError(diagnostics.text());
+  if (!text) throw SourceError(diagnostics.text(), diagnostics.json());
+  return *text;
+}
+
+std::string formatted(const Source& source) {
+  frontend::Diagnostics diagnostics;
+  std::vector<std::unique_ptr<frontend::SourceFile>> files;
+  std::optional<std::string> text = frontend::formatted(source.text, source.name, diagnostics, files);
+  if (!text) throw SourceError(diagnostics.text(), diagnostics.json());
   return *text;
 }
 

@@ -41,10 +41,14 @@ struct Observer {
   std::function<void(std::string_view phase, double seconds)> time;
 };
 
-/// The diagnostics of a source: what() is their whole text.
+/// The diagnostics of a source: what() is their whole text, json() the same for programs.
 class SourceError : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  SourceError(const std::string& text, std::string json) : std::runtime_error(text), json_(std::move(json)) {}
+  const std::string& json() const { return json_; }
+
+ private:
+  std::string json_;
 };
 
 /// Where a compilation may stop, in order.
@@ -57,6 +61,8 @@ std::string ast_text(const Source& source);
 /// The graphs of a source, or of a dump, at this stage.
 ir::Program graphs(const Source& source, const CompileOptions& options, StopAt stage,
                    const Observer& observer = {});
+/// A source in the one layout.
+std::string formatted(const Source& source);
 /// Everything that codegen needs.
 ir::KernelProgram compile(const Source& source, const CompileOptions& options, const Observer& observer = {});
 

@@ -91,19 +91,15 @@ int run(int argc, char** argv) {
       if (call.net.input.empty()) throw CLI::RequiredError("a network to compile");
       compile_command(call);
     }
+    print_errors(call.net, nullptr);
     return status;
   } catch (const CLI::Success& e) {
     return app.exit(e);
   } catch (const CLI::ParseError& e) {
     fmt::print(stderr, "mlpc: error: {}\n", e.what());
     return kUsage;
-  } catch (const SourceError& e) {
-    fmt::print(stderr, "{}", e.what());
   } catch (const std::exception& e) {
-    // Readers say "file:line:col: error: …" themselves.
-    const std::string_view text = e.what();
-    fmt::print(stderr, "{}{}\n", text.find(": error: ") == std::string_view::npos ? "mlpc: error: " : "",
-               text);
+    print_errors(call.net, &e);
   }
   return 1;
 }

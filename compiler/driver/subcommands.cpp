@@ -8,8 +8,10 @@
 
 #include "compiler/autodiff/explain.h"
 #include "compiler/codegen/jit.h"
+#include "compiler/driver/format_command.h"
 #include "compiler/driver/gradcheck.h"
 #include "compiler/driver/memory_bound.h"
+#include "compiler/frontend/diagnostics.h"
 #include "ir/error.h"
 #include "ir/target.h"
 #include "runtime/commands.h"
@@ -58,11 +60,31 @@ runtime::Model load(const NetOptions& net) {
 
 }  // namespace
 
+void print_errors(const NetOptions& options, const std::exception* caught) {
+  const auto* of_source = dynamic_cast<const SourceError*>(caught);
+  const std::string text = caught ? caught->what() : "";
+  if (options.diagnostics == "json") {
+    fmt::print(
+        stderr, "{}",
+        of_source ? of_source->json()
+        : caught  ? fmt::format("[\n{{\"severity\":\"error\",\"text\":{}}}\n]\n", frontend::json_string(text))
+                  : "[]\n");
+  } else if (of_source) {
+    fmt::print(stderr, "{}", text);
+  } else if (caught) {
+    // Readers say "file:line:col: error: …" themselves.
+    fmt::print(stderr, "{}{}\n", text.find(": error: ") == std::string::npos ? "mlpc: error: " : "", text);
+  }
+}
+
 void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required) {
   CLI::Option* input =
       app.add_option("NET", options.input, "a network, a dump of one, or - for standard input");
   if (input_is_required) input->required();
-  app.add_option("-D", options.defines, "NAME=VALUE: overrides a const")->take_all()->expected(1);
+  app.add_option("-D", options.defines,
+                 "NAME=VALUE: overrides a const, by a number, true, false, or a name (-D act=tanh)")
+      ->take_all()
+      ->expected(1);
   app.add_option("-O", options.level, "0 one kernel an op; 1 fused; 2 tiled (default); 3")
       ->check(CLI::Range(0, 3));
   app.add_option("--target", options.target, "x86_64-linux-gnu, aarch64-linux-gnu, wasm32");
@@ -70,6 +92,8 @@ void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required)
       "--memory", options.memory,
       "BYTES[,DIM=EXTENT…]: the workspace of a gradient; parts are computed again to keep within it");
   app.add_option("--cpu", options.cpu, "native (default), x86-64-v4, x86-64-v3, x86-64");
+  app.add_option("--diagnostics", options.diagnostics, "how errors are printed: text (default), json")
+      ->check(CLI::IsMember({"text", "json"}));
 }
 
 std::vector<std::string> take_train_options(int argc, char** argv, NetOptions& options) {
@@ -114,7 +138,9 @@ struct Subcommands::State {
   int workers = 0;
   std::uint64_t seed = 0;
   std::string resume;
-  CLI::App *init_app, *train_app, *eval_app, *run_app, *info_app, *check_app, *explain_app, *gradcheck_app;
+  FormatOptions format;
+  CLI::App *init_app, *train_app, *eval_app, *run_app, *info_app, *check_app, *fmt_app, *explain_app,
+      *gradcheck_app;
   std::string parameter;
   std::vector<std::string> extents;
   GradcheckOptions gradcheck;
@@ -150,6 +176,15 @@ Subcommands::Subcommands(CLI::App& app, NetOptions& net) : state_(new State{.net
   s.train_app->add_option("--resume", s.resume, "goes on from this checkpoint");
   s.seed_options.push_back(s.train_app->add_option("--seed", s.seed, "instead of the seed of `train`"));
   s.train_app->add_flag("--quiet", s.train.is_quiet, "no progress");
+  CLI::Option* log = s.train_app->add_option("--log", s.train.log,
+                                             "FILE: one line of JSON an epoch, its losses and metrics");
+  s.train_app->add_option("--log-every", s.train.log_every, "epochs between two lines (1); the last has one")
+      ->needs(log)
+      ->check(CLI::PositiveNumber);
+  s.train_app
+      ->add_flag("--stats", s.train.has_norms,
+                 "adds norms of parameters and of gradients over all data to the log: one more pass a line")
+      ->needs(log);
   s.add_weights(*s.train_app, s.train.weights, false);
   s.add_workers(*s.train_app);
   s.eval_app = s.add(app, "eval", "losses and metrics on data");
@@ -172,6 +207,11 @@ Subcommands::Subcommands(CLI::App& app, NetOptions& net) : state_(new State{.net
       ->take_all()
       ->expected(1);
   s.gradcheck_app->add_option("--seed", s.gradcheck.seed, "of parameters, inputs, noise and directions");
+  s.fmt_app = app.add_subcommand("fmt", "gives sources their one layout, in place");
+  s.fmt_app->add_option("FILES", s.format.paths, "sources; - is standard input, printed")->required();
+  s.fmt_app->add_flag("--check", s.format.only_checks,
+                      "lists those that would change, and fails if there are any");
+  s.fmt_app->add_flag("--stdout", s.format.prints, "prints instead of writing");
 }
 
 Subcommands::~Subcommands() = default;
@@ -185,6 +225,8 @@ bool Subcommands::run(int& status) {
   if (!s.resume.empty()) s.train.resume = s.resume;
   if (s.check_app->parsed()) {
     compile(read_source(s.net.input), compile_options(s.net));
+  } else if (s.fmt_app->parsed()) {
+    if (!format_files(s.format, s.net)) status = 1;
   } else if (s.init_app->parsed()) {
     runtime::run_init(load(s.net), s.init);
   } else if (s.train_app->parsed()) {

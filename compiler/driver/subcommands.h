@@ -16,6 +16,7 @@ struct NetOptions {
   std::vector<std::pair<std::string, std::string>> train;  // --train.KEY=VALUE
   int level = 2;
   std::string target, cpu, memory;
+  std::string diagnostics = "text";  // or json: how errors are printed
 };
 
 void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required);
@@ -24,7 +25,10 @@ std::vector<std::string> take_train_options(int argc, char** argv, NetOptions& o
 Source read_source(const std::string& path);
 CompileOptions compile_options(const NetOptions& options);
 
-/// init, train, eval, run, info, check, explain, gradcheck.
+/// What was caught, on standard error, as text or as JSON; with nothing caught, JSON is an empty array.
+void print_errors(const NetOptions& options, const std::exception* caught);
+
+/// init, train, eval, run, info, check, fmt, explain, gradcheck.
 class Subcommands {
  public:
   Subcommands(CLI::App& app, NetOptions& net);

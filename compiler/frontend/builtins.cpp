@@ -2,7 +2,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "compiler/frontend/elaborator.h"
+#include "compiler/frontend/arguments.h"
 #include "compiler/frontend/glob.h"
 #include "ir/error.h"
 
@@ -18,90 +18,6 @@ using ir::Shape;
 using ir::ValueId;
 
 namespace {
-
-/// The arguments of one call of a builtin, taken one by one; what is left over is an error.
-class Arguments {
- public:
-  Arguments(Elaborator& el, const std::string& name, Call& call)
-      : el_(el), name_(name), call_(call), used_(call.items.size(), false) {}
-
-  const Call::Item* find(std::size_t position, std::string_view formal) {
-    std::size_t seen = 0;
-    for (std::size_t i = 0; i < call_.items.size(); ++i) {
-      const Call::Item& item = call_.items[i];
-      const bool is_it = item.name.empty() ? seen++ == position : item.name == formal;
-      if (is_it && !used_[i]) {
-        used_[i] = true;
-        return &item;
-      }
-    }
-    return nullptr;
-  }
-  const Call::Item* named(std::string_view formal) { return find(SIZE_MAX, formal); }
-  const Call::Item& need(std::size_t position, std::string_view formal) {
-    if (const Call::Item* item = find(position, formal)) return *item;
-    el_.fail_at("missing-argument", call_.callee, fmt::format("`{}` needs `{}`", name_, formal));
-  }
-  ValueId tensor(std::size_t position, std::string_view formal) {
-    const Call::Item& item = need(position, formal);
-    return el_.tensor(item.value, item.span);
-  }
-  double number(std::size_t position, std::string_view formal) {
-    const Call::Item& item = need(position, formal);
-    return el_.number(item.value, item.span, fmt::format("`{}`", formal));
-  }
-  std::size_t positional() const {
-    return static_cast<std::size_t>(
-        std::ranges::count_if(call_.items, [](const Call::Item& i) { return i.name.empty(); }));
-  }
-  void done() {
-    for (std::size_t i = 0; i < used_.size(); ++i)
-      if (!used_[i]) {
-        const Call::Item& item = call_.items[i];
-        if (item.name.empty())
-          el_.fail_at("too-many-arguments", item.span, fmt::format("`{}` takes fewer arguments", name_));
-        el_.fail_at("unknown-argument", item.span,
-                    fmt::format("`{}` has no argument `{}`", name_, item.name));
-      }
-  }
-  Span span() const { return call_.span; }
-
- private:
-  Elaborator& el_;
-  const std::string& name_;
-  Call& call_;
-  std::vector<bool> used_;
-};
-
-std::int64_t checked_axis(Elaborator& el, const Value& v, Span span, std::size_t rank) {
-  const std::int64_t axis = el.integer(v, span, "an axis"), n = static_cast<std::int64_t>(rank);
-  if (axis < -n || axis >= n)
-    el.fail_at("bad-axis", span, fmt::format("axis {} of a tensor of rank {}", axis, rank));
-  return axis < 0 ? axis + n : axis;
-}
-
-/// `axis = 1`, `axis = [0, -1]`, or all of them; `last` where none means the last.
-Integers axes(Elaborator& el, Arguments& a, ValueId x, bool last = false) {
-  const std::size_t rank = el.type(x).rank();
-  const Call::Item* item = a.named("axis");
-  Integers out;
-  if (!item) {
-    if (last && rank == 0) el.fail_at("bad-axis", a.span(), "a tensor of rank 0 has no last axis");
-    for (std::size_t axis = last ? rank - 1 : 0; axis < rank; ++axis)
-      out.push_back(static_cast<std::int64_t>(axis));
-    return out;
-  }
-  if (const auto* list = item->value.as<List>())
-    for (const Value& v : list->items) out.push_back(checked_axis(el, v, item->span, rank));
-  else
-    out.push_back(checked_axis(el, item->value, item->span, rank));
-  std::ranges::sort(out);
-  if (std::ranges::adjacent_find(out) != out.end())
-    el.fail_at("bad-axis", item->span, "an axis is named twice");
-  return out;
-}
-
-using Rule = Value (*)(Elaborator&, Arguments&);
 
 template <Op op, double (*of_number)(double)>
 Value elementwise(Elaborator& el, Arguments& a) {
@@ -167,7 +83,8 @@ Value extremum(Elaborator& el, Arguments& a) {
 
 Value argmax(Elaborator& el, Arguments& a) {
   const ValueId x = a.tensor(0, "x");
-  return {Tensor{el.b().value(Op::argmax_, {x}, {axes(el, a, x, true).front()})}};
+  return {Tensor{
+      el.b().value(Op::argmax_, {x}, {static_cast<std::int64_t>(one_axis(el, a, el.type(x).rank()))})}};
 }
 
 Value logsumexp(Elaborator& el, Arguments& a) {
@@ -223,48 +140,9 @@ Value one_hot(Elaborator& el, Arguments& a) {
                                 el.program.element)}};
 }
 
-Value reshape(Elaborator& el, Arguments& a) {
-  const ValueId x = a.tensor(0, "x");
-  const Call::Item& to = a.need(1, "shape");
-  const Shape shape = el.shape(to.value, to.span);
-  const ir::Type result{el.type(x).element, shape};
-  const Dim from_count = el.type(x).element_count(), to_count = result.element_count();
-  if (from_count != to_count)
-    el.fail_at("bad-reshape", to.span,
-               fmt::format("{} has {} elements, the new shape has {}", el.type(x).text(), from_count.text(),
-                           to_count.text()));
-  return {Tensor{el.b().reshape(x, shape)}};
-}
-
-Value transpose(Elaborator& el, Arguments& a) {
-  const ValueId x = a.tensor(0, "x");
-  const std::size_t rank = el.type(x).rank();
-  if (rank < 2)
-    el.fail_at("rank-mismatch", a.span(),
-               fmt::format("`transpose` swaps the last two axes; this is {}", el.type(x).text()));
-  Integers permutation(rank);
-  for (std::size_t i = 0; i < rank; ++i) permutation[i] = static_cast<std::int64_t>(i);
-  std::swap(permutation[rank - 1], permutation[rank - 2]);
-  return {Tensor{el.b().transpose(x, permutation)}};
-}
-
-Value einsum(Elaborator& el, Arguments& a) {
-  const Call::Item& spec = a.need(0, "spec");
-  const auto* text = spec.value.as<std::string>();
-  if (!text) el.fail_at("bad-value", spec.span, "the first argument of `einsum` is its spec, in quotes");
-  std::vector<ValueId> operands;
-  for (std::size_t i = 1; i < a.positional(); ++i) operands.push_back(a.tensor(i, "operand"));
-  return {Tensor{el.b().einsum(*text, operands)}};
-}
-
 Value extent(Elaborator& el, Arguments& a) {
   const ValueId x = a.tensor(0, "x");
-  const Call::Item* axis = a.named("axis");
-  const std::size_t rank = el.type(x).rank();
-  if (!axis && rank == 0) el.fail_at("bad-axis", a.span(), "a tensor of rank 0 has no last axis");
-  const std::int64_t at =
-      axis ? checked_axis(el, axis->value, axis->span, rank) : static_cast<std::int64_t>(rank) - 1;
-  return Value::extent(el.type(x).shape[static_cast<std::size_t>(at)]);
+  return Value::extent(el.type(x).shape[one_axis(el, a, el.type(x).rank())]);
 }
 
 Value is_integer_tensor(Elaborator& el, Arguments& a) {
@@ -278,6 +156,50 @@ Value stop_grad(Elaborator& el, Arguments& a) {
 template <ElementType to>
 Value convert(Elaborator& el, Arguments& a) {
   return {Tensor{el.b().convert(a.tensor(0, "x"), to)}};
+}
+
+/// In the model's type.
+Value real(Elaborator& el, Arguments& a) {
+  return {Tensor{el.b().convert(a.tensor(0, "x"), el.program.element)}};
+}
+
+/// zeros(B, H): a tensor of the model's type.
+template <int value>
+Value filled(Elaborator& el, Arguments& a) {
+  ir::Type type{el.program.element, {}};
+  for (std::size_t i = 0; i < a.positional(); ++i) {
+    const Call::Item& item = a.need(i, "extent");
+    type.shape.push_back(el.dim(item.value, item.span, "an extent"));
+  }
+  return {Tensor{el.b().full(type, value)}};
+}
+
+/// indices(T): 0, 1, … as i32[T].
+Value indices(Elaborator& el, Arguments& a) {
+  const Call::Item& item = a.need(0, "count");
+  const Shape shape{el.dim(item.value, item.span, "an extent")};
+  return {Tensor{el.b().value(Op::iota_, {}, {shape, std::int64_t{0}, ElementType::i32})}};
+}
+
+/// (mean, mean squared difference from it).
+Value moments(Elaborator& el, Arguments& a) {
+  const ValueId x = a.tensor(0, "x");
+  const Integers over = axes(el, a, x);
+  const ValueId mu = el.mean(x, over, a.span());
+  Integers kept;
+  for (std::int64_t axis = 0; axis < static_cast<std::int64_t>(el.type(x).rank()); ++axis)
+    if (std::ranges::find(over, axis) == over.end()) kept.push_back(axis);
+  const ValueId difference = el.b().sub(x, el.b().broadcast(mu, el.type(x).shape, kept));
+  const ValueId variance = el.mean(el.b().mul(difference, difference), over, a.span());
+  return {List{{{Tensor{mu}}, {Tensor{variance}}}, 3}};
+}
+
+/// The length of a list.
+Value length(Elaborator& el, Arguments& a) {
+  const Call::Item& item = a.need(0, "list");
+  const auto* list = item.value.as<List>();
+  if (!list) el.fail_at("bad-value", item.span, fmt::format("this is {}, no list", el.describe(item.value)));
+  return Value::integer(static_cast<std::int64_t>(list->items.size()));
 }
 
 ValueId sum_of_squares(Elaborator& el, ValueId x) {
@@ -330,46 +252,57 @@ Value uniform(Elaborator& el, Arguments& a) {
   return {Distribution{Distribution::Kind::uniform, low, high}};
 }
 
-const std::map<std::string, Rule>& rules() {
-  static const std::map<std::string, Rule> table = {
-      {"exp", elementwise<Op::exp_, std::exp>},
-      {"expm1", elementwise<Op::expm1_, std::expm1>},
-      {"log", elementwise<Op::log_, std::log>},
-      {"log1p", elementwise<Op::log1p_, std::log1p>},
-      {"sqrt", elementwise<Op::sqrt_, std::sqrt>},
-      {"abs", elementwise<Op::abs_, std::abs>},
-      {"sin", elementwise<Op::sin_, std::sin>},
-      {"cos", elementwise<Op::cos_, std::cos>},
-      {"tanh", elementwise<Op::tanh_, std::tanh>},
-      {"erf", elementwise<Op::erf_, std::erf>},
-      {"floor", elementwise<Op::floor_, std::floor>},
-      {"sign", elementwise<Op::sign_, sign>},
-      {"sigmoid", elementwise<Op::sigmoid_, sigmoid>},
-      {"softplus", elementwise<Op::softplus_, softplus>},
-      {"sum", reduction<Op::reduce_sum_>},
-      {"any", reduction<Op::reduce_any_>},
-      {"all", reduction<Op::reduce_all_>},
-      {"mean", mean},
-      {"max", extremum<Op::reduce_max_, Op::max_, Op::clamp_min_, true>},
-      {"min", extremum<Op::reduce_min_, Op::min_, Op::clamp_max_, false>},
-      {"argmax", argmax},
-      {"logsumexp", logsumexp},
-      {"where", where},
-      {"one_hot", one_hot},
-      {"reshape", reshape},
-      {"transpose", transpose},
-      {"einsum", einsum},
-      {"extent", extent},
-      {"is_integer", is_integer_tensor},
-      {"stop_grad", stop_grad},
-      {"sumsq", sumsq},
-      {"params", params},
-      {"normal", normal},
-      {"uniform", uniform},
-      {"f32", convert<ElementType::f32>},
-      {"f64", convert<ElementType::f64>},
-      {"i32", convert<ElementType::i32>},
-      {"i64", convert<ElementType::i64>}};
+const Rules& own_rules() {
+  static const Rules table = {{"exp", elementwise<Op::exp_, std::exp>},
+                              {"expm1", elementwise<Op::expm1_, std::expm1>},
+                              {"log", elementwise<Op::log_, std::log>},
+                              {"log1p", elementwise<Op::log1p_, std::log1p>},
+                              {"sqrt", elementwise<Op::sqrt_, std::sqrt>},
+                              {"abs", elementwise<Op::abs_, std::abs>},
+                              {"sin", elementwise<Op::sin_, std::sin>},
+                              {"cos", elementwise<Op::cos_, std::cos>},
+                              {"tanh", elementwise<Op::tanh_, std::tanh>},
+                              {"erf", elementwise<Op::erf_, std::erf>},
+                              {"floor", elementwise<Op::floor_, std::floor>},
+                              {"sign", elementwise<Op::sign_, sign>},
+                              {"sigmoid", elementwise<Op::sigmoid_, sigmoid>},
+                              {"softplus", elementwise<Op::softplus_, softplus>},
+                              {"sum", reduction<Op::reduce_sum_>},
+                              {"any", reduction<Op::reduce_any_>},
+                              {"all", reduction<Op::reduce_all_>},
+                              {"mean", mean},
+                              {"max", extremum<Op::reduce_max_, Op::max_, Op::clamp_min_, true>},
+                              {"min", extremum<Op::reduce_min_, Op::min_, Op::clamp_max_, false>},
+                              {"argmax", argmax},
+                              {"logsumexp", logsumexp},
+                              {"where", where},
+                              {"one_hot", one_hot},
+                              {"extent", extent},
+                              {"is_integer", is_integer_tensor},
+                              {"stop_grad", stop_grad},
+                              {"sumsq", sumsq},
+                              {"params", params},
+                              {"normal", normal},
+                              {"uniform", uniform},
+                              {"f32", convert<ElementType::f32>},
+                              {"f64", convert<ElementType::f64>},
+                              {"i32", convert<ElementType::i32>},
+                              {"i64", convert<ElementType::i64>},
+                              {"real", real},
+                              {"zeros", filled<0>},
+                              {"ones", filled<1>},
+                              {"indices", indices},
+                              {"moments", moments},
+                              {"len", length}};
+  return table;
+}
+
+const Rules& rules() {
+  static const Rules table = [] {
+    Rules out = own_rules();
+    out.insert(layout_rules().begin(), layout_rules().end());
+    return out;
+  }();
   return table;
 }
 

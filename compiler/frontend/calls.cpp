@@ -104,7 +104,7 @@ void bind_shape(Elaborator& el, const Formal& formal, const Call::Item& item, co
   const bool has_batch = std::ranges::any_of(items, &ShapeItem::is_ellipsis);
   const std::size_t named = items.size() - has_batch;
   const SourceFile* own = el.file;
-  const auto refuse = [&](std::string_view id, std::string text, Span span) {
+  const auto refuse = [&](DiagnosticId id, std::string text, Span span) {
     const Note note{own, span, "the signature says so here"};
     el.file = caller;
     el.fail_at(id, item.span, std::move(text), {note});
@@ -152,7 +152,8 @@ std::string anonymous_name(Elaborator::Frame& frame, const std::string& name, in
 }  // namespace
 
 void Elaborator::name_layer(MadeLayer& layer, const std::string& name, Span span) {
-  const bool is_fresh = layer.number > 0 && !layer.is_applied && layer.owner == frame->path;
+  const bool is_fresh = layer.number > 0 && layer.applications == 0 && layer.owner == frame->path &&
+                        layer.turns == frame->turns;
   if (!is_fresh) return;  // it has a name already, or belongs to another definition
   frame->layers.erase(layer.name);
   int& count = frame->anonymous[layer.layer.definition->name];
@@ -170,6 +171,8 @@ std::shared_ptr<MadeLayer> Elaborator::make_layer(const LayerDefinition& layer, 
   auto made = std::make_shared<MadeLayer>();
   made->owner = frame->path;
   made->name = anonymous_name(*frame, layer.definition->name, made->number);
+  made->turns = frame->turns;
+  made->home = frame->home;
   made->layer = layer;
   made->hyperparameters = new_scope(layer.scope);
   const std::string what =
@@ -181,11 +184,12 @@ std::shared_ptr<MadeLayer> Elaborator::make_layer(const LayerDefinition& layer, 
 
 Value Elaborator::apply_layer(const std::shared_ptr<MadeLayer>& layer, const Call& call) {
   const Stmt& definition = *layer->layer.definition;
-  layer->is_applied = true;
   Scope* scope = new_scope(layer->hyperparameters);
   Frame own;
   own.path = layer->path() + ".";
   own.kind = definition.kind == Stmt::Kind::optimizer ? Frame::Kind::optimizer : Frame::Kind::layer;
+  own.home = layer->home;
+  own.applications = fmt::format("{}{}.", frame->applications, ++layer->applications);
   own.slot_owner = frame->slot_owner;
   own.slot_shape = frame->slot_shape;
   bind_arguments(*this, fmt::format("layer `{}`", definition.name), definition.inputs, call, nullptr, scope,

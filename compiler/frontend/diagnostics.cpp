@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "ir/error.h"
-
 namespace mlpc::frontend {
 namespace {
 
@@ -59,8 +57,6 @@ Place place_of(const SourceFile& file, std::uint32_t offset) {
 }
 
 void Diagnostics::add(Diagnostic diagnostic) {
-  MLPC_CHECK(std::ranges::find(diagnostic_ids(), diagnostic.id) != diagnostic_ids().end(),
-             "`{}` is no registered diagnostic", diagnostic.id);
   const auto is_same = [&](const Diagnostic& d) {
     return d.id == diagnostic.id && d.span.begin == diagnostic.span.begin && d.text == diagnostic.text;
   };
@@ -70,60 +66,13 @@ void Diagnostics::add(Diagnostic diagnostic) {
 std::string Diagnostics::text() const {
   std::string out;
   for (const Diagnostic& d : list_) {
-    out +=
-        headed(*d.file, d.span, "error", fmt::format("{} [{}]\n", d.text, d.id)) + excerpt(*d.file, d.span);
+    out += headed(*d.file, d.span, "error", fmt::format("{} [{}]\n", d.text, d.id.text())) +
+           excerpt(*d.file, d.span);
     for (const Note& note : d.notes)
       out += headed(*note.file, note.span, "note", note.text) + "\n" + excerpt(*note.file, note.span);
     if (!d.hint.empty()) out += fmt::format("hint: {}\n", d.hint);
   }
   return out;
-}
-
-const std::vector<std::string_view>& diagnostic_ids() {
-  static const std::vector<std::string_view> ids = {"bad-character",
-                                                    "unterminated-string",
-                                                    "bad-number",
-                                                    "syntax-error",
-                                                    "too-deep",
-                                                    "unknown-name",
-                                                    "duplicate-name",
-                                                    "not-callable",
-                                                    "missing-argument",
-                                                    "unknown-argument",
-                                                    "too-many-arguments",
-                                                    "layer-not-made",
-                                                    "not-a-number",
-                                                    "not-a-tensor",
-                                                    "not-a-condition",
-                                                    "shape-mismatch",
-                                                    "matmul-extent-mismatch",
-                                                    "type-mismatch",
-                                                    "bad-axis",
-                                                    "bad-reshape",
-                                                    "bad-index",
-                                                    "bad-operand",
-                                                    "rank-mismatch",
-                                                    "extent-mismatch",
-                                                    "bad-shape",
-                                                    "bad-parameter",
-                                                    "bad-initialiser",
-                                                    "bad-input",
-                                                    "loss-not-scalar",
-                                                    "no-model",
-                                                    "no-result",
-                                                    "bad-name",
-                                                    "several-models",
-                                                    "bad-define",
-                                                    "bad-train-key",
-                                                    "bad-train-value",
-                                                    "assert-failed",
-                                                    "no-match",
-                                                    "unpack-count",
-                                                    "not-here",
-                                                    "too-large",
-                                                    "bad-value",
-                                                    "not-supported-yet"};
-  return ids;
 }
 
 }  // namespace mlpc::frontend

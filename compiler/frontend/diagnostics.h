@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -33,17 +35,75 @@ struct Note {
   std::string text;
 };
 
+/// Every id that a diagnostic can have. tests/errors/<id>.net shows each.
+inline constexpr auto kDiagnosticIds = std::to_array<std::string_view>({"bad-character",
+                                                                        "unterminated-string",
+                                                                        "bad-number",
+                                                                        "syntax-error",
+                                                                        "too-deep",
+                                                                        "unknown-name",
+                                                                        "duplicate-name",
+                                                                        "not-callable",
+                                                                        "missing-argument",
+                                                                        "unknown-argument",
+                                                                        "too-many-arguments",
+                                                                        "layer-not-made",
+                                                                        "not-a-number",
+                                                                        "not-a-tensor",
+                                                                        "not-a-condition",
+                                                                        "shape-mismatch",
+                                                                        "matmul-extent-mismatch",
+                                                                        "type-mismatch",
+                                                                        "bad-axis",
+                                                                        "bad-reshape",
+                                                                        "bad-index",
+                                                                        "bad-operand",
+                                                                        "rank-mismatch",
+                                                                        "extent-mismatch",
+                                                                        "bad-shape",
+                                                                        "bad-parameter",
+                                                                        "bad-pattern",
+                                                                        "bad-use",
+                                                                        "bad-initialiser",
+                                                                        "bad-input",
+                                                                        "loss-not-scalar",
+                                                                        "no-model",
+                                                                        "no-result",
+                                                                        "bad-name",
+                                                                        "several-models",
+                                                                        "bad-define",
+                                                                        "bad-train-key",
+                                                                        "bad-train-value",
+                                                                        "assert-failed",
+                                                                        "no-match",
+                                                                        "unpack-count",
+                                                                        "not-here",
+                                                                        "too-large",
+                                                                        "bad-value",
+                                                                        "not-supported-yet"});
+
+/// One of kDiagnosticIds: any other text does not compile.
+class DiagnosticId {
+ public:
+  consteval DiagnosticId(const char* id) : text_(id) {
+    if (std::ranges::find(kDiagnosticIds, text_) == kDiagnosticIds.end())
+      throw "this id is not in kDiagnosticIds";
+  }
+  std::string_view text() const { return text_; }
+  bool operator==(const DiagnosticId&) const = default;
+
+ private:
+  std::string_view text_;
+};
+
 struct Diagnostic {
-  std::string id;  // of diagnostic_ids()
+  DiagnosticId id;
   const SourceFile* file;
   Span span;
   std::string text;
   std::vector<Note> notes;
   std::string hint;
 };
-
-/// Every id that an error can have. tests/errors/<id>.net shows each.
-const std::vector<std::string_view>& diagnostic_ids();
 
 /// Collects what is wrong with a source: all independent errors, at most kMost.
 class Diagnostics {
@@ -56,9 +116,15 @@ class Diagnostics {
   const std::vector<Diagnostic>& list() const { return list_; }
   /// As a terminal shows them: place, text and id, the line with a caret, notes, hint.
   std::string text() const;
+  /// The same for programs: a JSON array of objects with id, severity, file, line, column, end, text, notes
+  /// and hint, one a line. Lines and columns as in `Place`; `end` is the place after the last character.
+  std::string json() const;
 
  private:
   std::vector<Diagnostic> list_;
 };
+
+/// A JSON string with its quotes; bytes that are no UTF-8 become U+FFFD.
+std::string json_string(std::string_view text);
 
 }  // namespace mlpc::frontend

@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "compiler/frontend/frontend.h"
+#include "compiler/frontend/random.h"
+#include "compiler/frontend/target.h"
 #include "compiler/frontend/value.h"
-#include "ir/builder.h"
+#include "ir/error.h"
 #include "ir/program.h"
 
 namespace mlpc::frontend {
@@ -39,34 +41,28 @@ class Elaborator {
 
   // ---- What is being built ----
 
-  /// One graph under construction, with the parameters that were asked for.
-  struct Target {
-    explicit Target(std::string name) : builder(graph) { graph.name = std::move(name); }
-    ir::Graph graph;
-    ir::Builder builder;
-    std::map<std::pair<ir::Role, std::uint32_t>, ir::ValueId> parameters;
-    std::map<std::uint32_t, ir::ValueId> new_state;  // by index: what `<-` gave
-    struct Objective {
-      ir::Role role;
-      std::string name;
-      ir::ValueId value;
-    };
-    std::vector<Objective> objectives;  // in source order
-  };
   ir::ValueId parameter(ir::Role role, std::uint32_t index, const std::string& name, const ir::Type& type);
+  /// What random numbers of a type are drawn from at this place; those along a free leading extent belong to
+  /// samples, which a shard counts from its row_offset.
+  Draw draw(const ir::Type& drawn);
+  /// A relation of extents that holds, or that the plan will find true; false if it never holds.
+  bool require(ir::DimCheck::Relation relation, const ir::Dim& left, const ir::Dim& right, Span span);
 
   /// The definition whose body is being elaborated.
   struct Frame {
     std::string path;                      // of its parameters: "enc."
     std::map<std::string, int> anonymous;  // layers of that name so far
     std::set<std::string> layers;          // names that are taken
+    std::string turns;                     // of the loops around the statement at hand: "[0][2]"
+    std::string applications;              // which application of each layer around it this is: "1.2."
+    Target* home = nullptr;                // the graph that has its parameters
     enum class Kind : std::uint8_t { file, model, layer, optimizer, function } kind = Kind::model;
     std::string slot_owner;  // of an optimizer: the parameter's path
     ir::Shape slot_shape;
   };
 
   Scope* new_scope(Scope* parent) {
-    scopes_.push_back({parent, {}, std::nullopt});
+    scopes_.push_back({parent, {}, std::nullopt, false});
     return &scopes_.back();
   }
 
@@ -107,13 +103,20 @@ class Elaborator {
   ir::Dim dim(const Value& v, Span span, std::string_view what);
   bool condition(const Value& v, Span span);
   ir::Shape shape(const Value& v, Span span);
-  ir::Shape shape(const std::vector<ShapeItem>& items, Scope* scope, bool declares_dims);
+  enum class Dims : std::uint8_t {
+    known,
+    declared,
+    with_batch
+  };  // what a shape may have besides: new names; `..`
+  ir::Shape shape(const std::vector<ShapeItem>& items, Scope* scope, Dims dims);
+  /// What `..` stands for in the definition at hand.
+  const ir::Shape& batch_dims(Scope* scope, Span span);
 
   // ---- Errors ----
-  void report(std::string_view id, Span span, std::string text, std::vector<Note> notes = {},
+  void report(DiagnosticId id, Span span, std::string text, std::vector<Note> notes = {},
               std::string hint = {});
   /// Reports, and ends the statement at hand.
-  [[noreturn]] void fail_at(std::string_view id, Span span, std::string text, std::vector<Note> notes = {},
+  [[noreturn]] void fail_at(DiagnosticId id, Span span, std::string text, std::vector<Note> notes = {},
                             std::string hint = {});
   [[noreturn]] void unknown_name(const std::string& name, Span span, Scope& scope);
   Note note_of(const Binding& binding, const std::string& text) const {
@@ -137,6 +140,12 @@ class Elaborator {
   std::vector<Distribution> param_draws, state_draws, slot_draws;  // by table index
   std::string application;                                         // chain of layers: "fc1", for locations
   std::vector<Note> call_sites;  // where those layers were applied, outermost first
+  std::int64_t turns = 0;        // of loops, elaborated one by one
+  struct Used {
+    const SourceFile* file;
+    Scope* scope;
+  };
+  std::function<Used(const Stmt&)> used;  // what a `use` brings in
   const Stmt* train = nullptr;
   Scope* train_scope = nullptr;
 

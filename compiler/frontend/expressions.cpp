@@ -1,9 +1,10 @@
+#include "compiler/frontend/expressions.h"
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
 
-#include "compiler/frontend/elaborator.h"
 #include "ir/error.h"
 
 namespace mlpc::frontend {
@@ -96,13 +97,13 @@ void Elaborator::unknown_name(const std::string& name, Span span, Scope& scope) 
   fail_at("unknown-name", span, fmt::format("`{}` is not defined here", name), {}, guess_of(name, names));
 }
 
-void Elaborator::fail_at(std::string_view id, Span span, std::string text, std::vector<Note> notes,
+void Elaborator::fail_at(DiagnosticId id, Span span, std::string text, std::vector<Note> notes,
                          std::string hint) {
   report(id, span, std::move(text), std::move(notes), std::move(hint));
   throw Failure{};
 }
 
-void Elaborator::report(std::string_view id, Span span, std::string text, std::vector<Note> notes,
+void Elaborator::report(DiagnosticId id, Span span, std::string text, std::vector<Note> notes,
                         std::string hint) {
   // The chain of calls that led here, innermost first. The library is right: what shows there is shown where
   // the innermost of the user's calls is.
@@ -119,7 +120,7 @@ void Elaborator::report(std::string_view id, Span span, std::string text, std::v
   }
   for (; site != call_sites.rend() && notes.size() < 8; ++site)
     if (!site->file->is_library) notes.push_back(*site);
-  diagnostics.add({std::string(id), place, span, std::move(text), std::move(notes), std::move(hint)});
+  diagnostics.add({id, place, span, std::move(text), std::move(notes), std::move(hint)});
 }
 
 std::uint32_t Elaborator::location(Span span) {
@@ -145,10 +146,9 @@ bool holds_tensor(const Value& v) {
 /// What the language has but this release does not.
 bool is_planned(const std::string& name) {
   static const std::set<std::string_view> names = {
-      "grad",    "jvp",     "vjp",     "jacobian",  "concat",    "stack",      "split",       "pad",
-      "gather",  "cumsum",  "flip",    "rearrange", "moments",   "causal",     "masked_mean", "conv",
-      "maxpool", "avgpool", "lstm",    "gru",       "layernorm", "batchnorm",  "embed",       "dropout",
-      "repeat",  "mlp",     "rmsprop", "prod",      "atan2",     "orthogonal", "tan",         "bernoulli"};
+      "grad",      "jvp",       "vjp",   "jacobian", "concat",     "stack",   "split",    "pad",
+      "gather",    "cumsum",    "flip",  "conv",     "maxpool",    "avgpool", "lstm",     "gru",
+      "layernorm", "batchnorm", "embed", "prod",     "orthogonal", "tan",     "bernoulli"};
   return names.contains(name);
 }
 
@@ -207,6 +207,15 @@ Value with_hole(Elaborator& el, const Value& callee, Call call, Span span) {
 }
 
 Value call_expression(Elaborator& el, const Expr& e, Scope* scope) {
+  if (is_repeat(*e.operands[0])) {
+    std::size_t holes = 0;
+    Call x = evaluated(el, e, scope, holes);
+    if (x.items.size() != 1 || holes > 0)
+      el.fail_at("missing-argument", e.span, "what `repeat` makes takes one argument");
+    return run_repeat(el, *e.operands[0], std::move(x.items[0]), scope);
+  }
+  if (is_repeat(e))
+    el.fail_at("not-here", e.span, "`repeat` is applied where it is written: x |> repeat(n, f)");
   Value callee = el.eval(*e.operands[0], scope);
   std::size_t holes = 0;
   Call call = evaluated(el, e, scope, holes);
@@ -227,12 +236,10 @@ Value pipe(Elaborator& el, const Expr& e, Scope* scope) {
     right = right->operands[0].get();
   }
   Call first{{{"", e.operands[0]->span, std::move(x), e.operands[0].get()}}, e.span, right->span};
+  if (is_repeat(*right)) return run_repeat(el, *right, std::move(first.items[0]), scope);
   if (right->kind != Expr::Kind::call) {
     const Value f = el.eval(*right, scope);
-    if (f.as<LayerDefinition>())
-      el.fail_at("layer-not-made", right->span,
-                 fmt::format("`{}` is a layer that has not been made", right->text), {},
-                 fmt::format("write `{}()`", right->text));
+    require_made(el, f, *right);
     return el.call_value(f, std::move(first));
   }
   Value callee = el.eval(*right->operands[0], scope);
@@ -268,43 +275,6 @@ Value member(Elaborator& el, const Expr& e, Scope* scope) {
   return {Tensor{el.b().convert(v, el.program.element)}};
 }
 
-/// x[.., _], x[:, _, :]: whole axes and new ones.
-Value subscripted(Elaborator& el, const Expr& e, Scope* scope) {
-  const Value base = el.eval(*e.operands[0], scope);
-  if (base.as<Poison>()) return base;
-  const ValueId x = el.tensor(base, e.operands[0]->span);
-  const Shape from = el.type(x).shape;
-  std::size_t named = 0;
-  for (const Subscript& s : e.subscripts)
-    named += s.kind != Subscript::Kind::ellipsis && s.kind != Subscript::Kind::new_axis;
-  if (named > from.size())
-    el.fail_at("bad-index", e.span, fmt::format("{} axes are indexed, of {}", named, el.type(x).text()));
-  Shape to;
-  std::size_t axis = 0;
-  bool has_ellipsis = false;
-  for (const Subscript& s : e.subscripts) {
-    switch (s.kind) {
-      case Subscript::Kind::new_axis:
-        to.push_back(1);
-        break;
-      case Subscript::Kind::all:
-        to.push_back(from[axis++]);
-        break;
-      case Subscript::Kind::ellipsis:
-        if (has_ellipsis) el.fail_at("bad-index", s.span, "`..` stands twice");
-        has_ellipsis = true;
-        for (std::size_t i = 0; i < from.size() - named; ++i) to.push_back(from[axis++]);
-        break;
-      case Subscript::Kind::index:
-      case Subscript::Kind::slice:
-        el.fail_at("not-supported-yet", s.span,
-                   "parts of an axis are not supported yet: only `:`, `..` and `_`");
-    }
-  }
-  while (axis < from.size()) to.push_back(from[axis++]);
-  return {Tensor{el.b().reshape(x, to)}};
-}
-
 Value number(Elaborator& el, const std::string& text, Span span) {
   const std::optional<Number> n = parse_number(text);
   if (!n) el.fail_at("bad-number", span, fmt::format("`{}` is too large", text));
@@ -325,12 +295,7 @@ Value list(Elaborator& el, const Expr& e, Scope* scope) {
       add(el, out, el.eval(*item, scope), item->span);
       continue;
     }
-    Scope* with_batch = scope;
-    while (with_batch && !with_batch->batch) with_batch = with_batch->parent;
-    if (!with_batch)
-      el.fail_at("bad-shape", item->span,
-                 "`..` stands for the batch dims of a signature; there is none here");
-    for (const ir::Dim& d : *with_batch->batch) add(el, out, Value::extent(d), item->span);
+    for (const ir::Dim& d : el.batch_dims(scope, item->span)) add(el, out, Value::extent(d), item->span);
   }
   return {std::move(out)};
 }
@@ -392,6 +357,12 @@ Value evaluate(Elaborator& el, const Expr& e, Scope* scope) {
 }
 
 }  // namespace
+
+void require_made(Elaborator& el, const Value& v, const Expr& e) {
+  if (v.as<LayerDefinition>())
+    el.fail_at("layer-not-made", e.span, fmt::format("`{}` is a layer that has not been made", e.text), {},
+               fmt::format("write `{}()`", e.text));
+}
 
 Value Elaborator::eval(const Expr& e, Scope* scope) {
   const DepthGuard guard(depth);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,7 +17,7 @@ struct FrontendOptions {
   std::vector<std::pair<std::string, std::string>>
       defines;  // -D NAME=VALUE: overrides a const of the file or model
   std::vector<std::pair<std::string, std::string>> train;  // --train.KEY=VALUE
-  std::string source_hash;                                 // goes into the program
+  std::function<std::string(std::string_view)> hash;  // of all that the sources say; goes into the program
 };
 
 /// The program, at stage `graph`: infer, loss, forward, update and init, as far as the model has them.
@@ -30,6 +31,11 @@ std::optional<ir::Program> parse_net(std::string_view source, const std::string&
 std::optional<std::string> ast_text(std::string_view source, const std::string& name,
                                     Diagnostics& diagnostics,
                                     std::vector<std::unique_ptr<SourceFile>>& files);
+
+/// The source in the one layout, for `mlpc fmt`; nullopt after a syntax error.
+std::optional<std::string> formatted(std::string_view source, const std::string& name,
+                                     Diagnostics& diagnostics,
+                                     std::vector<std::unique_ptr<SourceFile>>& files);
 
 /// The library's sources, for `--print-std`.
 std::string standard_library();

@@ -8,11 +8,11 @@
 namespace mlpc::frontend {
 namespace {
 
-constexpr std::array<std::string_view, 28> kKeywords = {
-    "fn",     "layer", "optimizer", "model", "const", "input",  "param",  "state", "carry", "noise",
-    "output", "loss",  "metric",    "train", "use",   "return", "assert", "if",    "else",  "for",
-    "in",     "recur", "repeat",    "as",    "and",   "or",     "not",    "true"};
-constexpr std::array<std::string_view, 3> kMoreKeywords = {"false", "training", "inf"};
+constexpr std::array<std::string_view, 31> kKeywords = {
+    "fn",     "layer", "optimizer", "model", "const",  "input",    "param",  "state",
+    "carry",  "noise", "output",    "loss",  "metric", "train",    "use",    "return",
+    "assert", "if",    "else",      "for",   "in",     "recur",    "repeat", "as",
+    "and",    "or",    "not",       "true",  "false",  "training", "inf"};
 
 // Longest first.
 constexpr std::array<std::string_view, 32> kSymbols = {
@@ -26,13 +26,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_opening(const Token& t) { return t.is("(") || t.is("["); }
 bool is_closing(const Token& t) { return t.is(")") || t.is("]"); }
 
-/// Operators after which, and (but `-`) before which, a line goes on.
-bool joins_lines(const Token& t) {
-  constexpr std::array<std::string_view, 24> kBinary = {
-      "-", "not", "|>", "<-", "==", "!=", "<=", ">=", "//",  "<",  ">",  "+",
-      "*", "/",   "^",  "@",  "%",  "~",  "=",  ",",  "and", "or", "in", ":"};
-  return std::ranges::any_of(kBinary, [&](std::string_view s) { return t.is(s); });
-}
+/// Operators (but `-`) before which the line above goes on.
 bool starts_continuation(const Token& t) {
   constexpr std::array<std::string_view, 16> kBinary = {"|>", "==", "!=", "<=", ">=", "//", "<",   ">",
                                                         "+",  "*",  "/",  "^",  "@",  "%",  "and", "or"};
@@ -57,8 +51,8 @@ class Lexer {
                        text_.substr(begin, at_ - begin)});
   }
 
-  void error(std::string_view id, std::size_t begin, std::string text) {
-    diagnostics_.add({std::string(id),
+  void error(DiagnosticId id, std::size_t begin, std::string text) {
+    diagnostics_.add({id,
                       &file_,
                       {static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(at_)},
                       std::move(text),
@@ -163,9 +157,20 @@ class Lexer {
 
 }  // namespace
 
-bool is_keyword(std::string_view word) {
-  return std::ranges::find(kKeywords, word) != kKeywords.end() ||
-         std::ranges::find(kMoreKeywords, word) != kMoreKeywords.end();
+bool is_keyword(std::string_view word) { return std::ranges::find(kKeywords, word) != kKeywords.end(); }
+
+std::span<const std::string_view> keywords() { return kKeywords; }
+
+bool joins_lines(const Token& t) {
+  constexpr std::array<std::string_view, 24> kBinary = {
+      "-", "not", "|>", "<-", "==", "!=", "<=", ">=", "//",  "<",  ">",  "+",
+      "*", "/",   "^",  "@",  "%",  "~",  "=",  ",",  "and", "or", "in", ":"};
+  return std::ranges::any_of(kBinary, [&](std::string_view s) { return t.is(s); });
+}
+
+bool is_identifier(std::string_view word) {
+  return !word.empty() && is_name_start(word[0]) && std::ranges::all_of(word, is_name_part) &&
+         !is_keyword(word);
 }
 
 std::vector<Token> lex(const SourceFile& file, Diagnostics& diagnostics) {

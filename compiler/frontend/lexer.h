@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,12 @@ struct Token {
 };
 
 bool is_keyword(std::string_view word);
+/// Letters, digits and `_`, no digit first, and no keyword.
+bool is_identifier(std::string_view word);
+std::span<const std::string_view> keywords();
+
+/// Operators after which a line goes on in the next.
+bool joins_lines(const Token& token);
 
 /// Tokens of a source, ended by TokenKind::end. A newline token stands where a statement may end: newlines
 /// inside brackets, after a binary operator, or before a line that begins with one other than `-`, are

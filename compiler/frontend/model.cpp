@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "compiler/frontend/random.h"
 #include "ir/error.h"
 #include "ir/prune.h"
 
@@ -14,34 +15,18 @@ using ir::Graph;
 using ir::Role;
 using ir::ValueId;
 
-/// The random stream of a tensor's initial values: FNV-1a of its role and path.
-std::int64_t stream_of(std::string_view role, const std::string& path) {
-  std::uint64_t hash = 0xcbf29ce484222325ULL;
-  for (char c : fmt::format("{}:{}", role, path))
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  return static_cast<std::int64_t>(hash);
-}
-
-ValueId initial_value(ir::Builder& b, const ir::TensorInfo& tensor, const Distribution& d,
-                      std::string_view role, ValueId seed) {
-  if (d.kind == Distribution::Kind::constant) return b.full(tensor.type, d.a);
-  const ValueId step = b.constant(ir::Constant::of_integer(ElementType::i64, 0));
-  const ir::Op op = d.kind == Distribution::Kind::uniform ? ir::Op::uniform_ : ir::Op::normal_;
-  const auto number = [](double x) { return ir::Constant::of(ElementType::f64, x); };
-  return b.value(
-      op, {seed, step},
-      {tensor.type.shape, tensor.type.element, number(d.a), number(d.b), stream_of(role, tensor.path)});
-}
-
 Graph init_graph(const Elaborator& el) {
   Graph graph;
   graph.name = "init";
   ir::Builder b(graph);
   const ValueId seed = graph.add_parameter("seed", {ElementType::i64, {}}, Role::seed);
+  // Step, turns and row offset: initial values are drawn once, whole.
+  const ValueId zero = b.constant(ir::Constant::of_integer(ElementType::i64, 0));
+  const Draw draw{seed, zero, zero, zero};
   const auto add = [&](const std::vector<ir::TensorInfo>& table, const std::vector<Distribution>& draws,
                        Role role) {
     for (std::uint32_t i = 0; i < table.size(); ++i) {
-      const ValueId v = initial_value(b, table[i], draws[i], ir::name_of(role), seed);
+      const ValueId v = drawn(b, table[i].type, draws[i], stream_of(ir::name_of(role), table[i].path), draw);
       graph.results.push_back({table[i].path, role, i, v});
     }
   };
@@ -52,10 +37,10 @@ Graph init_graph(const Elaborator& el) {
 }
 
 /// Elaborates the model's body once.
-void elaborate(Elaborator& el, Elaborator::Target& target, const Stmt& model, Scope* file_scope,
-               bool training) {
+void elaborate(Elaborator& el, Target& target, const Stmt& model, Scope* file_scope, bool training) {
   Elaborator::Frame frame;
   frame.kind = Elaborator::Frame::Kind::model;
+  frame.home = &target;
   Scope* scope = el.new_scope(file_scope);
   el.target = &target;
   el.frame = &frame;
@@ -64,7 +49,7 @@ void elaborate(Elaborator& el, Elaborator::Target& target, const Stmt& model, Sc
 }
 
 /// Parameters and state exist in every mode, or a checkpoint would fit only some.
-void require_in_every_mode(Elaborator& el, const Elaborator::Target& training) {
+void require_in_every_mode(Elaborator& el, const Target& training) {
   const auto require = [&](const std::vector<ir::TensorInfo>& table, Role role) {
     for (std::uint32_t i = 0; i < table.size(); ++i) {
       if (training.parameters.contains({role, i})) continue;
@@ -89,20 +74,24 @@ bool is_c_name(const std::string& name) {
   return !keywords.contains(name) && !name.starts_with('_') && !name.starts_with("mlpc_");
 }
 
-bool has_loss(const Elaborator::Target& t) {
+bool has_loss(const Target& t) {
   return std::ranges::any_of(t.objectives, [](const auto& o) { return o.role == Role::loss_term; });
 }
 
-Graph with_outputs(const Elaborator::Target& t) {
+/// The outputs, and what streaming carries on.
+Graph with_outputs(const Target& t, const ir::Program& program) {
   Graph graph = t.graph;
   graph.name = "infer";
   for (const auto& o : t.objectives)
     if (o.role == Role::output) graph.results.push_back({o.name, o.role, 0, o.value});
+  if (!graph.results.empty())
+    for (const auto& [index, value] : t.new_state)  // of a `carry`
+      graph.results.push_back({program.state[index].path, Role::state, index, value});
   return ir::pruned(graph);
 }
 
 /// The total, each loss, each metric, and the new state.
-Graph with_losses(Elaborator::Target& t, std::string name, const ir::Program& program) {
+Graph with_losses(Target& t, std::string name, const ir::Program& program) {
   Graph graph = t.graph;
   graph.name = std::move(name);
   ir::Builder b(graph);
@@ -141,7 +130,7 @@ void build_model(Elaborator& el, const Stmt& model, const SourceFile& file, Scop
       el.fail_at("bad-input", model.name_span, fmt::format("a model is of f32 or f64, not `{}`", model.text));
     el.program.element = *type;
   }
-  Elaborator::Target evaluation("eval"), training("forward");
+  Target evaluation("eval"), training("forward");
   elaborate(el, evaluation, model, file_scope, false);
   if (el.diagnostics.empty()) {
     el.declares = false;
@@ -154,7 +143,7 @@ void build_model(Elaborator& el, const Stmt& model, const SourceFile& file, Scop
     el.report("no-result", model.name_span,
               fmt::format("model `{}` has no output, loss or metric", model.name));
   if (!el.diagnostics.empty()) return;
-  el.program.graphs.push_back(with_outputs(evaluation));
+  el.program.graphs.push_back(with_outputs(evaluation, el.program));
   if (el.program.graphs.back().results.empty()) el.program.graphs.pop_back();
   if (has_loss(evaluation)) {
     el.program.graphs.push_back(with_losses(evaluation, "loss", el.program));

@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 
+#include "compiler/frontend/brace_pairs.h"
 #include "compiler/frontend/expression_parser.h"
 
 namespace mlpc::frontend {
@@ -24,6 +25,7 @@ class Parser : ExpressionParser {
     for (skip_newlines(); !at_end() && !(end.size() && at(end)); skip_newlines()) {
       const std::size_t before = at_;
       try {
+        if (at("}")) superfluous_brace();
         out.push_back(statement());
         if (!more_constants_ && !at(end.size() ? end : ";") && !at(";") && now().kind != TokenKind::newline &&
             !at_end())
@@ -36,6 +38,15 @@ class Parser : ExpressionParser {
         recover(before);
       }
     }
+  }
+
+  [[noreturn]] void superfluous_brace() {
+    std::vector<Note> notes;
+    if (const std::optional<BracePair> pair = closed_too_far_right(file_, tokens_)) {
+      notes.push_back({&file_, pair->close, "by its indentation, this one may be too many"});
+      notes.push_back({&file_, pair->open, "it closes this one"});
+    }
+    error("`}` closes nothing", now().span, std::move(notes));
   }
 
   /// To the end of the line, and of the blocks that were opened in between.
@@ -55,6 +66,10 @@ class Parser : ExpressionParser {
     const Token open = next();
     Block out;
     statements(out, "}");
+    if (at_end())
+      if (const std::optional<BracePair> pair = closed_too_far_left(file_, tokens_))
+        error("`{` is not closed: its lines end where they are no longer indented", pair->open,
+              {{&file_, pair->close, "this `}` closes it now"}});
     close("}", open);
     return out;
   }

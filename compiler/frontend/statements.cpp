@@ -1,6 +1,7 @@
+#include "compiler/frontend/statements.h"
+
 #include <algorithm>
 
-#include "compiler/frontend/elaborator.h"
 #include "ir/error.h"
 
 namespace mlpc::frontend {
@@ -26,14 +27,30 @@ void Elaborator::bind(Scope& scope, const std::string& name, Span span, Value va
     fail_at("duplicate-name", span, fmt::format("`{}` is defined twice", name),
             {note_of(found->second, "the first is here")});
   if (const auto* t = value.as<Tensor>(); t && target) target->graph.name_value(t->id, frame->path + name);
-  scope.names[name] = {std::move(value), file, span, std::nullopt, target};
+  // In a loop's body a name that is bound outside, in the same definition, is that one.
+  Scope* owner = &scope;
+  while (!is_new && owner->is_turn && !owner->names.contains(name)) owner = owner->parent;
+  (owner->names.contains(name) ? *owner : scope).names[name] = {std::move(value), file, span, std::nullopt,
+                                                                target};
 }
 
-Shape Elaborator::shape(const std::vector<ShapeItem>& items, Scope* scope, bool declares_dims) {
+const Shape& Elaborator::batch_dims(Scope* scope, Span span) {
+  while (scope && !scope->batch) scope = scope->parent;
+  if (!scope) fail_at("bad-shape", span, "`..` stands for the batch dims of a signature; there is none here");
+  return *scope->batch;
+}
+
+Shape Elaborator::shape(const std::vector<ShapeItem>& items, Scope* scope, Dims dims) {
   Shape out;
   for (const ShapeItem& item : items) {
-    if (item.is_ellipsis) fail_at("bad-shape", item.span, "`..` stands in the signature of a layer only");
-    if (declares_dims && item.extent->kind == Expr::Kind::name && !scope->find(item.extent->text)) {
+    if (item.is_ellipsis) {
+      if (dims != Dims::with_batch)
+        fail_at("bad-shape", item.span, "`..` stands in the signature of a layer, or in the shape of noise");
+      const Shape& batch = batch_dims(scope, item.span);
+      out.insert(out.end(), batch.begin(), batch.end());
+      continue;
+    }
+    if (dims == Dims::declared && item.extent->kind == Expr::Kind::name && !scope->find(item.extent->text)) {
       const std::string& name = item.extent->text;
       if (std::ranges::find(program.dims, name) == program.dims.end()) {
         if (program.dims.size() >= 16) fail_at("too-large", item.span, "a model has at most 16 free dims");
@@ -47,204 +64,6 @@ Shape Elaborator::shape(const std::vector<ShapeItem>& items, Scope* scope, bool 
 }
 
 namespace {
-
-constexpr std::size_t kMostTensors = 1 << 13;  // parameters; states; slots
-constexpr std::size_t kMostResults = 256;      // inputs; outputs, losses and metrics together
-
-ElementType element_type(Elaborator& el, const Stmt& s) {
-  if (s.text.empty()) return el.program.element;
-  const auto type = ir::element_type_named(s.text);
-  if (!type)
-    el.fail_at("bad-input", s.span,
-               fmt::format("`{}` is no element type: f32, f64, i32, i64, u8, bool", s.text));
-  return *type;
-}
-
-void input(Elaborator& el, const Stmt& s, Scope* scope) {
-  if (el.frame->kind != Elaborator::Frame::Kind::model)
-    el.fail_at("not-here", s.span, "an input belongs to a model");
-  auto& inputs = el.program.inputs;
-  auto index =
-      static_cast<std::uint32_t>(std::ranges::find(inputs, s.name, &ir::InputInfo::name) - inputs.begin());
-  const ir::Type type{element_type(el, s), el.shape(s.shape, scope, true)};
-  if (index == inputs.size()) {
-    if (inputs.size() >= kMostResults)
-      el.fail_at("too-large", s.span, fmt::format("the model has more than {} inputs", kMostResults));
-    inputs.push_back({s.name, type, 0});
-  }
-  const ValueId v = el.parameter(Role::input, index, s.name, type);
-  el.target->graph.add_location(v, el.location(s.name_span));
-  el.bind(*scope, s.name, s.name_span, {Tensor{v}}, true);
-}
-
-/// fan_in and fan_out of a parameter: rank 2 is [in, out], higher ranks are [out, in, window…].
-std::pair<double, double> fans(const Shape& shape) {
-  const auto extent = [&](std::size_t axis) { return static_cast<double>(*shape[axis].constant()); };
-  if (shape.empty()) return {1, 1};
-  if (shape.size() == 1) return {extent(0), extent(0)};
-  if (shape.size() == 2) return {extent(0), extent(1)};
-  double window = 1;
-  for (std::size_t axis = 2; axis < shape.size(); ++axis) window *= extent(axis);
-  return {extent(1) * window, extent(0) * window};
-}
-
-/// As `info` shows it: "he: normal(0, 0.05)", "0".
-std::string text_of(const Distribution& d, const Value& from) {
-  const auto* f = from.as<Function>();
-  const std::string name = f ? f->definition->name + ": " : "";
-  if (d.kind == Distribution::Kind::constant) return fmt::format("{}{}", name, d.a);
-  return fmt::format("{}{}({}, {})", name, d.kind == Distribution::Kind::normal ? "normal" : "uniform", d.a,
-                     d.b);
-}
-
-Distribution initialiser(Elaborator& el, const Stmt& s, const Shape& shape, Value v) {
-  if (!s.is_drawn) return {Distribution::Kind::constant, el.number(v, s.value->span, "an initial value"), 0};
-  if (const auto* f = v.as<Function>()) {
-    const auto has = [&](std::string_view name) {
-      return std::ranges::find(f->definition->formals, name, &Formal::name) != f->definition->formals.end();
-    };
-    if (!has("fan_in") || !has("fan_out"))
-      el.fail_at(
-          "bad-initialiser", s.value->span,
-          fmt::format("`{}` is no initialiser: that is an fn of fan_in and fan_out", f->definition->name));
-    const auto [in, out] = fans(shape);
-    v = el.call_value(v, {{{"fan_in", s.value->span, Value::real(in), nullptr},
-                           {"fan_out", s.value->span, Value::real(out), nullptr}},
-                          s.value->span,
-                          s.value->span});
-  }
-  if (const auto* d = v.as<Distribution>()) return *d;
-  if (const auto* n = v.as<Number>()) return {Distribution::Kind::constant, n->value, 0};
-  el.fail_at(
-      "bad-initialiser", s.value->span,
-      fmt::format("`~` needs a distribution, as `he` or `normal(0, 0.1)`; this is {}", el.describe(v)));
-}
-
-/// The entry of a table for a path: made by the first elaboration, found by later ones and by shared layers.
-std::uint32_t table_entry(Elaborator& el, std::vector<ir::TensorInfo>& table,
-                          std::vector<Distribution>& draws, const std::string& path, const ir::Type& type,
-                          const Stmt& s, Scope* scope) {
-  const auto found = std::ranges::find(table, path, &ir::TensorInfo::path);
-  if (found != table.end()) {
-    if (found->type != type)
-      el.fail_at("extent-mismatch", s.span,
-                 fmt::format("`{}` is {} here and {} in an earlier application", path, type.text(),
-                             found->type.text()));
-    return static_cast<std::uint32_t>(found - table.begin());
-  }
-  if (!el.declares)
-    el.fail_at("bad-parameter", s.span, fmt::format("`{}` exists only while training", path), {},
-               "parameters and state exist in every mode: take it out of `if training`");
-  if (table.size() >= kMostTensors)
-    el.fail_at("too-large", s.span,
-               fmt::format("the model has more than {} tensors of one kind", kMostTensors));
-  const Value value = el.eval(*s.value, scope);
-  draws.push_back(initialiser(el, s, type.shape, value));
-  table.push_back({path, type, 0, text_of(draws.back(), value), el.location(s.name_span)});
-  return static_cast<std::uint32_t>(table.size() - 1);
-}
-
-void require_constant(Elaborator& el, const Shape& shape, const Stmt& s) {
-  for (std::size_t i = 0; i < shape.size(); ++i)
-    if (!shape[i].is_constant())
-      el.fail_at("bad-parameter", s.shape[i].span,
-                 fmt::format("the extent {} of `{}` is not known at compile time", shape[i].text(), s.name));
-}
-
-void param(Elaborator& el, const Stmt& s, Scope* scope) {
-  if (el.frame->kind != Elaborator::Frame::Kind::model && el.frame->kind != Elaborator::Frame::Kind::layer)
-    el.fail_at("not-here", s.span, "a param belongs to a model or a layer");
-  const Shape shape = el.shape(s.shape, scope, false);
-  require_constant(el, shape, s);
-  const std::string path = el.frame->path + s.name;
-  const ir::Type type{el.program.element, shape};
-  const std::uint32_t index = table_entry(el, el.program.params, el.param_draws, path, type, s, scope);
-  const ValueId v = el.parameter(Role::param, index, path, type);
-  el.target->graph.add_location(v, el.location(s.name_span));
-  el.bind(*scope, s.name, s.name_span, {Tensor{v}}, true);
-}
-
-void state(Elaborator& el, const Stmt& s, Scope* scope) {
-  const bool is_slot = el.frame->kind == Elaborator::Frame::Kind::optimizer;
-  const Shape shape = is_slot && s.shape.empty() ? el.frame->slot_shape : el.shape(s.shape, scope, false);
-  require_constant(el, shape, s);
-  const ir::Type type{el.program.element, shape};
-  const std::string path = is_slot ? s.name + "/" + el.frame->slot_owner : el.frame->path + s.name;
-  auto& table = is_slot ? el.program.slots : el.program.state;
-  const std::uint32_t index =
-      table_entry(el, table, is_slot ? el.slot_draws : el.state_draws, path, type, s, scope);
-  const ValueId old = el.parameter(is_slot ? Role::slot : Role::state, index, path, type);
-  const auto changed = el.target->new_state.find(index);
-  el.bind(*scope, s.name, s.name_span,
-          {Tensor{changed == el.target->new_state.end() ? old : changed->second}}, true);
-  scope->names[s.name].state = index;
-}
-
-/// s <- e: executed while training, under stop_grad; later reads see it.
-void update(Elaborator& el, const Stmt& s, Scope* scope) {
-  Binding* binding = scope->find(s.name);
-  if (!binding) el.unknown_name(s.name, s.name_span, *scope);
-  if (!binding->state)
-    el.fail_at("bad-value", s.name_span, fmt::format("`{}` is no state", s.name),
-               {el.note_of(*binding, "it is defined here")});
-  const bool is_slot = el.frame->kind == Elaborator::Frame::Kind::optimizer;
-  if (!el.training && !is_slot) return;
-  const Value value = el.eval(*s.value, scope);
-  const ir::Type wanted = el.type(binding->value.as<Tensor>()->id);
-  ValueId v = el.tensor(value, s.value->span);
-  const auto mismatch = [&] {
-    el.fail_at("shape-mismatch", s.value->span,
-               fmt::format("`{}` is {}, its new value is {}", s.name, wanted.text(), el.type(v).text()));
-  };
-  if (el.type(v).element != wanted.element ||
-      el.common_shape(el.type(v).shape, wanted.shape, mismatch) != wanted.shape)
-    mismatch();
-  v = el.broadcast_to(v, wanted.shape);
-  if (!is_slot) v = el.b().value(ir::Op::stop_grad_, {v});
-  el.target->new_state[*binding->state] = v;
-  binding->value = {Tensor{v}};
-}
-
-void objective(Elaborator& el, const Stmt& s, Scope* scope) {
-  if (el.frame->kind != Elaborator::Frame::Kind::model)
-    el.fail_at("not-here", s.span, "outputs, losses and metrics belong to a model");
-  const Value value = el.eval(*s.value, scope);
-  if (value.as<Poison>()) throw Failure{};
-  const ValueId v = el.tensor(value, s.value->span);
-  const Role role = s.kind == Stmt::Kind::output ? Role::output
-                    : s.kind == Stmt::Kind::loss ? Role::loss_term
-                                                 : Role::metric;
-  if (role != Role::output && (el.type(v).rank() != 0 || !ir::is_float(el.type(v).element)))
-    el.fail_at("loss-not-scalar", s.value->span,
-               fmt::format("a {} is a number; this is {}", s.kind == Stmt::Kind::loss ? "loss" : "metric",
-                           el.type(v).text()),
-               {}, "`mean(…)` or `sum(…)` makes one");
-  for (const auto& other : el.target->objectives)
-    if (other.name == s.name)
-      el.fail_at("duplicate-name", s.name_span, fmt::format("two results are called `{}`", s.name));
-  if (el.target->objectives.size() >= kMostResults)
-    el.fail_at("too-large", s.span, fmt::format("the model has more than {} results", kMostResults));
-  if (s.name == "loss")
-    el.fail_at("duplicate-name", s.name_span, "`loss` is the name of the total of all losses");
-  el.target->objectives.push_back({role, s.name, v});
-  el.bind(*scope, s.name, s.name_span, {Tensor{v}}, false);
-}
-
-void constant(Elaborator& el, const Stmt& s, Scope* scope) {
-  for (const auto& [name, text] : el.options.defines) {
-    if (name != s.name) continue;
-    const std::optional<Number> n = parse_number(text);
-    if (!n && text != "true" && text != "false")
-      el.fail_at("bad-define", s.name_span, fmt::format("-D {}={}: `{}` is no number", name, text, text));
-    el.bind(*scope, s.name, s.name_span, n ? Value{*n} : Value{text == "true"}, true);
-    return;
-  }
-  Value v = el.eval(*s.value, scope);
-  if (v.as<Tensor>())
-    el.fail_at("not-a-number", s.value->span,
-               fmt::format("a const is known at compile time; this is {}", el.describe(v)));
-  el.bind(*scope, s.name, s.name_span, std::move(v), true);
-}
 
 void check(Elaborator& el, const Stmt& s, Scope* scope) {
   if (el.condition(el.eval(*s.value, scope), s.value->span)) return;
@@ -295,9 +114,27 @@ void poison(const Stmt& s, Scope& scope, const SourceFile* file) {
   const auto mark = [&](const std::string& name) {
     scope.names[name] = {{Poison{}}, file, s.span, std::nullopt, nullptr};
   };
-  if (!s.name.empty() && s.kind != Stmt::Kind::update) mark(s.name);
+  if (!s.name.empty() && s.kind != Stmt::Kind::update && s.kind != Stmt::Kind::loop) mark(s.name);
+  if (s.kind == Stmt::Kind::loop) {
+    for (const std::string& name : assigned_names(s.body)) mark(name);
+  }
   for (const ExprPtr& t : s.targets)
     if (t->kind == Expr::Kind::name) mark(t->text);
+}
+
+/// Brings in what a file defines. A name that reaches here by two ways has to be one definition.
+void use(Elaborator& el, const Stmt& s, Scope* scope) {
+  if (el.frame->kind != Elaborator::Frame::Kind::file)
+    el.fail_at("not-here", s.span, "`use` stands at the top of a file");
+  const Elaborator::Used used = el.used(s);
+  for (const auto& [name, binding] : used.scope->names) {
+    if (binding.file != used.file) continue;  // what that file uses is its own affair
+    const auto [found, is_new] = scope->names.try_emplace(name, binding);
+    const Binding& other = found->second;
+    if (is_new || (other.file == binding.file && other.span.begin == binding.span.begin)) continue;
+    el.fail_at("duplicate-name", s.span, fmt::format("`{}` is defined in two files", name),
+               {el.note_of(other, "the first is here"), el.note_of(binding, "the second is here")});
+  }
 }
 
 std::optional<Value> execute(Elaborator& el, const Stmt& s, Scope* scope) {
@@ -314,27 +151,28 @@ std::optional<Value> execute(Elaborator& el, const Stmt& s, Scope* scope) {
       el.bind(*scope, s.name, s.name_span, {LayerDefinition{&s, el.file, outer}}, true);
       break;
     case Stmt::Kind::constant:
-      constant(el, s, scope);
+      declare_constant(el, s, scope);
       break;
     case Stmt::Kind::input:
-      input(el, s, scope);
+      declare_input(el, s, scope);
       break;
     case Stmt::Kind::param:
-      param(el, s, scope);
+      declare_param(el, s, scope);
       break;
     case Stmt::Kind::state:
-      state(el, s, scope);
+    case Stmt::Kind::carry:
+      declare_state(el, s, scope);
       break;
     case Stmt::Kind::assign:
       assign(el, s, scope);
       break;
     case Stmt::Kind::update:
-      update(el, s, scope);
+      update_state(el, s, scope);
       break;
     case Stmt::Kind::output:
     case Stmt::Kind::loss:
     case Stmt::Kind::metric:
-      objective(el, s, scope);
+      declare_objective(el, s, scope);
       break;
     case Stmt::Kind::check:
       check(el, s, scope);
@@ -353,18 +191,17 @@ std::optional<Value> execute(Elaborator& el, const Stmt& s, Scope* scope) {
       el.fail_at("bad-value", s.span, "the value is not used: give it a name, or return it");
     case Stmt::Kind::model:
       el.fail_at("not-here", s.name_span, "a model stands at the top of a file");
-    case Stmt::Kind::carry:
     case Stmt::Kind::noise:
+      declare_noise(el, s, scope);
+      break;
     case Stmt::Kind::loop:
+      run_loop(el, s, scope);
+      break;
+    case Stmt::Kind::use:
+      use(el, s, scope);
+      break;
     case Stmt::Kind::recurrence:
-    case Stmt::Kind::use: {
-      static const std::map<Stmt::Kind, std::string_view> words = {{Stmt::Kind::carry, "carry"},
-                                                                   {Stmt::Kind::noise, "noise"},
-                                                                   {Stmt::Kind::loop, "for"},
-                                                                   {Stmt::Kind::recurrence, "recur"},
-                                                                   {Stmt::Kind::use, "use"}};
-      el.fail_at("not-supported-yet", s.span, fmt::format("`{}` is not supported yet", words.at(s.kind)));
-    }
+      el.fail_at("not-supported-yet", s.span, "`recur` is not supported yet");
   }
   return std::nullopt;
 }
@@ -411,7 +248,7 @@ std::optional<Value> Elaborator::run(const Block& block, Scope* scope) {
       poison(s, *scope, file);
     }
   }
-  if (failed && !result && frame->kind != Frame::Kind::model) throw Failure{};
+  if (failed && !result && (frame->kind != Frame::Kind::model || scope->is_turn)) throw Failure{};
   return result;
 }
 

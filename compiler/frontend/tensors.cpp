@@ -40,6 +40,29 @@ void Elaborator::add_note(std::vector<Note>& notes, const Expr* e, const Value& 
     notes.push_back(note_of(*binding, fmt::format("`{}` is {}", e->text, describe(v))));
 }
 
+Draw Elaborator::draw(const ir::Type& drawn) {
+  const ir::Type type{ElementType::i64, {}};
+  const ir::ValueId zero = b().constant(ir::Constant::of_integer(ElementType::i64, 0));
+  const bool has_rows = drawn.rank() > 0 && !drawn.shape[0].is_constant();
+  return {parameter(ir::Role::seed, 0, "seed", type), parameter(ir::Role::step, 0, "step", type), zero,
+          has_rows ? parameter(ir::Role::row_offset, 0, "row_offset", type) : zero};
+}
+
+bool Elaborator::require(ir::DimCheck::Relation relation, const Dim& left, const Dim& right, Span span) {
+  const Dim difference = left - right;
+  const bool is_equality = relation == ir::DimCheck::Relation::equal;
+  if (const auto d = difference.constant()) return is_equality ? *d == 0 : *d >= 0;
+  const auto is_positive = [](const ir::DimTerm& term) { return term.coefficient > 0; };
+  if (!is_equality && std::ranges::all_of(difference.terms(), is_positive))
+    return true;  // dims are not negative
+  const auto is_known = [&](const ir::DimCheck& c) {
+    return c.relation == relation && c.left == left && c.right == right;
+  };
+  if (std::ranges::none_of(program.checks, is_known))
+    program.checks.push_back({relation, left, right, location(span)});
+  return true;
+}
+
 double Elaborator::number(const Value& v, Span span, std::string_view what) {
   if (v.as<Poison>()) throw Failure{};
   if (const auto* n = v.as<Number>()) return n->value;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "compiler/frontend/lexer.h"
 
@@ -34,9 +35,25 @@ class TokenReader {
     next();
     return true;
   }
+  /// Where the statement at hand went on in another line: what is missing may be missing there.
+  std::optional<Note> continuation() const {
+    int depth = 0;
+    for (std::size_t i = std::min(at_, tokens_.size() - 1); i > 0 && depth >= 0; --i) {
+      const Token &before = tokens_[i - 1], &after = tokens_[i];
+      if (before.kind == TokenKind::newline || before.is(";")) break;
+      depth += before.is(")") || before.is("]") || before.is("}");
+      depth -= before.is("(") || before.is("[") || before.is("{");
+      const std::string_view gap =
+          std::string_view(file_.text).substr(before.span.end, after.span.begin - before.span.end);
+      if (depth == 0 && joins_lines(before) && gap.find('\n') != std::string_view::npos)
+        return Note{&file_, before.span, fmt::format("the statement goes on after this `{}`", before.text)};
+    }
+    return std::nullopt;
+  }
   [[noreturn]] void error(std::string text, Span span, std::vector<Note> notes = {},
-                          std::string_view id = "syntax-error") {
-    diagnostics_.add({std::string(id), &file_, span, std::move(text), std::move(notes), {}});
+                          DiagnosticId id = "syntax-error") {
+    if (const std::optional<Note> note = continuation()) notes.push_back(*note);
+    diagnostics_.add({id, &file_, span, std::move(text), std::move(notes), {}});
     throw SyntaxError{};
   }
   std::string found() const {

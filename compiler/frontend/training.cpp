@@ -36,7 +36,10 @@ class Training {
         if (!binding.value.as<Tensor>()) scope_->names.emplace(name, binding);
     frame_.kind = Elaborator::Frame::Kind::optimizer;
     if (const ir::Graph* loss = el.program.find("loss"))
-      for (const ir::Graph::Result& r : loss->results) results_.push_back(r.name);
+      for (const ir::Graph::Result& r : loss->results) {
+        results_.push_back(r.name);
+        if (r.role == Role::metric) metrics_.insert(r.name);
+      }
   }
 
   void collect(const Block& block, const SourceFile& file) {
@@ -49,8 +52,9 @@ class Training {
     const auto add = [&](const std::string& key, const std::string& value) {
       out += fmt::format("{}\"{}\":{}", out.empty() ? "" : ",", key, value);
     };
-    for (const char* key : {"batch", "epochs", "steps", "seed", "accumulate"})
-      if (settings_.contains(key)) guarded([&] { add(key, fmt::format("{}", count(key))); });
+    if (settings_.contains("batch")) guarded([&] { add("batch", batch()); });
+    for (const char* key : {"epochs", "steps", "seed", "accumulate"})
+      if (settings_.contains(key)) guarded([&] { add(key, fmt::format("{}", count(key, at(key)))); });
     if (settings_.contains("early_stop")) guarded([&] { add("early_stop", early_stop()); });
     return "{" + out + "}";
   }
@@ -69,7 +73,7 @@ class Training {
     el_.report("bad-train-value", e.span, "there is nothing to train: the model has no loss");
   }
 
-  void update(Elaborator::Target& target) {
+  void update(Target& target) {
     el_.target = &target;
     el_.frame = &frame_;
     el_.training = true;
@@ -108,8 +112,25 @@ class Training {
     return *s.value;
   }
 
-  std::int64_t count(const std::string& key) {
-    const Expr& e = at(key);
+  /// 64, or how many rows of each free dim: {N: 256, M: 64}
+  std::string batch() {
+    const Expr& e = at("batch");
+    if (e.kind != Expr::Kind::record) return fmt::format("{}", count("batch", e));
+    std::string out;
+    std::set<std::string> seen;
+    for (const Argument& a : e.arguments) {
+      if (std::ranges::find(el_.program.dims, a.name) == el_.program.dims.end())
+        el_.fail_at("bad-train-value", a.span, fmt::format("`{}` is no free dim of the model", a.name), {},
+                    guess_of(a.name, el_.program.dims));
+      if (!seen.insert(a.name).second)
+        el_.fail_at("bad-train-value", a.span, fmt::format("`{}` is given twice", a.name));
+      out += fmt::format("{}\"{}\":{}", out.empty() ? "" : ",", a.name, count("batch", *a.value));
+    }
+    if (out.empty()) el_.fail_at("bad-train-value", e.span, "`batch` names no dim");
+    return "{" + out + "}";
+  }
+
+  std::int64_t count(const std::string& key, const Expr& e) {
     const std::int64_t n = el_.integer(el_.eval(e, scope_), e.span, fmt::format("`{}`", key));
     if (n < (key == "seed" ? 0 : 1))
       el_.fail_at("bad-train-value", e.span, fmt::format("`{}` is {}", key, n));
@@ -136,6 +157,11 @@ class Training {
     const std::int64_t patience =
         el_.integer(el_.eval(*e.arguments[1].value, scope_), e.arguments[1].value->span, "the patience");
     std::string mode = "min";
+    if (e.arguments.size() == 2 && metrics_.contains(watched))
+      el_.fail_at(
+          "bad-train-value", e.span, fmt::format("whether `{}` is to fall or to rise is not said", watched),
+          {},
+          fmt::format("a metric states its mode: patience(val.{}, {}, mode = \"max\")", watched, patience));
     if (e.arguments.size() > 2) {
       const Value v = el_.eval(*e.arguments[2].value, scope_);
       const auto* text = v.as<std::string>();
@@ -170,8 +196,7 @@ class Training {
 
   /// The gradients as the optimizer sees them. By norm: g · min(1, c / (‖g‖ + 1e-6)), over all parameters
   /// together (PyTorch's clip_grad_norm_); by value: each element into [-c, c].
-  std::vector<std::optional<ValueId>> clipped(Elaborator::Target& target,
-                                              const std::vector<bool>& is_frozen) {
+  std::vector<std::optional<ValueId>> clipped(Target& target, const std::vector<bool>& is_frozen) {
     std::vector<std::optional<ValueId>> gradients;
     for (std::uint32_t i = 0; i < el_.program.params.size(); ++i) {
       const ir::TensorInfo& p = el_.program.params[i];
@@ -183,7 +208,7 @@ class Training {
     return gradients;
   }
 
-  void clip(Elaborator::Target& target, std::vector<std::optional<ValueId>>& gradients) {
+  void clip(Target& target, std::vector<std::optional<ValueId>>& gradients) {
     const Expr& e = at("clip");
     const bool is_call =
         e.kind == Expr::Kind::call && e.operands[0]->kind == Expr::Kind::name && e.arguments.size() == 1;
@@ -219,7 +244,7 @@ class Training {
     target.objectives.push_back({Role::clip_norm, "clip_norm", norm});
   }
 
-  void update_one(Elaborator::Target& target, std::uint32_t i, ValueId gradient) {
+  void update_one(Target& target, std::uint32_t i, ValueId gradient) {
     const ir::TensorInfo p = el_.program.params[i];
     frame_.slot_owner = p.path;
     frame_.slot_shape = p.type.shape;
@@ -249,6 +274,7 @@ class Training {
   Elaborator::Frame frame_;
   Settings settings_;
   std::vector<std::string> results_;  // what `val.` has: losses and metrics
+  std::set<std::string> metrics_;
 };
 
 }  // namespace
@@ -257,7 +283,7 @@ void build_training(Elaborator& el, const SourceFile& file, Scope* file_scope,
                     std::vector<std::unique_ptr<SourceFile>>& files,
                     std::vector<std::unique_ptr<Block>>& blocks) {
   Training training(el, file_scope);
-  Elaborator::Target target("update");
+  Target target("update");
   el.target = &target;
   Elaborator::Frame frame;
   el.frame = &frame;

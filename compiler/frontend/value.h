@@ -13,6 +13,7 @@
 namespace mlpc::frontend {
 
 struct Scope;
+struct Target;
 struct Value;
 
 /// A compile-time number; `is_integer` decides whether it can be an extent.
@@ -51,10 +52,12 @@ struct MadeLayer {
   Scope* hyperparameters = nullptr;
   std::string owner;  // path of the definition that made it: "enc."
   std::string name;   // in the owner; the callee's, numbered, unless it is bound or named
+  std::string turns;  // of the loops around it in the owner: "[0][2]"; "[*]" where turns are one body
   int number = 0;     // of an anonymous one: 1, 2, …; else 0
-  bool is_applied = false;
+  int applications = 0;
+  Target* home = nullptr;  // the graph that has its parameters
 
-  std::string path() const { return owner + name; }
+  std::string path() const { return owner + name + turns; }
 };
 
 /// What `param W ~ …` draws from, at initialisation.
@@ -85,13 +88,19 @@ struct Value {
   static Value extent(const ir::Dim& d) { return d.is_constant() ? integer(*d.constant()) : Value{d}; }
 };
 
+/// What makes a name one of a `state` or `carry`.
+struct StateBinding {
+  std::uint32_t index;  // in the table
+  bool is_carry;        // written by inference too
+};
+
 /// What a name means, and where it was given that meaning.
 struct Binding {
   Value value;
   const SourceFile* file = nullptr;
   Span span;
-  std::optional<std::uint32_t> state;  // of a `state`: its index in the table
-  const void* graph = nullptr;         // under construction when it was bound: its tensors are of that one
+  std::optional<StateBinding> state;
+  Target* graph = nullptr;  // under construction when it was bound: its tensors are of that one
 };
 
 /// Names and what encloses them. All scopes live as long as the elaborator, which owns them.
@@ -99,6 +108,7 @@ struct Scope {
   Scope* parent = nullptr;
   std::map<std::string, Binding> names;
   std::optional<ir::Shape> batch;  // what `..` stands for in this definition
+  bool is_turn = false;            // of a loop's body: what it assigns to may be bound outside
 
   Binding* find(const std::string& name) {
     for (Scope* s = this; s; s = s->parent)

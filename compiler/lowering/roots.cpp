@@ -30,10 +30,13 @@ bool is_expensive(Op op) {
     case Op::softplus_:
     case Op::pow_:
     case Op::div_:
+    case Op::mod_:
+    case Op::atan2_:
     case Op::sqrt_:
     case Op::rsqrt_:
     case Op::uniform_:
     case Op::normal_:
+    case Op::bernoulli_:
       return true;
     default:
       return false;

@@ -4,6 +4,7 @@
 
 #include "compiler/passes/passes.h"
 #include "compiler/passes/rebuild.h"
+#include "ir/bodies.h"
 #include "ir/error.h"
 #include "ir/ops/einsum.h"
 
@@ -169,7 +170,8 @@ Graph canonical(const Graph& graph) {
 
 ir::Program canonicalize(const ir::Program& program) {
   ir::Program out = program;
-  for (Graph& graph : out.graphs) graph = canonical(graph);
+  ir::BodyMapper map(canonical);
+  for (Graph& graph : out.graphs) graph = map(graph);
   return out;
 }
 

@@ -2,6 +2,7 @@
 
 #include "compiler/passes/passes.h"
 #include "compiler/passes/rebuild.h"
+#include "ir/bodies.h"
 #include "ir/error.h"
 #include "ir/node_view.h"
 #include "ir/prune.h"
@@ -13,22 +14,30 @@ using ir::Graph;
 using ir::Node;
 using ir::ValueId;
 
+namespace {
+
+Graph without_composites(const Graph& graph) {
+  return rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
+    const auto* composite = std::get_if<ir::CompositeLowering>(&ir::def(node.op).lowering);
+    if (!composite) return false;
+    ir::NodeFacts facts(graph, node);
+    std::vector<std::optional<ValueId>> operands;
+    for (ValueId v : graph.operands(node)) operands.emplace_back(copier.at(v));
+    facts.rebind(std::move(operands), std::vector<std::optional<ValueId>>(node.result_count));
+    const std::vector<ValueId> results = composite->expand(b, facts.view());
+    MLPC_CHECK(results.size() == node.result_count, "{} expands to {} values", ir::def(node.op).name,
+               results.size());
+    for (std::uint32_t r = 0; r < node.result_count; ++r) copier.bind(Graph::result(node, r), results[r]);
+    return true;
+  });
+}
+
+}  // namespace
+
 ir::Program expand_composites(const ir::Program& program) {
   ir::Program out = program;
-  for (Graph& graph : out.graphs)
-    graph = rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
-      const auto* composite = std::get_if<ir::CompositeLowering>(&ir::def(node.op).lowering);
-      if (!composite) return false;
-      ir::NodeFacts facts(graph, node);
-      std::vector<std::optional<ValueId>> operands;
-      for (ValueId v : graph.operands(node)) operands.emplace_back(copier.at(v));
-      facts.rebind(std::move(operands), std::vector<std::optional<ValueId>>(node.result_count));
-      const std::vector<ValueId> results = composite->expand(b, facts.view());
-      MLPC_CHECK(results.size() == node.result_count, "{} expands to {} values", ir::def(node.op).name,
-                 results.size());
-      for (std::uint32_t r = 0; r < node.result_count; ++r) copier.bind(Graph::result(node, r), results[r]);
-      return true;
-    });
+  ir::BodyMapper map(without_composites);
+  for (Graph& graph : out.graphs) graph = map(graph);
   return out;
 }
 

@@ -4,11 +4,16 @@
 
 #include "ir/ops/common.h"
 
-// Random numbers are pure functions of (seed, step, element index; stream): Philox4x32-10 (Salmon et al.,
-// "Parallel random numbers: as easy as 1, 2, 3", 2011). One 32-bit word an element.
+// Random numbers are pure functions of (seed, step, turns, element index; stream): Philox4x32-10 (Salmon et
+// al., "Parallel random numbers: as easy as 1, 2, 3", 2011) with the key mix64(seed ^ mix64(stream ^
+// mix64(turns))) and the counter (index / 4, step). One 32-bit word an element. Operands: seed, step, turns
+// (of the loops around) and row_offset, which is the global index of the first row (axis 0), so that shards
+// draw what the whole would.
 
 namespace mlpc::ir::ops {
 namespace {
+
+constexpr std::size_t kOperands = 4;  // seed, step, turns, row_offset
 
 constexpr AttributeSpec kUniformAttributes[] = {{"shape", Kind::shape},
                                                 {"type", Kind::element_type},
@@ -20,12 +25,18 @@ constexpr AttributeSpec kNormalAttributes[] = {{"shape", Kind::shape},
                                                {"mean", Kind::constant},
                                                {"deviation", Kind::constant},
                                                {"stream", Kind::integer}};
+constexpr AttributeSpec kBernoulliAttributes[] = {{"shape", Kind::shape},
+                                                  {"type", Kind::element_type},
+                                                  {"probability", Kind::constant},
+                                                  {"stream", Kind::integer}};
 
 double number(const Attributes& a, std::size_t i) { return std::get<Constant>(a[i]).as_double(); }
+std::int64_t stream_of(const Attributes& a) { return std::get<std::int64_t>(a.back()); }
 
 std::vector<Type> random_type(Types x, const Attributes& a) {
   for (const Type& type : x)
-    if (type != Type{ElementType::i64, {}}) fail("seed and step are i64[], not {}", type.text());
+    if (type != Type{ElementType::i64, {}})
+      fail("seed, step, turns and row offset are i64[], not {}", type.text());
   const Type result{std::get<ElementType>(a[1]), std::get<Shape>(a[0])};
   require_float(result);
   return {result};
@@ -33,15 +44,17 @@ std::vector<Type> random_type(Types x, const Attributes& a) {
 
 // ---- In kernels ----
 
-/// 32 random bits for the element: its index in row-major order selects them.
+/// 32 random bits for the element: its index in row-major order, from the first row of all shards on,
+/// selects them.
 Scalar bits_of(KernelBuilder& b, const NodeView& n, std::span<const Scalar> operands,
                std::span<const Scalar> index) {
   Scalar flat = b.constant(ElementType::i64, 0);
   for (std::size_t axis = 0; axis < index.size(); ++axis) {
     const Scalar extent = b.index_value({n.result_types[0].shape[axis], {}, {}});
-    flat = b.add(b.mul(flat, extent), index[axis]);
+    flat = axis == 0 ? b.add(operands[3], index[0]) : b.add(b.mul(flat, extent), index[axis]);
   }
-  return b.random_bits(operands[0], operands[1], flat, std::get<std::int64_t>(n.attributes[4]));
+  const Scalar key = b.random_key(operands[0], operands[2], stream_of(n.attributes));
+  return b.random_bits(key, operands[1], flat);
 }
 
 /// p in (0, 1), in f64: (bits + ½) / 2³².
@@ -106,8 +119,7 @@ std::uint64_t mix64(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
-std::uint32_t philox_word(std::uint64_t seed, std::uint64_t step, std::uint64_t index, std::uint64_t stream) {
-  const std::uint64_t key = mix64(seed ^ mix64(stream ^ mix64(0)));
+std::uint32_t philox_word(std::uint64_t key, std::uint64_t step, std::uint64_t index) {
   auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
   const std::uint64_t block = index / 4;
   std::array<std::uint32_t, 4> c = {static_cast<std::uint32_t>(block),
@@ -134,11 +146,15 @@ double quantile(double p) {
 template <typename F>
 std::vector<HostTensor> draw(const ReferenceContext& c, Operands x, F f) {
   HostTensor out{c.result_shapes[0], {}};
-  const auto stream = static_cast<std::uint64_t>(std::get<std::int64_t>(c.attributes[4]));
-  const auto seed = static_cast<std::uint64_t>(static_cast<std::int64_t>(x[0]->values[0]));
-  const auto step = static_cast<std::uint64_t>(static_cast<std::int64_t>(x[1]->values[0]));
-  for (std::size_t i = 0; i < element_count(out.shape); ++i)
-    out.values.push_back(f(philox_word(seed, step, i, stream)));
+  const auto given = [&](std::size_t k) {
+    return static_cast<std::uint64_t>(static_cast<std::int64_t>(x[k]->values[0]));
+  };
+  const auto stream = static_cast<std::uint64_t>(stream_of(c.attributes));
+  const std::uint64_t key = mix64(given(0) ^ mix64(stream ^ mix64(given(2))));
+  const std::size_t count = element_count(out.shape);
+  const std::uint64_t rows = out.shape.empty() || count == 0 ? 1 : static_cast<std::uint64_t>(out.shape[0]);
+  const std::uint64_t first = out.shape.empty() ? 0 : given(3) * (count / rows);
+  for (std::size_t i = 0; i < count; ++i) out.values.push_back(f(philox_word(key, given(1), first + i)));
   return {std::move(out)};
 }
 
@@ -147,7 +163,7 @@ std::vector<HostTensor> draw(const ReferenceContext& c, Operands x, F f) {
 const OpDef uniform_ = {
     .name = "uniform",
     .summary = "low + (high - low) u, with u = ⌊bits / 2⁸⌋ / 2²⁴ in f32 and (bits + ½) / 2³² in f64",
-    .arity = 2,
+    .arity = kOperands,
     .attributes = kUniformAttributes,
     .type_rule = random_type,
     .derivative = NotDifferentiable{},
@@ -173,7 +189,7 @@ const OpDef uniform_ = {
 const OpDef normal_ = {
     .name = "normal",
     .summary = "mean + deviation z, with z the standard normal quantile of (bits + ½) / 2³²",
-    .arity = 2,
+    .arity = kOperands,
     .attributes = kNormalAttributes,
     .type_rule = random_type,
     .derivative = NotDifferentiable{},
@@ -189,5 +205,36 @@ const OpDef normal_ = {
       return draw(c, x,
                   [&](std::uint32_t bits) { return mean + deviation * quantile((bits + 0.5) * 0x1p-32); });
     }};
+
+namespace {
+
+/// How many of the 2³² words are below: P(1) is the probability, rounded to a multiple of 2⁻³².
+std::int64_t words_below(const Attributes& a) { return std::llround(number(a, 2) * 0x1p32); }
+
+}  // namespace
+
+const OpDef bernoulli_ = {
+    .name = "bernoulli",
+    .summary = "1 with the probability, else 0: whether bits < round(probability · 2³²)",
+    .arity = kOperands,
+    .attributes = kBernoulliAttributes,
+    .type_rule = [](Types x, const Attributes& a) -> std::vector<Type> {
+      const double p = number(a, 2);
+      if (!(p >= 0 && p <= 1)) fail("{} is no probability", p);
+      return random_type(x, a);
+    },
+    .derivative = NotDifferentiable{},
+    .lowering = SourceLowering{[](KernelBuilder& b, const NodeView& n, std::span<const Scalar> x,
+                                  std::span<const Scalar> index) {
+      const Scalar limit = b.let(ScalarOp::constant_, {}, ElementType::i64,
+                                 Constant::of_integer(ElementType::i64, words_below(n.attributes)));
+      const Scalar is_below = b.compare(ScalarOp::lt_, bits_of(b, n, x, index), limit);
+      return b.convert(is_below, n.result_types[0].element);
+    }},
+    .reference =
+        [](const ReferenceContext& c, Operands x) {
+          const double p = number(c.attributes, 2);
+          return draw(c, x, [&](std::uint32_t bits) { return bits < std::round(p * 0x1p32) ? 1.0 : 0.0; });
+        }};
 
 }  // namespace mlpc::ir::ops

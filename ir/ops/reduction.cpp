@@ -162,8 +162,36 @@ const OpDef reduce_all_ = {.name = "reduce_all",
                            .reference = fold_reference<smaller, 1.0>};
 
 namespace {
+
 constexpr AttributeSpec kAxis[] = {{"axis", Kind::integer}};
+
+/// Position of the element along the axis that `beats` all before it; the first NaN beats all.
+template <typename F>
+std::vector<HostTensor> position_of(const ReferenceContext& c, const HostTensor& x, double start, F beats) {
+  const auto axis = static_cast<std::size_t>(std::get<std::int64_t>(c.attributes[0]));
+  HostTensor out{c.result_shapes[0], {}};
+  for_each_index(out.shape, [&](const std::vector<std::int64_t>& index) {
+    std::vector<std::int64_t> at = index;
+    at.insert(at.begin() + static_cast<std::ptrdiff_t>(axis), 0);
+    std::int64_t best = 0;
+    double extremum = start;
+    for (; at[axis] < x.shape[axis]; ++at[axis]) {
+      const double v = x.values[position(x.shape, at)];
+      if (std::isnan(extremum) || !(beats(v, extremum) || std::isnan(v))) continue;
+      extremum = v;
+      best = at[axis];
+    }
+    out.values.push_back(static_cast<double>(best));
+  });
+  return {std::move(out)};
 }
+
+std::vector<Type> position_type(Types x, const Attributes& a) {
+  require_float(x[0]);
+  return {{ElementType::i32, kept_shape(x[0].shape, {std::get<std::int64_t>(a[0])})}};
+}
+
+}  // namespace
 
 const OpDef argmax_ = {
     .name = "argmax",
@@ -171,30 +199,26 @@ const OpDef argmax_ = {
         "i32 position of the greatest along an axis; the first of equals, the first NaN, 0 over nothing",
     .arity = 1,
     .attributes = kAxis,
-    .type_rule = [](Types x, const Attributes& a) -> std::vector<Type> {
-      require_float(x[0]);
-      return {{ElementType::i32, kept_shape(x[0].shape, {std::get<std::int64_t>(a[0])})}};
-    },
+    .type_rule = position_type,
     .derivative = NotDifferentiable{},
     .lowering = ReductionLowering{Reducer::argmax},
-    .reference = [](const ReferenceContext& c, Operands x) -> std::vector<HostTensor> {
-      const auto axis = static_cast<std::size_t>(std::get<std::int64_t>(c.attributes[0]));
-      HostTensor out{c.result_shapes[0], {}};
-      for_each_index(out.shape, [&](const std::vector<std::int64_t>& index) {
-        std::vector<std::int64_t> at = index;
-        at.insert(at.begin() + static_cast<std::ptrdiff_t>(axis), 0);
-        std::int64_t best = 0;
-        double greatest = -kInfinity;
-        for (; at[axis] < x[0]->shape[axis]; ++at[axis]) {
-          const double v = x[0]->values[position(x[0]->shape, at)];
-          if (!std::isnan(greatest) && (v > greatest || std::isnan(v))) {
-            greatest = v;
-            best = at[axis];
-          }
-        }
-        out.values.push_back(static_cast<double>(best));
-      });
-      return {std::move(out)};
+    .reference = [](const ReferenceContext& c, Operands x) {
+      return position_of(c, *x[0], -kInfinity, [](double v, double best) { return v > best; });
+    }};
+
+const OpDef argmin_ = {
+    .name = "argmin",
+    .summary =
+        "i32 position of the smallest along an axis; the first of equals, the first NaN, 0 over nothing",
+    .arity = 1,
+    .attributes = kAxis,
+    .type_rule = position_type,
+    .derivative = NotDifferentiable{},
+    .lowering = CompositeLowering{[](Builder& b, const NodeView& n) -> std::vector<ValueId> {
+      return {b.value(Op::argmax_, {b.neg(n.operand(0))}, n.attributes)};
+    }},
+    .reference = [](const ReferenceContext& c, Operands x) {
+      return position_of(c, *x[0], kInfinity, [](double v, double best) { return v < best; });
     }};
 
 /// log Σ eˣ = m + log Σ eˣ⁻ᵐ with m = max x, so that nothing overflows; m = 0 where the maximum is infinite.

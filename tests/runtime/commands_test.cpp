@@ -151,9 +151,12 @@ TEST_CASE("train: begins with init's weights of its seed, and writes a checkpoin
 
 TEST_CASE("train: after Ctrl-C the state is saved, and --resume ends with the same file") {
   const Fixture f;
-  run_train(f.model, f.train("whole"));
+  TrainOptions whole = f.train("whole");
+  whole.log = f.directory.file("whole.log");
+  run_train(f.model, whole);
   TrainOptions cut = f.train("part");
   cut.is_quiet = false;
+  cut.log = f.directory.file("part.log");
   struct sigaction before{};
   ::sigaction(SIGINT, nullptr, &before);
   // A line is printed at the end of each epoch; the stream raises the signal when the first one comes.
@@ -172,8 +175,32 @@ TEST_CASE("train: after Ctrl-C the state is saved, and --resume ends with the sa
   CHECK(is_restored);
   TrainOptions resumed = f.train("resumed");
   resumed.resume = f.directory.file("part");
+  resumed.log = cut.log;
   CHECK(run_train(f.model, resumed) == TrainOutcome::finished);
   CHECK(read_file(f.directory.file("resumed")) == read_file(f.directory.file("whole")));
+  CHECK(read_file(resumed.log) == read_file(whole.log));
+}
+
+TEST_CASE("train: a log has a line an epoch, or every nth and the last; --stats adds each parameter") {
+  const Fixture f;
+  TrainOptions options = f.train("w");
+  options.log = f.directory.file("log");
+  const auto lines = [&] {
+    run_train(f.model, options);
+    return std::string(text_in(read_file(options.log)));
+  };
+  const std::string plain = lines();
+  CHECK(std::ranges::count(plain, '\n') == 3);
+  CHECK(plain.starts_with(R"({"epoch":1,"epochs":3,)"));
+  CHECK(plain.find("parameters") == std::string::npos);
+  const Bytes weights = read_file(options.output);
+  options.log_every = 2;
+  options.has_norms = true;
+  const std::string sparse = lines();
+  CHECK(std::ranges::count(sparse, '\n') == 2);
+  CHECK(sparse.starts_with(R"({"epoch":2,)"));
+  CHECK(sparse.find(R"("parameters":{"fc.W":{"norm":)") != std::string::npos);
+  CHECK(read_file(options.output) == weights);
 }
 
 TEST_CASE("train: an output that cannot be written is refused before the work") {

@@ -1,9 +1,12 @@
 #include "tests/support/random_nodes.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numbers>
 #include <numeric>
 
 #include "ir/error.h"
+#include "tests/support/random_scan.h"
 
 namespace mlpc::testing {
 namespace {
@@ -39,7 +42,7 @@ Shape derived_shape(Shape base, Random& random) {
     case 0:
       return random_shape(random);
     case 1:
-      return {count_of(base)};
+      return {Type{ElementType::f64, base}.element_count()};
     case 2:
       shuffle(base, random);
       return base;
@@ -112,16 +115,20 @@ Attribute random_attribute(AttributeSpec::Kind kind, const std::vector<Type>& op
     case AttributeSpec::Kind::element_type:
       return random_element(floats, random);
     case AttributeSpec::Kind::constant:
-      return is_float(element) ? Constant::of(element, random.between(-0.2, 0.2))  // near no operand
-                               : Constant::of_integer(element, static_cast<std::int64_t>(random.below(2)));
+      if (is_float(element)) return Constant::of(element, random.between(-0.2, 0.2));  // near no operand
+      return random.chance(0.5) ? Constant::of(floats, random.real())
+                                : Constant::of_integer(element, static_cast<std::int64_t>(random.below(2)));
     case AttributeSpec::Kind::string:
       return random_einsum(operands, random);
+    case AttributeSpec::Kind::body:
+      break;  // random_scan.cpp
   }
   return std::int64_t{0};
 }
 
 RandomNode random_trial(Op op, ElementType floats, Random& random) {
   const OpDef& record = def(op);
+  if (record.arity == kArityOfBody) return random_scan(floats, random);
   RandomNode node{op, {}, {}, {}};
   const std::size_t arity = record.arity == kAnyArity ? 1 + random.below(3) : record.arity;
   const Type base{random_element(floats, random), random_shape(random)};
@@ -153,6 +160,7 @@ std::uint64_t Random::next() {
 }
 
 Attributes random_attributes(Op op, const std::vector<Type>& operands, ElementType floats, Random& random) {
+  if (def(op).arity == kArityOfBody) return random_scan_attributes(operands, random);
   std::size_t rank = random.below(4);
   if (!operands.empty() && random.chance(0.9)) rank = operands[0].rank();
   Attributes attributes;
@@ -174,14 +182,15 @@ std::vector<RandomNode> random_nodes(Op op, ElementType floats, std::size_t coun
   return nodes;
 }
 
-HostTensor random_operand(const Type& type, std::size_t k, std::size_t operand_count, bool is_positive,
-                          Random& random) {
+HostTensor random_operand(const Type& type, std::size_t k, bool is_positive, Random& random) {
   HostTensor out;
   for (const Dim& extent : type.shape) out.shape.push_back(extent.constant().value());
   std::vector<std::size_t> places(static_cast<std::size_t>(count_of(type.shape)));
   std::iota(places.begin(), places.end(), std::size_t{0});
   shuffle(places, random);
-  const double between = static_cast<double>(k + 1) / static_cast<double>(operand_count + 1);
+  // Multiples of the golden ratio: never close to each other, and no operand is another's multiple.
+  double whole;
+  const double between = std::modf(static_cast<double>(k + 1) * std::numbers::phi, &whole);
   for (std::size_t place : places) {
     double x = 0;
     if (is_float(type.element)) {
@@ -196,7 +205,7 @@ HostTensor random_operand(const Type& type, std::size_t k, std::size_t operand_c
 }
 
 HostTensor random_direction(const Type& type, Random& random) {
-  HostTensor out = random_operand(type, 0, 1, true, random);
+  HostTensor out = random_operand(type, 0, true, random);
   for (double& x : out.values) x = random.between(-1, 1);
   return out;
 }

@@ -38,9 +38,8 @@ std::vector<RandomNode> random_nodes(ir::Op op, ir::ElementType floats, std::siz
 ir::Attributes random_attributes(ir::Op op, const std::vector<ir::Type>& operands, ir::ElementType floats,
                                  Random& random);
 
-/// Values for one of several operands: no two of all operands are equal or close, and none is close to 0.
-ir::HostTensor random_operand(const ir::Type& type, std::size_t k, std::size_t operand_count,
-                              bool is_positive, Random& random);
+/// Values for operand k: no two of all operands are equal or close, and none is close to 0.
+ir::HostTensor random_operand(const ir::Type& type, std::size_t k, bool is_positive, Random& random);
 /// Independent values in -1 … 1.
 ir::HostTensor random_direction(const ir::Type& type, Random& random);
 

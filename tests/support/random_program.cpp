@@ -1,58 +1,82 @@
 #include "tests/support/random_program.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "ir/builder.h"
 #include "ir/error.h"
+#include "ir/prune.h"
+#include "tests/support/tame.h"
 
 namespace mlpc::testing {
 namespace {
 
 using namespace ir;
 
-constexpr std::int64_t kMostElements = 64;  // of a value
-constexpr std::size_t kMostParameters = 64;
-constexpr std::size_t kTrials = 64;  // for one more node
+constexpr std::int64_t kMostElements = 1000;  // of a value, at the greatest extent
+constexpr std::size_t kTrials = 48;           // of operands and attributes, for one op
+constexpr std::size_t kOpsTried = 16;         // for one more node
+
+Type concrete(Type type, std::int64_t extent) {
+  for (Dim& dim : type.shape) dim = dim.evaluate([&](std::string_view) { return extent; }).value();
+  return type;
+}
 
 class ProgramMaker {
  public:
-  explicit ProgramMaker(Random& random) : random_(random) {
+  ProgramMaker(ElementType floats, Random& random, OpCounts& counts)
+      : floats_(floats), random_(random), counts_(counts) {
     program_.model = "m";
-    program_.element = ElementType::f64;
+    program_.element = floats;
     program_.target = "x86-64-v4";
+    program_.dims = {kFreeDim};
   }
 
   Program run(std::size_t node_count) {
-    forward(node_count);
+    Graph forward = make_forward(node_count);
     assign_offsets(program_.params);
     program_.slots = program_.params;
     for (TensorInfo& slot : program_.slots) slot.path = "m/" + slot.path;
-    update();
-    return std::move(program_);
+    Program out = with_forward(program_, std::move(forward));
+    out.graphs.push_back(make_update());
+    return out;
   }
 
  private:
-  void forward(std::size_t node_count) {
+  Graph make_forward(std::size_t node_count) {
     Graph graph;
     graph.name = "forward";
     Builder b(graph);
-    const Shape shapes[] = {{2, 3}, {3, 2}, {3}, {2, 3}, {}};
-    for (std::uint32_t i = 0; i < std::size(shapes); ++i) {
-      const Type type{ElementType::f64, shapes[i]};
-      program_.params.push_back({fmt::format("p{}", i), type});
-      graph.add_parameter(program_.params[i].path, type, Role::param, i);
+    add_parameters(graph);
+    for (std::int64_t extent : kFreeExtents) {
+      tame_.emplace_back(extent);
+      const std::vector<HostTensor> arguments = arguments_for(graph, extent);
+      for (const HostTensor& value : arguments) tame_.back().push(value);
     }
-    program_.inputs = {{"x", {ElementType::f64, {2, 3}}}, {"labels", {ElementType::i32, {2}}}};
-    program_.state = {{"s", {ElementType::f64, {3}}}};
-    for (std::uint32_t i = 0; i < program_.inputs.size(); ++i)
-      graph.add_parameter(program_.inputs[i].name, program_.inputs[i].type, Role::input, i);
-    graph.add_parameter("s", program_.state[0].type, Role::state);
-    graph.add_parameter("seed", {ElementType::i64, {}}, Role::seed);
-    graph.add_parameter("step", {ElementType::i64, {}}, Role::step);
     for (std::size_t i = 0; i < node_count; ++i) add_node(b);
     add_results(b);
-    program_.graphs.push_back(std::move(graph));
+    return graph;
+  }
+
+  void add_parameters(Graph& graph) {
+    const Shape shapes[] = {{2, 3}, {3, 2}, {3}, {7}, {}};
+    for (std::uint32_t i = 0; i < std::size(shapes); ++i) {
+      program_.params.push_back({fmt::format("p{}", i), {floats_, shapes[i]}});
+      graph.add_parameter(program_.params[i].path, program_.params[i].type, Role::param, i);
+    }
+    const Dim n = Dim::named(kFreeDim);
+    program_.inputs = {{"x", {floats_, {n, 3}}},
+                       {"y", {floats_, {2, n}}},
+                       {"z", {floats_, {n}}},
+                       {"labels", {ElementType::i32, {n}}},
+                       {"one_label", {ElementType::i32, {2}}}};
+    for (std::uint32_t i = 0; i < program_.inputs.size(); ++i)
+      graph.add_parameter(program_.inputs[i].name, program_.inputs[i].type, Role::input, i);
+    program_.state = {{"s", {floats_, {3}}}};
+    graph.add_parameter("s", program_.state[0].type, Role::state);
+    for (Role role : {Role::seed, Role::step, Role::row_offset})
+      graph.add_parameter(std::string(name_of(role)), {ElementType::i64, {}}, role);
   }
 
   ValueId any_value(const Graph& graph) {
@@ -63,56 +87,102 @@ class ProgramMaker {
     return {static_cast<std::uint32_t>(at)};
   }
 
-  void add_node(Builder& b) {
-    for (std::size_t trial = 0; trial < kTrials; ++trial) {
-      const Op op = all_ops()[random_.below(all_ops().size())];
-      if (!def(op).reference) continue;
-      const std::size_t arity = def(op).arity == kAnyArity ? 1 + random_.below(3) : def(op).arity;
-      std::vector<ValueId> operands;
-      std::vector<Type> types;
-      for (std::size_t k = 0; k < arity; ++k) {
-        operands.push_back(any_value(b.graph()));
-        types.push_back(b.type(operands.back()));
-      }
-      const Attributes attributes = random_attributes(op, types, ElementType::f64, random_);
-      try {
-        for (const Type& type : def(op).type_rule(types, attributes))
-          if (type.element_count().constant().value() > kMostElements) throw Error("large");
-        const ValueId made = Graph::result(b.graph().node(b.make(op, operands, attributes)));
-        b.graph().name_value(made, fmt::format("v{}", made.index));
-        return;
-      } catch (const Error&) {  // these operands do not fit
-      }
-    }
+  /// The ops, those that were applied least first.
+  std::vector<Op> ops_by_need() {
+    std::vector<std::pair<double, Op>> order;
+    for (Op op : all_ops())
+      if (def(op).reference && op != Op::scan_)
+        order.emplace_back(static_cast<double>(counts_[op]) + 4 * random_.real(), op);
+    std::ranges::sort(order, {}, &std::pair<double, Op>::first);
+    std::vector<Op> ops;
+    for (const auto& [need, op] : order) ops.push_back(op);
+    ops.resize(std::min(ops.size(), kOpsTried));
+    return ops;
   }
 
-  /// A scalar that grows slowly in all float values of the graph.
-  ValueId sum_of_values(Builder& b) {
-    ValueId total = b.scalar(ElementType::f64, 0);
-    const std::size_t count = b.graph().value_count();
-    for (std::uint32_t i = 0; i < count; ++i) {
+  void add_node(Builder& b) {
+    for (Op op : ops_by_need())
+      for (std::size_t trial = 0; trial < kTrials; ++trial)
+        if (try_node(b, op)) {
+          ++counts_[op];
+          return;
+        }
+  }
+
+  bool try_node(Builder& b, Op op) {
+    const bool is_fixed = def(op).arity < kArityOfBody;
+    const std::size_t arity = is_fixed ? def(op).arity : 1 + random_.below(3);
+    std::vector<ValueId> operands;
+    std::vector<Type> types;
+    for (std::size_t k = 0; k < arity; ++k) {
+      operands.push_back(any_value(b.graph()));
+      types.push_back(b.type(operands.back()));
+    }
+    Attributes attributes;
+    try {
+      attributes = random_attributes(op, types, floats_, random_);
+      const std::vector<Type> results = def(op).type_rule(types, attributes);
+      for (const Type& type : results)
+        for (std::int64_t extent : kFreeExtents)
+          if (count_of(concrete(type, extent)) > kMostElements) return false;
+      for (TameValues& values : tame_)
+        if (!values.try_node(op, operands, types, attributes, results, random_)) return false;
+    } catch (const Error&) {
+      return false;  // these operands do not fit
+    }
+    const std::size_t before = b.graph().value_count();
+    const Node made = b.graph().node(b.make(op, operands, attributes));
+    if (b.graph().value_count() == before) return false;  // it is there already
+    for (TameValues& values : tame_) values.accept();
+    for (std::uint32_t r = 0; r < made.result_count; ++r) {
+      const ValueId v = Graph::result(made, r);
+      b.graph().name_value(v, fmt::format("v{}", v.index));
+    }
+    return true;
+  }
+
+  static std::int64_t count_of(const Type& type) {
+    std::int64_t count = 1;
+    for (const Dim& dim : type.shape) {
+      const std::int64_t extent = dim.constant().value();
+      if (extent < 0) throw Error("a negative extent");
+      count *= extent;
+    }
+    return count;
+  }
+
+  /// Σ tanh over all floats that no op reads: it grows slowly, and what they come from matters through them
+  /// alone.
+  ValueId sum_of_ends(Builder& b) {
+    std::vector<bool> is_read(b.graph().value_count(), false);
+    for (std::uint32_t i = 0; i < b.graph().node_count(); ++i)
+      for (ValueId v : b.graph().operands(b.graph().node({i}))) is_read[v.index] = true;
+    ValueId total = b.scalar(floats_, 0);
+    for (std::uint32_t i = 0; i < is_read.size(); ++i) {
       const Type type = b.type({i});
-      if (type.element != ElementType::f64) continue;
+      if (is_read[i] || !is_float(type.element)) continue;
       Integers all(type.rank());
       std::iota(all.begin(), all.end(), 0);
-      total = b.add(total, b.reduce_sum(b.value(Op::tanh_, {ValueId{i}}), all));
+      const ValueId sum = b.reduce_sum(b.value(Op::tanh_, {ValueId{i}}), all);
+      total = b.add(total, type.element == floats_ ? sum : b.convert(sum, floats_));
     }
     return total;
   }
 
   void add_results(Builder& b) {
     Graph& graph = b.graph();
-    const ValueId state = graph.parameters()[program_.params.size() + program_.inputs.size()].value;
+    const auto state = std::ranges::find(graph.parameters(), Role::state, &Graph::Parameter::role);
+    const ValueId state_value = state->value;
     const ValueId output{static_cast<std::uint32_t>(graph.value_count() - 1)};
-    const ValueId loss = sum_of_values(b);
+    const ValueId loss = sum_of_ends(b);
     graph.results.push_back({"out", Role::output, 0, output});
-    graph.results.push_back({"s", Role::state, 0, b.mul(state, b.full(b.type(state), 0.5))});
+    graph.results.push_back({"s", Role::state, 0, b.mul(state_value, b.full(b.type(state_value), 0.5))});
     graph.results.push_back({"loss", Role::loss_total, 0, loss});
     graph.results.push_back({"metric", Role::metric, 0, b.neg(loss)});
   }
 
   /// slot ← slot/2 + grad; param ← param - slot/8
-  void update() {
+  Graph make_update() {
     Graph graph;
     graph.name = "update";
     Builder b(graph);
@@ -125,25 +195,37 @@ class ProgramMaker {
       graph.results.push_back({p.path, Role::param, i, b.sub(param, b.mul(moved, b.full(p.type, 0.125)))});
       graph.results.push_back({"m/" + p.path, Role::slot, i, moved});
     }
-    program_.graphs.push_back(std::move(graph));
+    return graph;
   }
 
+  const ElementType floats_;
   Random& random_;
+  OpCounts& counts_;
   Program program_;
+  std::vector<TameValues> tame_;  // by kFreeExtents
 };
 
 }  // namespace
 
-Program random_program(std::size_t node_count, Random& random) {
-  return ProgramMaker(random).run(node_count);
+Program random_program(std::size_t node_count, ElementType floats, Random& random, OpCounts& counts) {
+  return ProgramMaker(floats, random, counts).run(node_count);
 }
 
-std::vector<HostTensor> arguments_for(const Graph& graph, std::uint64_t seed) {
+Program with_forward(Program program, Graph forward) {
+  std::erase_if(program.graphs, [](const Graph& g) { return g.name == "loss" || g.name == "forward"; });
+  Graph loss = forward;
+  loss.name = "loss";
+  std::erase_if(loss.results, [](const Graph::Result& r) { return r.role == Role::state; });
+  program.graphs.insert(program.graphs.begin(), {pruned(loss), std::move(forward)});
+  return program;
+}
+
+std::vector<HostTensor> arguments_for(const Graph& graph, std::int64_t extent) {
   std::vector<HostTensor> out;
   for (const Graph::Parameter& p : graph.parameters()) {
-    Random random(seed + 1000 * static_cast<std::uint64_t>(p.role) + p.index);
+    Random random(1000 * static_cast<std::uint64_t>(p.role) + p.index);
     random.next();
-    out.push_back(random_operand(graph.type(p.value), p.index, kMostParameters, false, random));
+    out.push_back(random_operand(concrete(graph.type(p.value), extent), p.index, false, random));
     if (p.role == Role::accumulate) out.back().values[0] = 0;
     if (p.role == Role::loss_bar) out.back().values[0] = 1;
   }

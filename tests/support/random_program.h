@@ -1,16 +1,34 @@
 #pragma once
 
+#include <map>
+#include <string>
+
 #include "ir/evaluate.h"
 #include "ir/program.h"
 #include "tests/support/random_nodes.h"
 
 namespace mlpc::testing {
 
-/// A program of stage graph: `forward`, of about `node_count` ops from the whole table, with a loss, an
-/// output, a metric and a state; and `update`, which moves parameters and slots by the gradients.
-ir::Program random_program(std::size_t node_count, Random& random);
+/// The free dim of random programs, and the extents at which they are tame; they run at 0, too.
+inline constexpr const char* kFreeDim = "N";
+inline constexpr std::int64_t kFreeExtents[] = {1, 7, 65};
 
-/// Values for all parameters of a graph, the same for the same (role, index) in every graph of a program.
-std::vector<ir::HostTensor> arguments_for(const ir::Graph& graph, std::uint64_t seed);
+/// How often each op has been applied.
+using OpCounts = std::map<ir::Op, std::size_t>;
+
+/// A program of stage graph: `forward`, of about `node_count` ops drawn by type from the whole table, those
+/// that `counts` has least of first, with a loss over all values that no other op reads, an output, a metric
+/// and a state; `loss`, the same without the state; and `update`, which moves parameters and slots by the
+/// gradients. With the values of `arguments_for` the forward graph is tame: everywhere finite, moderate, and
+/// away from jumps, kinks and poles, so that results are the same up to rounding however they are computed,
+/// and difference quotients are derivatives.
+ir::Program random_program(std::size_t node_count, ir::ElementType floats, Random& random, OpCounts& counts);
+
+/// The program with another forward graph; `loss` follows.
+ir::Program with_forward(ir::Program program, ir::Graph forward);
+
+/// Values for all parameters of a graph where the free dim is `extent`, the same for the same (role, index)
+/// in every graph of a program.
+std::vector<ir::HostTensor> arguments_for(const ir::Graph& graph, std::int64_t extent);
 
 }  // namespace mlpc::testing

@@ -21,7 +21,7 @@
 #include <random>
 
 #include "compiler/codegen/kernel_codegen.h"
-#include "tests/compiler/codegen/kernel_interpreter.h"
+#include "tests/support/kernel_interpreter.h"
 
 namespace mlpc::codegen {
 namespace {
@@ -251,7 +251,8 @@ void check_run(const ir::Kernel& kernel, const CompiledKernel& compiled, bool ha
   const Arena arena(kernel, dims, at_end, options);
   std::vector<std::int64_t> values;
   for (const auto& [name, value] : dims) values.push_back(value);
-  interpret(kernel, has_fma, [&](std::string_view name) { return dims.find(name)->second; }, arena.expected);
+  testing::interpret(
+      kernel, has_fma, [&](std::string_view name) { return dims.find(name)->second; }, arena.expected);
   compiled.run(values, arena.actual);
   for (std::size_t i = 0; i < arena.counts.size(); ++i) {
     const ElementType element = kernel.buffers[i].type.element;

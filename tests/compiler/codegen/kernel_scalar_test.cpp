@@ -108,17 +108,19 @@ TEST_CASE("fma rounds once where the target has it; copysign and square roots ar
                                 kDims, {.contents = contents, .all_targets = true});
 }
 
-TEST_CASE("random bits follow from seed, step, index and stream alone") {
+TEST_CASE("random bits follow from seed, turns, step, index and stream alone") {
   const Dim n = Dim::named("N");
   for (const ir::LoopSchedule& schedule : {ir::LoopSchedule{1, true}, ir::LoopSchedule{3, false}}) {
     KernelBuilder b("random");
     const auto seed = b.add_buffer("seed", {ElementType::i64, {}}, false);
     const auto step = b.add_buffer("step", {ElementType::i64, {}}, false);
+    const auto turns = b.add_buffer("turns", {ElementType::i64, {}}, false);
     const auto y = b.add_buffer("y", {ElementType::i64, {n}}, true);
     const auto i = b.new_var();
     b.open_loop(i, n, schedule);
     const ir::AffineIndex index{Dim((std::int64_t{1} << 34) - 5), {{i, Dim(1)}}, {}};
-    b.store(y, {at(i)}, b.random_bits(b.load(seed, {}), b.load(step, {}), b.index_value(index), -77));
+    const Scalar key = b.random_key(b.load(seed, {}), b.load(turns, {}), -77);
+    b.store(y, {at(i)}, b.random_bits(key, b.load(step, {}), b.index_value(index)));
     b.close_loop();
     const ir::Kernel kernel = b.finish();
     check_against_interpreter(kernel, {{{"N", 41}}}, {.all_targets = true});

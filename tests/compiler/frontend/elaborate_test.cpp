@@ -7,23 +7,6 @@
 #include "tests/compiler/frontend/sources.h"
 
 namespace mlpc::testing {
-namespace {
-
-std::vector<std::string> paths(const std::vector<ir::TensorInfo>& table) {
-  std::vector<std::string> out;
-  for (const ir::TensorInfo& t : table) out.push_back(t.path);
-  return out;
-}
-using Names = std::vector<std::string>;
-
-Names param_paths(const std::string& lines) { return paths(program_of(lines).params); }
-
-bool fails_with(const std::string& source, std::string_view id) {
-  return elaborated(source).errors.find("[" + std::string(id) + "]") != std::string::npos;
-}
-
-}  // namespace
-
 TEST_CASE("lecture.net computes the lecture's formulas") {
   const ir::Program program = program_of(file_text("examples/lecture.net"));
   const Values at = {{"x1", {0.5}}, {"x2", {2}},   {"y", {1}},    {"w1", {0.3}}, {"w2", {0.7}},
@@ -54,6 +37,19 @@ TEST_CASE("fashion.net has the graphs, paths, checks and settings that the other
 TEST_CASE("a define replaces a const before it is used") {
   const ir::Program program = program_of(file_text("examples/fashion.net"), {.defines = {{"H1", "32"}}});
   CHECK(program.params[0].type.text() == "f32[784, 32]");
+}
+
+TEST_CASE("a define may name a function, a layer or an initialiser of the file or of the library") {
+  const std::string source =
+      "fn own(x) = x * x\n"
+      "model m : f64 {\n const act = own, made = dense, first = zeros\n input x[1, 2]\n param w[2] ~ first\n"
+      "output y = act(x) + w\n output z = x |> made(1) }";
+  CHECK(run(program_of(source), "infer", {{"x", {1, -2}}}).at("y") == Numbers{1, 4});
+  const ir::Program other = program_of(source, {.defines = {{"act", "abs"}, {"first", "ones"}}});
+  CHECK(run(other, "infer", {{"x", {1, -2}}}).at("y") == Numbers{1, 2});
+  CHECK(run(other, "init", {}).at("w") == Numbers{1, 1});
+  CHECK(fails_with(source, "unknown-name", {.defines = {{"act", "nothing"}}}));
+  CHECK(fails_with(source, "bad-define", {.defines = {{"act", "a b"}}}));
 }
 
 TEST_CASE("settings on the command line replace those of the source") {

@@ -21,17 +21,25 @@ inline std::string file_text(const std::string& path) {
   return text.str();
 }
 
+/// One of the six programs of the language's reference.
+inline std::string program_file(const std::string& name) {
+  const std::string example = "examples/" + name + ".net";
+  return std::ifstream(MLPC_SOURCE_DIR "/" + example) ? example
+                                                      : "tests/compiler/frontend/programs/" + name + ".net";
+}
+
 /// What comes of a source: a program, or the text of its errors.
 struct Outcome {
   std::optional<ir::Program> program;
   std::string errors;
 };
 
-inline Outcome elaborated(const std::string& source, const frontend::FrontendOptions& options = {}) {
+inline Outcome elaborated(const std::string& source, const frontend::FrontendOptions& options = {},
+                          const std::string& name = "t.net") {
   frontend::Diagnostics diagnostics;
   std::vector<std::unique_ptr<frontend::SourceFile>> files;
   Outcome out;
-  out.program = frontend::parse_net(source, "t.net", options, diagnostics, files);
+  out.program = frontend::parse_net(source, name, options, diagnostics, files);
   out.errors = diagnostics.text();
   return out;
 }
@@ -40,6 +48,25 @@ inline ir::Program program_of(const std::string& source, const frontend::Fronten
   Outcome out = elaborated(source, options);
   if (!out.program) fail("{}", out.errors);
   return *out.program;
+}
+
+inline bool fails_with(const std::string& source, std::string_view id,
+                       const frontend::FrontendOptions& options = {}) {
+  return elaborated(source, options).errors.find("[" + std::string(id) + "]") != std::string::npos;
+}
+
+inline std::vector<std::string> paths(const std::vector<ir::TensorInfo>& table) {
+  std::vector<std::string> out;
+  for (const ir::TensorInfo& t : table) out.push_back(t.path);
+  return out;
+}
+using Names = std::vector<std::string>;
+
+inline Names param_paths(const std::string& source) { return paths(program_of(source).params); }
+
+inline Outcome elaborated_program(const std::string& name) {
+  const std::string file = program_file(name);
+  return elaborated(file_text(file), {}, MLPC_SOURCE_DIR "/" + file);
 }
 
 /// A model of the lines given, in f64.

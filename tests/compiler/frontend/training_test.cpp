@@ -32,7 +32,7 @@ double rate_at(const std::string& schedule, double step, double steps, double ep
   return out.at("p")[0];
 }
 
-bool fails_with(const std::string& settings, std::string_view id) {
+bool setting_fails(const std::string& settings, std::string_view id) {
   const Outcome out =
       elaborated(model("param p = 1\n loss L = p\n metric a = 2 * p\n train { " + settings + " }"));
   return out.errors.find("[" + std::string(id) + "]") != std::string::npos;
@@ -118,19 +118,19 @@ TEST_CASE("a user's optimizer is a layer over a parameter and its gradient") {
 TEST_CASE("early stopping watches a loss or a metric that exists") {
   CHECK(trained_by("early_stop = patience(val.L, 3)").train ==
         R"({"early_stop":{"metric":"L","patience":3,"mode":"min"}})");
-  CHECK(fails_with("early_stop = patience(val.accuracy, 3)", "bad-train-value"));
+  CHECK(setting_fails("early_stop = patience(val.accuracy, 3)", "bad-train-value"));
 }
 
 TEST_CASE("a setting that makes no sense is an error") {
-  CHECK(fails_with("bacth = 3", "bad-train-key"));
-  CHECK(fails_with("batch = 0", "bad-train-value"));
-  CHECK(fails_with("batch = 1.5", "not-a-number"));
-  CHECK(fails_with("optimizer = 3", "bad-train-value"));
-  CHECK(fails_with("optimizer = sgd(lr = 1); clip = 3", "bad-train-value"));
-  CHECK(fails_with("optimizer = sgd(lr = 1); freeze = \"p\"", "bad-train-value"));
-  CHECK(fails_with("optimizer = sgd(lr = 1); freeze = [\"z*\"]", "no-match"));
-  CHECK(fails_with("clip = norm(1)", "bad-train-value"));  // of no optimizer
-  CHECK(fails_with("optimizer = sgd(lr = L)", "unknown-name"));
+  CHECK(setting_fails("bacth = 3", "bad-train-key"));
+  CHECK(setting_fails("batch = 0", "bad-train-value"));
+  CHECK(setting_fails("batch = 1.5", "not-a-number"));
+  CHECK(setting_fails("optimizer = 3", "bad-train-value"));
+  CHECK(setting_fails("optimizer = sgd(lr = 1); clip = 3", "bad-train-value"));
+  CHECK(setting_fails("optimizer = sgd(lr = 1); freeze = \"p\"", "bad-train-value"));
+  CHECK(setting_fails("optimizer = sgd(lr = 1); freeze = [\"z*\"]", "no-match"));
+  CHECK(setting_fails("clip = norm(1)", "bad-train-value"));  // of no optimizer
+  CHECK(setting_fails("optimizer = sgd(lr = L)", "unknown-name"));
 }
 
 TEST_CASE("what to train without a loss is asked, not guessed") {

@@ -4,23 +4,27 @@
 #include <vector>
 
 #include "compiler/codegen/jit.h"
-#include "ir/evaluate.h"
-#include "ir/program.h"
+#include "tests/support/compiled/call_memory.h"
 
 namespace mlpc::testing {
 
-/// A joint program as machine code in this process, for this machine's best target. Free dims: none.
+/// A joint program as machine code in this process, for this machine's best target.
 class CompiledProgram {
  public:
   /// `level` as in LoweringOptions.
   CompiledProgram(ir::Program joint, int level);
 
-  /// Runs the entry of a graph's name. `arguments`: one for each parameter of the graph, in its order.
-  /// Returns one for each of its results, in their order, as doubles.
-  std::vector<ir::HostTensor> run(const std::string& graph,
-                                  const std::vector<ir::HostTensor>& arguments) const;
+  /// What the plan of the entry of a graph's name returns for these dims.
+  int plan(const std::string& graph, const Dims& dims) const;
+  /// Runs the entry. `arguments`: one for each parameter of the graph, in its order. Returns one for each of
+  /// its results, in their order, as doubles.
+  std::vector<ir::HostTensor> run(const std::string& graph, const std::vector<ir::HostTensor>& arguments,
+                                  const Dims& dims = {}) const;
 
  private:
+  std::vector<std::int64_t> dim_values(const Dims& dims) const;
+  const mlpc_entry& entry(const std::string& graph) const;
+
   ir::Program program_;
   codegen::JitModel model_;
 };

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <algorithm>
+
+#include "compiler/frontend/elaborator.h"
+
+namespace mlpc::frontend {
+
+/// The arguments of one call of a builtin, taken one by one; what is left over is an error.
+class Arguments {
+ public:
+  Arguments(Elaborator& el, const std::string& name, Call& call)
+      : el_(el), name_(name), call_(call), used_(call.items.size(), false) {}
+
+  const Call::Item* find(std::size_t position, std::string_view formal) {
+    std::size_t seen = 0;
+    for (std::size_t i = 0; i < call_.items.size(); ++i) {
+      const Call::Item& item = call_.items[i];
+      const bool is_it = item.name.empty() ? seen++ == position : item.name == formal;
+      if (is_it && !used_[i]) {
+        used_[i] = true;
+        return &item;
+      }
+    }
+    return nullptr;
+  }
+  const Call::Item* named(std::string_view formal) { return find(SIZE_MAX, formal); }
+  const Call::Item& need(std::size_t position, std::string_view formal) {
+    if (const Call::Item* item = find(position, formal)) return *item;
+    el_.fail_at("missing-argument", call_.callee, fmt::format("`{}` needs `{}`", name_, formal));
+  }
+  ir::ValueId tensor(std::size_t position, std::string_view formal) {
+    const Call::Item& item = need(position, formal);
+    return el_.tensor(item.value, item.span);
+  }
+  double number(std::size_t position, std::string_view formal) {
+    const Call::Item& item = need(position, formal);
+    return el_.number(item.value, item.span, fmt::format("`{}`", formal));
+  }
+  std::size_t positional() const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(call_.items, [](const Call::Item& i) { return i.name.empty(); }));
+  }
+  void done() {
+    for (std::size_t i = 0; i < used_.size(); ++i)
+      if (!used_[i]) {
+        const Call::Item& item = call_.items[i];
+        if (item.name.empty())
+          el_.fail_at("too-many-arguments", item.span, fmt::format("`{}` takes fewer arguments", name_));
+        el_.fail_at("unknown-argument", item.span,
+                    fmt::format("`{}` has no argument `{}`", name_, item.name));
+      }
+  }
+  Span span() const { return call_.span; }
+
+ private:
+  Elaborator& el_;
+  const std::string& name_;
+  Call& call_;
+  std::vector<bool> used_;
+};
+
+/// An axis of a tensor of that rank, counted from the end where it is negative.
+std::int64_t checked_axis(Elaborator& el, const Value& v, Span span, std::size_t rank);
+/// `axis = 1`, `axis = [0, -1]`, ascending; else all of them, or the last one.
+ir::Integers axes(Elaborator& el, Arguments& a, ir::ValueId x, bool last = false);
+/// `axis = n`, or the last.
+std::size_t one_axis(Elaborator& el, Arguments& a, std::size_t rank);
+
+/// What a builtin does with its arguments; those that it leaves over are errors.
+using Rule = Value (*)(Elaborator&, Arguments&);
+using Rules = std::map<std::string, Rule>;
+/// Axes and their order: reshape, transpose, rearrange, split, … (layout_builtins.cpp).
+const Rules& layout_rules();
+
+}  // namespace mlpc::frontend

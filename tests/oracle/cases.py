@@ -1,0 +1,241 @@
+"""Networks and what PyTorch says of them: values, gradients of sum(y * c), and of sum(v * its gradients)."""
+import math
+
+import torch
+import torch.nn.functional as F
+
+torch.set_default_dtype(torch.float64)
+SECOND = False
+
+
+def some(generator, shape, low=-2.0, high=2.0):
+    """Values with three digits, none of them at a kink of 0."""
+    x = torch.rand(shape, generator=generator) * (high - low) + low
+    x = torch.round(x * 1000) / 1000
+    return torch.where(x == 0, torch.full_like(x, 0.5), x)
+
+
+class Case:
+    """One net at several shapes. `lines` define y from the tensors; `torch` computes it from a dict of them.
+
+    A tensor is (shape,), (shape, low, high) or (shape, classes) for integers; names with a dot are parameters of
+    layers, the others are declared here, as parameters so that they have gradients, too; those in `state` are state.
+    `smooth`: its second derivative is held as well, by differentiating sum(v * grad(sum(y * c), x)) for the first
+    tensor x.
+    """
+
+    def __init__(self, name, lines, torch, shapes, smooth=True, definitions="", state=(), infer=None, f=""):
+        self.name, self.lines, self.torch, self.shapes = name, lines, torch, shapes
+        self.smooth, self.definitions, self.state, self.infer = smooth, definitions, state, infer
+        self.f = f  # the layer that is applied, bound to `f`
+
+    def records(self):
+        for number, tensors in enumerate(self.shapes):
+            yield self.record(number, tensors() if callable(tensors) else tensors)
+
+    def record(self, number, tensors):
+        generator = torch.Generator().manual_seed(hash_of(f"{self.name} {number}"))
+        values, declarations = {}, []
+        for name, spec in tensors.items():
+            if name in ("hyper",):
+                continue
+            shape = spec[0]
+            if len(spec) == 2:
+                values[name] = torch.randint(0, spec[1], shape, generator=generator)
+                declarations.append(f"input {name}{extents(shape)} : i32")
+                continue
+            values[name] = some(generator, shape, *spec[1:])
+            if "." not in name:
+                declarations.append(f"param {name}{extents(shape)} = 0")
+        hyper = tensors.get("hyper", {})
+        leaves = {n: v for n, v in values.items() if v.is_floating_point() and n not in self.state}
+        for v in leaves.values():
+            v.requires_grad_()
+        out = self.torch(dict(values), **hyper)
+        y, state = out if isinstance(out, tuple) else (out, {})
+        shown = self.infer(dict(values), **hyper) if self.infer else y
+        c = some(generator, y.shape)
+        first = next(iter(leaves))
+        lines = [self.lines.format(**hyper), "output r = y"]
+        total = (y * c).sum()
+        given = {**values, "c": c}
+        declarations.append(f"input c{extents(y.shape)}")
+        if self.smooth and SECOND:
+            v = some(generator, leaves[first].shape)
+            declarations.append(f"input v{extents(v.shape)}")
+            given["v"] = v
+            (gradient,) = torch.autograd.grad(total, leaves[first], create_graph=True)
+            lines.append(f"loss e = sum(v * grad(sum(y * c), {first}))")
+            loss = (gradient * v).sum()
+            lines.append("loss d = sum(y * c)")
+            loss = loss + total
+        else:
+            lines.append("loss d = sum(y * c)")
+            loss = total
+        grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+        source = "\n".join([self.definitions] * bool(self.definitions) +
+                           ["model m : f64 {"] + [f"  {line}" for line in declarations + lines] + ["}"]) + "\n"
+        return {
+            "name": f"{self.name} {number}",
+            "source": source,
+            "given": {n: flat(v) for n, v in given.items()},
+            "results": {"r": flat(shown)},
+            "loss": flat(loss)[0],
+            "grads": {n: flat(torch.zeros_like(v) if g is None else g)
+                      for (n, v), g in zip(leaves.items(), grads)},
+            "state": {n: flat(v) for n, v in state.items()},
+        }
+
+
+def hash_of(text):
+    out = 0
+    for c in text.encode():
+        out = (out * 31 + c) % (1 << 31)
+    return out
+
+
+def extents(shape):
+    return f"[{', '.join(map(str, shape))}]" if len(shape) else ""
+
+
+def flat(tensor):
+    return tensor.detach().to(torch.float64).reshape(-1).tolist()
+
+
+def on(*shapes, low=-3.0, high=3.0):
+    return [{"x": (s, low, high)} for s in shapes]
+
+
+VECTORS = on((7,), (3, 5), (2, 1, 4))
+
+
+def activation(net, torch_function, smooth=True, shapes=None):
+    return Case(net, f"y = {net}", lambda t: torch_function(t["x"]), shapes or VECTORS, smooth)
+
+
+ACTIVATIONS = [
+    activation("identity(x)", lambda x: x * 1, smooth=False),
+    activation("relu(x)", F.relu, smooth=False),
+    activation("relu6(4 * x)", lambda x: F.relu6(4 * x), smooth=False),
+    activation("leaky_relu(x)", F.leaky_relu, smooth=False),
+    activation("leaky_relu(x, 0.3)", lambda x: F.leaky_relu(x, 0.3), smooth=False),
+    activation("elu(x)", F.elu),
+    activation("elu(x, alpha = 1.7)", lambda x: F.elu(x, 1.7)),
+    activation("selu(x)", F.selu),
+    activation("celu(x, 1.5)", lambda x: F.celu(x, 1.5)),
+    activation("gelu(x)", F.gelu),
+    activation("gelu_tanh(x)", lambda x: F.gelu(x, approximate="tanh")),
+    activation("silu(x)", F.silu),
+    activation("mish(x)", F.mish),
+    activation("softplus(x)", F.softplus),
+    activation("softsign(x)", F.softsign),
+    activation("sigmoid(x)", torch.sigmoid),
+    activation("log_sigmoid(x)", F.logsigmoid),
+    activation("tanh(x)", torch.tanh),
+    # F.hardsigmoid's derivative is a sixth of single precision.
+    activation("hard_sigmoid(2 * x)", lambda x: torch.clamp(2 * x / 6 + 0.5, 0, 1), smooth=False),
+    activation("hard_swish(2 * x)", lambda x: F.hardswish(2 * x), smooth=False),
+    activation("softmax(x)", lambda x: F.softmax(x, -1)),
+    activation("log_softmax(x)", lambda x: F.log_softmax(x, -1)),
+    Case("prelu", "f = prelu()\ny = f(x)", lambda t: F.prelu(t["x"], t["f.a"].reshape(1)),
+         [{"x": (s,), "f.a": ((),)} for s in [(7,), (3, 5), (2, 1, 4)]], smooth=False),
+]
+
+
+def pair(net, torch_function, smooth=True, low=-2.0, high=2.0):
+    shapes = [{"a": (s, low, high), "b": (s, low, high)} for s in [(5,), (3, 4), (2, 3, 1)]]
+    return Case(net, f"y = {net}", lambda t: torch_function(t["a"], t["b"]), shapes, smooth)
+
+
+def classes(net, torch_function, smooth=True):
+    """Scores z and class numbers y; C = 1, 4 and 7."""
+    shapes = [{"z": (b + (c,)), "t": (b, c)} for b, c in [((3,), 4), ((2, 3), 7), ((5,), 1)]]
+    shapes = [{"z": (s["z"],), "t": s["t"]} for s in shapes]
+    return Case(net, f"y = {net}", lambda t: torch_function(t["z"], t["t"]), shapes, smooth)
+
+
+def by_class(z, t, **options):
+    """cross_entropy over the last axis; PyTorch has classes on axis 1."""
+    flat_loss = F.cross_entropy(z.reshape(-1, z.shape[-1]), t.reshape(-1), reduction="none", **options)
+    return flat_loss.reshape(t.shape)
+
+
+def probabilities(net, torch_function):
+    shapes = [{"z": (s,), "q": (s, 0.1, 1.0)} for s in [(3, 4), (2, 3, 5), (6, 1)]]
+    return Case(net, f"p = q / sum(q, axis = -1)[.., _]\ny = {net}",
+                lambda t: torch_function(t["z"], t["q"] / t["q"].sum(-1, keepdim=True)), shapes)
+
+
+def by_probability(z, q, **options):
+    n = z.shape[-1]
+    return F.cross_entropy(z.reshape(-1, n), q.reshape(-1, n), reduction="none", **options).reshape(z.shape[:-1])
+
+
+TRIPLES = [{"a": (s,), "p": (s,), "n": (s,)} for s in [(5, 3), (2, 4, 6), (1, 7)]]
+
+LOSSES = [
+    pair("mse(a, b)", F.mse_loss),
+    pair("mae(a, b)", F.l1_loss, smooth=False),
+    pair("huber(a, b)", F.huber_loss, smooth=False),
+    pair("huber(a, b, delta = 0.7)", lambda a, b: F.huber_loss(a, b, delta=0.7), smooth=False),
+    pair("log_cosh(a, b)", lambda a, b: torch.log(torch.cosh(a - b)).mean()),
+    classes("cross_entropy(z, t)", by_class),
+    classes("cross_entropy(z, t, smooth = 0.2)", lambda z, t: by_class(z, t, label_smoothing=0.2)),
+    probabilities("cross_entropy(z, p)", by_probability),
+    probabilities("cross_entropy(z, p, smooth = 0.1)", lambda z, q: by_probability(z, q, label_smoothing=0.1)),
+    classes("nll(log_softmax(z), t)", by_class),
+    pair("binary_cross_entropy(a, b)",
+         lambda a, b: F.binary_cross_entropy_with_logits(a, b, reduction="none"), low=0.05, high=0.95),
+    probabilities("kl(log_softmax(z), p)",
+                  lambda z, q: F.kl_div(F.log_softmax(z, -1), q, reduction="none").sum(-1)),
+    Case("hinge", "y = hinge(z, 2 * f64(t) - 1)", lambda t: torch.clamp(1 - t["z"] * (2 * t["t"] - 1), min=0),
+         [{"z": (s,), "t": (s, 2)} for s in [(6,), (2, 5), (3, 1, 2)]], smooth=False),
+    pair("cosine_distance(a, b)",
+         lambda a, b: 1 - F.cosine_similarity(a, b, dim=-1)),
+    Case("triplet", "y = triplet(a, p, n)",
+         lambda t: F.triplet_margin_loss(t["a"], t["p"], t["n"], reduction="none"), TRIPLES, smooth=False),
+    Case("triplet margin", "y = triplet(a, p, n, margin = 2.5)",
+         lambda t: F.triplet_margin_loss(t["a"], t["p"], t["n"], margin=2.5, reduction="none"), TRIPLES,
+         smooth=False),
+]
+
+
+def dense_shapes(bias):
+    out = []
+    for batch, m, n in [((3,), 4, 5), ((), 3, 1), ((2, 3), 1, 2)]:
+        shape = {"x": (batch + (m,),), "f.W": ((m, n),), "hyper": {"n": n}}
+        if bias:
+            shape["f.b"] = ((n,),)
+        out.append(shape)
+    return out
+
+
+def normed(name, lines, torch_function, shapes, **options):
+    return Case(name, lines, torch_function, shapes, **options)
+
+
+LAYERS = [
+    Case("dense", "f = dense({n})\ny = f(x)", lambda t, n: F.linear(t["x"], t["f.W"].T, t["f.b"]),
+         dense_shapes(True), smooth=False),
+    Case("dense without bias, tanh", "f = dense({n}, tanh, bias = false)\ny = f(x)",
+         lambda t, n: torch.tanh(F.linear(t["x"], t["f.W"].T)), dense_shapes(False)),
+    Case("rmsnorm", "f = rmsnorm()\ny = f(x)",
+         lambda t: F.rms_norm(t["x"], t["x"].shape[-1:], t["f.g"], 1e-5),
+         [{"x": (s,), "f.g": (s[-1:],)} for s in [(3, 4), (7,), (2, 3, 5)]]),
+    Case("groupnorm", "f = groupnorm({g})\ny = f(x)",
+         lambda t, g: F.group_norm(t["x"], g, t["f.g"], t["f.b"], 1e-5),
+         [{"x": ((b, c, h, w),), "f.g": ((c,),), "f.b": ((c,),), "hyper": {"g": g}}
+          for b, c, h, w, g in [(2, 4, 3, 3, 2), (1, 3, 2, 5, 3), (3, 6, 1, 4, 1)]]),
+    Case("residual", "f = residual(dense({n}, tanh) as g)\ny = f(x)",
+         lambda t, n: t["x"] + torch.tanh(F.linear(t["x"], t["g.W"].T, t["g.b"])),
+         [{"x": ((b, n),), "g.W": ((n, n),), "g.b": ((n,),), "hyper": {"n": n}} for b, n in [(3, 4), (1, 2), (5, 1)]]),
+    Case("maxout", "f = maxout({m}, k = {k})\ny = f(x)",
+         lambda t, m, k: (t["x"] @ t["f.W"] + t["f.b"]).reshape(*t["x"].shape[:-1], m, k).amax(-1),
+         [{"x": (b + (n,),), "f.W": ((n, m * k),), "f.b": ((m * k,),), "hyper": {"m": m, "k": k}}
+          for b, n, m, k in [((3,), 4, 2, 3), ((), 2, 3, 2), ((2, 2), 1, 1, 4)]], smooth=False),
+]
+
+
+def all_groups():
+    for group, cases in [("activations", ACTIVATIONS), ("losses", LOSSES), ("layers", LAYERS)]:
+        yield group, [record for case in cases for record in case.records()]

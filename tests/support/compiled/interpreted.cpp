@@ -1,0 +1,146 @@
+#include "tests/support/compiled/interpreted.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "compiler/lowering/lower.h"
+#include "ir/error.h"
+#include "ir/target.h"
+#include "ir/verify.h"
+#include "tests/support/kernel_interpreter.h"
+
+namespace mlpc::testing {
+namespace {
+
+using namespace ir;
+
+/// One call: the entry's actions over the caller's memory and a workspace.
+class Call {
+ public:
+  Call(const Program& program, const KernelProgram& kernels, const LoweredEntry& entry, CallMemory& memory,
+       const Dims& dims)
+      : program_(program), kernels_(kernels), entry_(entry), memory_(memory), dims_(dims) {
+    note_memory();
+  }
+
+  void run() {
+    const bool has_fma = target_named(kernels_.header.target)->has_fma;
+    for (const Action& action : entry_.actions) {
+      const auto* call = std::get_if<KernelCall>(&action);
+      if (!call) continue;  // the check of the loss, which was not asked for
+      std::vector<std::byte*> buffers;
+      for (const BufferRef& ref : call->buffers) buffers.push_back(place(ref));
+      interpret(kernels_.kernels[call->kernel], has_fma, value_in(dims_), buffers, &notes_);
+    }
+  }
+
+  /// Throws unless the entry wrote all of a result that is a buffer of its own.
+  void require_written(const Graph::Result& r, const Type& type) {
+    if (std::ranges::find(entry_.results, r.name, &LoweredEntry::ResultInfo::name) == entry_.results.end())
+      return;  // in a buffer whose old values may be read
+    if (!notes_.holds_value(memory_.results.at(r.name).data(), memory_.size_of(type)))
+      fail("result {} is not written", r.name);
+  }
+
+ private:
+  void note_memory() {
+    for (Bytes* bytes : {&memory_.params, &memory_.state, &memory_.slots, &memory_.grads})
+      notes_.add(bytes->data(), bytes->size(), true);
+    notes_.add(memory_.state_out.data(), memory_.state_out.size(), false);
+    for (auto& [name, bytes] : memory_.inputs) notes_.add(bytes.data(), bytes.size(), true);
+    for (auto& [name, bytes] : memory_.results) notes_.add(bytes.data(), bytes.size(), false);
+    for (const WorkspaceSlot& slot : entry_.slots) {
+      workspace_.emplace_back(static_cast<std::size_t>(slot.bytes.evaluate(value_in(dims_)).value()));
+      notes_.add(workspace_.back().data(), workspace_.back().size(), false);
+    }
+  }
+
+  std::byte* place(const BufferRef& ref) {
+    const auto part = [&](Bytes& bytes, const std::vector<TensorInfo>& table) {
+      return bytes.data() + table[ref.index].offset;
+    };
+    switch (ref.space) {
+      case BufferRef::Space::input:
+        return memory_.inputs.at(program_.inputs[entry_.inputs[ref.index]].name).data();
+      case BufferRef::Space::result:
+        return memory_.results.at(entry_.results[ref.index].name).data();
+      case BufferRef::Space::params:
+        return part(memory_.params, program_.params);
+      case BufferRef::Space::state:
+        return part(memory_.state, program_.state);
+      case BufferRef::Space::state_out:
+        return part(memory_.state_out, program_.state);
+      case BufferRef::Space::slots:
+        return part(memory_.slots, program_.slots);
+      case BufferRef::Space::grads:
+        return part(memory_.grads, program_.params);
+      case BufferRef::Space::workspace:
+        return workspace_[ref.index].data();
+      case BufferRef::Space::scalar:
+        return scalar(ref.role);
+    }
+    fail("a buffer of unknown space");
+  }
+
+  template <typename T>
+  std::byte* noted(T& value) {
+    notes_.add(reinterpret_cast<std::byte*>(&value), sizeof value, true);
+    return reinterpret_cast<std::byte*>(&value);
+  }
+
+  std::byte* scalar(Role role) {
+    switch (role) {
+      case Role::seed:
+        return noted(memory_.seed);
+      case Role::step:
+        return noted(memory_.step);
+      case Role::steps:
+        return noted(memory_.steps);
+      case Role::epoch:
+        return noted(memory_.epoch);
+      case Role::row_offset:
+        return noted(memory_.row_offset);
+      case Role::loss_bar:
+        return noted(memory_.loss_bar);
+      case Role::accumulate:
+        return noted(memory_.accumulate);
+      default:
+        fail("{} is no scalar of a call", name_of(role));
+    }
+  }
+
+  const Program& program_;
+  const KernelProgram& kernels_;
+  const LoweredEntry& entry_;
+  CallMemory& memory_;
+  const Dims& dims_;
+  MemoryNotes notes_;
+  std::vector<Bytes> workspace_;  // by slot
+};
+
+}  // namespace
+
+InterpretedProgram::InterpretedProgram(Program joint, int level)
+    : program_(std::move(joint)), kernels_(lowering::lower(program_, {level})) {
+  verify(kernels_);
+}
+
+std::vector<HostTensor> InterpretedProgram::run(const std::string& name,
+                                                const std::vector<HostTensor>& arguments,
+                                                const Dims& dims) const {
+  const Graph& graph = *program_.find(name);
+  const auto entry = std::ranges::find(kernels_.entries, name, &LoweredEntry::name);
+  if (entry == kernels_.entries.end()) fail("no entry {}", name);
+  CallMemory memory(program_, graph, dims);
+  for (std::size_t i = 0; i < arguments.size(); ++i) memory.set(graph.parameters()[i], arguments[i]);
+  Call call(program_, kernels_, *entry, memory, dims);
+  call.run();
+  std::vector<HostTensor> out;
+  for (const Graph::Result& r : graph.results) {
+    call.require_written(r, graph.type(r.value));
+    out.push_back(memory.get(r));
+  }
+  return out;
+}
+
+}  // namespace mlpc::testing
