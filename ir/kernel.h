@@ -13,9 +13,8 @@
 namespace mlpc::ir {
 
 // The loop kernels: scalar code in loop nests over buffers. Structured: every scalar is assigned once, is
-// visible in its block and the blocks inside, and loops carry nothing but the accumulators of `Reduce`. So a
-// loop that is not a Reduce may run in any order, jammed, vectorised or cut into tasks, and every bit of the
-// result stays.
+// visible in its block and the blocks inside; only `Reduce` and `Recurrence` carry values from turn to turn.
+// So a `Loop` may run in any order, jammed, vectorised or cut into tasks, and every bit of the result stays.
 
 struct VarId {
   std::uint32_t index = UINT32_MAX;
@@ -124,8 +123,19 @@ struct Reduce {
   Block body;
 };
 
+/// for var in 0 … extent-1, in that order. `before` is `start` in the first turn, and in every other one what
+/// the turn before had as `after`, a scalar of its type in the body. Stands in no reduction.
+struct Recurrence {
+  VarId var;
+  Dim extent;
+  ScalarId before;
+  Constant start;
+  ScalarId after;
+  Block body;
+};
+
 struct Statement {
-  std::variant<Let, IndexValue, Load, Store, Loop, Reduce> kind;
+  std::variant<Let, IndexValue, Load, Store, Loop, Reduce, Recurrence> kind;
 };
 
 struct KernelBuffer {

@@ -60,6 +60,22 @@ void KernelBuilder::close_loop() {
   blocks_.back().body.push_back(std::move(block.head));
 }
 
+Scalar KernelBuilder::open_recurrence(VarId var, Dim extent, Constant start) {
+  open({var}, {Recurrence{var, std::move(extent), {}, start, {}, {}}});
+  const Scalar before = new_scalar(blocks_.size() - 1, start.type);
+  std::get<Recurrence>(blocks_.back().head.kind).before = before.id;
+  return before;
+}
+
+void KernelBuilder::close_recurrence(Scalar after) {
+  OpenBlock block = std::move(blocks_.back());
+  blocks_.pop_back();
+  auto& recurrence = std::get<Recurrence>(block.head.kind);
+  recurrence.after = after.id;
+  recurrence.body = std::move(block.body);
+  blocks_.back().body.push_back(std::move(block.head));
+}
+
 std::vector<Scalar> KernelBuilder::close_reduce(std::span<const Reduction> reductions) {
   OpenBlock block = std::move(blocks_.back());
   blocks_.pop_back();

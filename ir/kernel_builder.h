@@ -29,6 +29,9 @@ class KernelBuilder {
   void open_loop(VarId var, Dim extent, LoopSchedule schedule);
   void open_reduce(std::vector<Reduce::Range> ranges, int lanes, int unroll);
   void close_loop();
+  /// Opens the block of a recurrence; what its turns begin with.
+  Scalar open_recurrence(VarId var, Dim extent, Constant start);
+  void close_recurrence(Scalar after);
   /// Ends the innermost block, a reduction; the accumulators' results, visible after it.
   struct Reduction {
     Reducer reducer;

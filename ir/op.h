@@ -89,9 +89,12 @@ struct Pointwise {
   std::uint32_t absorb = 0;
 };
 
-/// Anything else.
+/// Anything else. In operands of `linear_operands` the op is linear apart, too, as a node of a linear
+/// program: then `transpose` says how.
 struct Jvp {
   JvpRule jvp;
+  std::uint32_t linear_operands = 0;
+  TransposeRule transpose = nullptr;
 };
 
 /// The op runs a body: its derivative is the op over the body's (compiler/autodiff/scan.cpp).
@@ -127,6 +130,15 @@ struct ContractionLowering {};
 /// The result is the operand under another index: broadcast, reshape, transpose, slice, pad, concat.
 struct LayoutLowering {};
 
+/// A value that runs along an axis (attribute 0), from its end where attribute 1 is 1: each turn makes it
+/// from what the turn before had, `start` in the first, and the operands' elements. The result has it turn by
+/// turn; or, where `is_delayed`, what the turn before had.
+struct CumulativeLowering {
+  double start;
+  Scalar (*step)(KernelBuilder&, Scalar before, std::span<const Scalar> operands);
+  bool is_delayed = false;
+};
+
 /// Written in simpler ops before lowering (logsumexp).
 struct CompositeLowering {
   std::vector<ValueId> (*expand)(Builder&, const NodeView&);
@@ -135,9 +147,9 @@ struct CompositeLowering {
 /// The kernels of the node's body, run once a turn.
 struct BodyLowering {};
 
-using OpLowering =
-    std::variant<ElementwiseLowering, SourceLowering, ReductionLowering, ContractionLowering, LayoutLowering,
-                 CompositeLowering, BodyLowering, std::monostate>;  // monostate: never lowered
+using OpLowering = std::variant<ElementwiseLowering, SourceLowering, ReductionLowering, ContractionLowering,
+                                LayoutLowering, CumulativeLowering, CompositeLowering, BodyLowering,
+                                std::monostate>;  // monostate: never lowered
 
 // ---- Reference ------------------------------------------------------------------------------------------
 

@@ -95,6 +95,13 @@ class KernelPrinter {
     out_.append(2 * depth, ' ');
     out_ += "}\n";
   }
+  void statement(const Recurrence& loop, std::size_t depth) {
+    out_ += fmt::format("recur %i{} in {} from %s{} = {} {{\n", loop.var.index, loop.extent.text(),
+                        loop.before.index, detail::text_of(loop.start));
+    block(loop.body, depth + 1);
+    out_.append(2 * depth, ' ');
+    out_ += fmt::format("}} next %s{}\n", loop.after.index);
+  }
   void statement(const Reduce& reduce, std::size_t depth) {
     out_ += "reduce";
     for (std::size_t i = 0; i < reduce.ranges.size(); ++i)
@@ -255,6 +262,7 @@ class KernelParser {
   decltype(Statement::kind) statement() {
     if (r_.accept("for")) return loop();
     if (r_.accept("reduce")) return reduce();
+    if (r_.accept("recur")) return recurrence();
     if (r_.accept("store")) {
       auto [buffer, at] = access();
       r_.expect("=");
@@ -300,6 +308,23 @@ class KernelParser {
     r_.expect("{");
     block(out.body);
     r_.expect("}");
+    return out;
+  }
+
+  Recurrence recurrence() {
+    Recurrence out;
+    out.var = new_var();
+    r_.expect("in");
+    out.extent = r_.dim();
+    r_.expect("from");
+    out.before = new_scalar();
+    r_.expect("=");
+    out.start = r_.constant();
+    r_.expect("{");
+    block(out.body);
+    r_.expect("}");
+    r_.expect("next");
+    out.after = {id('s')};
     return out;
   }
 

@@ -186,6 +186,18 @@ class KernelVerifier {
     vars_[loop.var.index] = false;
   }
 
+  void statement(const Recurrence& loop, std::vector<ScalarId>&) {
+    dims({loop.extent});
+    open(loop.var);
+    std::vector<ScalarId> inner;
+    define(loop.before, loop.start.type, inner);
+    for (const Statement& s : loop.body)
+      std::visit([&](const auto& kind) { statement(kind, inner); }, s.kind);
+    if (use(loop.after) != loop.start.type) error("%s{} is carried on as another type", loop.after.index);
+    for (ScalarId s : inner) is_visible_[s.index] = false;
+    vars_[loop.var.index] = false;
+  }
+
   void statement(const Reduce& reduce, std::vector<ScalarId>& own) {
     if (reduce.ranges.empty() || (reduce.lanes > 0 && reduce.ranges.size() != 1))
       error("a reduction has {} ranges", reduce.ranges.size());
@@ -196,6 +208,7 @@ class KernelVerifier {
     std::vector<ScalarId> inner;
     for (const Statement& s : reduce.body) {
       if (std::holds_alternative<Store>(s.kind)) error("a store stands in a reduction");
+      if (std::holds_alternative<Recurrence>(s.kind)) error("a recurrence stands in a reduction");
       std::visit([&](const auto& kind) { statement(kind, inner); }, s.kind);
     }
     for (const Accumulator& a : reduce.accumulators) accumulator(a);

@@ -118,12 +118,14 @@ class PullBack {
   MaybeValue transposed(const NodeView& n, std::size_t k, const std::vector<MaybeValue>& cotangents) {
     const ir::Derivative& fact = ir::def(n.op).derivative;
     if (const auto* linear = std::get_if<ir::Linear>(&fact)) return linear->transpose(b_, n, k, cotangents);
-    const auto* multilinear = std::get_if<ir::Multilinear>(&fact);
+    ir::TransposeRule rule = nullptr;
+    if (const auto* multilinear = std::get_if<ir::Multilinear>(&fact)) rule = multilinear->transpose;
+    if (const auto* jvp = std::get_if<ir::Jvp>(&fact); jvp && k < 32 && (jvp->linear_operands >> k & 1U))
+      rule = jvp->transpose;
     for (std::size_t i = 0; i < n.operands.size(); ++i)
-      if (i != k && !n.operands[i]) multilinear = nullptr;  // a product of two tangents
-    if (!multilinear)
-      fail("graph {}: `{}` is not linear in its operand {}", linear_.name, ir::def(n.op).name, k);
-    return multilinear->transpose(b_, n, k, cotangents);
+      if (i != k && !n.operands[i]) rule = nullptr;  // a product of two tangents
+    if (!rule) fail("graph {}: `{}` is not linear in its operand {}", linear_.name, ir::def(n.op).name, k);
+    return rule(b_, n, k, cotangents);
   }
 
   Builder& b_;

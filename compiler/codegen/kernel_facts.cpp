@@ -54,18 +54,20 @@ class Checker {
     if (!condition) fail("kernel `{}` {}", kernel_.name, fmt::format(text, std::forward<Args>(args)...));
   }
 
-  /// `instances` is how many times the block is emitted, at least.
-  void walk(const ir::Block& block, double instances) {
+  /// `instances` is how many times the block is emitted, at least; `head`: the recurrence whose body it is.
+  void walk(const ir::Block& block, double instances, const ir::Recurrence* head = nullptr) {
     require(++nesting_ <= kMaxNesting, "nests loops deeper than {}", kMaxNesting);
     std::vector<std::uint32_t> local;
     std::swap(local, local_);
     blocks_.push_back(&block);
     facts_.vars_in[&block];
+    if (head) define(head->before, head->start.type, open_vars());
     for (const ir::Statement& statement : block) {
       total_ += instances;
       require(total_ <= kMaxInstances, "unrolls into more than {} statements", kMaxInstances);
       std::visit([&](const auto& kind) { check(kind, instances); }, statement.kind);
     }
+    if (head) check_next(*head);
     leaving_ = std::move(local_);
     for (std::uint32_t scalar : leaving_) visible_[scalar] = false;
     blocks_.pop_back();
@@ -118,6 +120,27 @@ class Checker {
     const double variants = variants_of(loop);
     walk(loop.body, instances * variants);
     var_state_[loop.var.index] = VarState::closed;
+  }
+
+  void check(const ir::Recurrence& loop, double instances) {
+    require(reduce_depth_ == 0, "has the recurrence over i{} inside a reduction", loop.var.index);
+    open(loop.var, VarState::loop);
+    walk(loop.body, 2 * instances, &loop);
+    var_state_[loop.var.index] = VarState::closed;
+  }
+
+  void check_next(const ir::Recurrence& loop) const {
+    use(loop.after);
+    require(facts_.type_of[loop.after.index] == loop.start.type, "carries %{} on as another type",
+            loop.after.index);
+  }
+
+  /// What a carried value may depend on: all loops around it, and its own.
+  VarSet open_vars() const {
+    VarSet vars;
+    for (std::uint32_t var = 0; var < var_state_.size(); ++var)
+      if (var_state_[var] == VarState::loop || var_state_[var] == VarState::single) vars.push_back(var);
+    return vars;
   }
 
   void check(const ir::Reduce& reduce, double instances) {

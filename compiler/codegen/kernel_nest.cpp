@@ -77,6 +77,26 @@ void NestEmitter::emit(const ir::Store& store) { memory_.store(store); }
 
 void NestEmitter::emit(const ir::Reduce& reduce) { ReduceEmitter(state_, *this, reduce).run(); }
 
+/// One loop that carries the value of each instance of the loops around it.
+void NestEmitter::emit(const ir::Recurrence& loop) {
+  const VarSet& vars = state_.facts.vars_of[loop.before.index];
+  const std::vector<std::size_t> levels = state_.jammed_levels(vars);
+  const int width = state_.width_of(vars);
+  Carried carried;
+  state_.for_each_choice(
+      levels, [&] { carried.push_back(state_.widened(emit_constant(state_, loop.start), width)); });
+  llvm::Value* extent = state_.dim_value(loop.extent);
+  emit_counted_loop(state_.builder, state_.int64(0), extent, 1, carried, [&](llvm::Value* turn) {
+    state_.push(loop.var, {turn});
+    state_.values[loop.before.index] = {levels, carried};
+    emit(loop.body);
+    std::size_t choice = 0;
+    state_.for_each_choice(levels,
+                           [&] { carried[choice++] = state_.widened(state_.value_of(loop.after), width); });
+    state_.pop();
+  });
+}
+
 // ---- Loops -----------------------------------------------------------------------------------------------
 
 TurnRange NestEmitter::range_of(const ir::Loop& loop) const {

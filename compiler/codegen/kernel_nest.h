@@ -31,6 +31,7 @@ class NestEmitter {
   void emit(const ir::Store& store);
   void emit(const ir::Loop& loop);
   void emit(const ir::Reduce& reduce);
+  void emit(const ir::Recurrence& loop);
 
   llvm::Value* emit_let_instance(const ir::Let& let);
   llvm::Value* emit_index_instance(const ir::AffineIndex& index, int width);

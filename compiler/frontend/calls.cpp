@@ -66,7 +66,7 @@ class Entered {
     el.file = file;
     el.frame = &frame;
     el.application = std::move(application);
-    if (call_site) el.call_sites.push_back(std::move(*call_site));
+    if (call_site) el.call_sites.push_back({std::move(*call_site), el.current_scope});
   }
   ~Entered() {
     el_.file = file_;
@@ -99,15 +99,18 @@ void bind_shape(Elaborator& el, const Formal& formal, const Call::Item& item, co
                 Scope* scope) {
   if (!formal.shape) return;
   const Value& value = item.value;
+  const SourceFile* own = el.file;
+  el.file = caller;
   const Shape given = el.type(el.tensor(value, item.span)).shape;
+  el.file = own;
   const auto& items = *formal.shape;
   const bool has_batch = std::ranges::any_of(items, &ShapeItem::is_ellipsis);
   const std::size_t named = items.size() - has_batch;
-  const SourceFile* own = el.file;
   const auto refuse = [&](DiagnosticId id, std::string text, Span span) {
-    const Note note{own, span, "the signature says so here"};
+    std::vector<Note> notes = {{own, span, "the signature says so here"}};
+    el.add_note(notes, item.expr, value);
     el.file = caller;
-    el.fail_at(id, item.span, std::move(text), {note});
+    el.fail_at(id, item.span, std::move(text), std::move(notes));
   };
   if (has_batch ? given.size() < named : given.size() != named)
     refuse("rank-mismatch",

@@ -36,51 +36,17 @@ struct Note {
 };
 
 /// Every id that a diagnostic can have. tests/errors/<id>.net shows each.
-inline constexpr auto kDiagnosticIds = std::to_array<std::string_view>({"bad-character",
-                                                                        "unterminated-string",
-                                                                        "bad-number",
-                                                                        "syntax-error",
-                                                                        "too-deep",
-                                                                        "unknown-name",
-                                                                        "duplicate-name",
-                                                                        "not-callable",
-                                                                        "missing-argument",
-                                                                        "unknown-argument",
-                                                                        "too-many-arguments",
-                                                                        "layer-not-made",
-                                                                        "not-a-number",
-                                                                        "not-a-tensor",
-                                                                        "not-a-condition",
-                                                                        "shape-mismatch",
-                                                                        "matmul-extent-mismatch",
-                                                                        "type-mismatch",
-                                                                        "bad-axis",
-                                                                        "bad-reshape",
-                                                                        "bad-index",
-                                                                        "bad-operand",
-                                                                        "rank-mismatch",
-                                                                        "extent-mismatch",
-                                                                        "bad-shape",
-                                                                        "bad-parameter",
-                                                                        "bad-pattern",
-                                                                        "bad-use",
-                                                                        "bad-initialiser",
-                                                                        "bad-input",
-                                                                        "loss-not-scalar",
-                                                                        "no-model",
-                                                                        "no-result",
-                                                                        "bad-name",
-                                                                        "several-models",
-                                                                        "bad-define",
-                                                                        "bad-train-key",
-                                                                        "bad-train-value",
-                                                                        "assert-failed",
-                                                                        "no-match",
-                                                                        "unpack-count",
-                                                                        "not-here",
-                                                                        "too-large",
-                                                                        "bad-value",
-                                                                        "not-supported-yet"});
+// clang-format off
+inline constexpr auto kDiagnosticIds = std::to_array<std::string_view>({
+    "bad-character", "unterminated-string", "bad-number", "syntax-error", "too-deep", "unknown-name",
+    "duplicate-name", "not-callable", "missing-argument", "unknown-argument", "too-many-arguments",
+    "layer-not-made", "not-a-number", "not-a-tensor", "not-a-condition", "shape-mismatch",
+    "matmul-extent-mismatch", "type-mismatch", "bad-axis", "bad-reshape", "bad-index", "bad-operand",
+    "rank-mismatch", "extent-mismatch", "bad-shape", "bad-parameter", "bad-pattern", "bad-use",
+    "bad-initialiser", "bad-input", "loss-not-scalar", "no-model", "no-result", "bad-name",
+    "several-models", "bad-define", "bad-train-key", "bad-train-value", "assert-failed", "no-match",
+    "unpack-count", "not-here", "too-large", "bad-value", "not-supported-yet"});
+// clang-format on
 
 /// One of kDiagnosticIds: any other text does not compile.
 class DiagnosticId {

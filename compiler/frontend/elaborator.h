@@ -122,6 +122,8 @@ class Elaborator {
   Note note_of(const Binding& binding, const std::string& text) const {
     return {binding.file, binding.span, text};
   }
+  /// Where the names in a piece of source were defined: what is wrong there may have been written here.
+  void note_names_in(std::vector<Note>& notes, const SourceFile& source, Span span, Scope& scope) const;
   /// "`x` is f32[B, 128]", where the expression is a name.
   void add_note(std::vector<Note>& notes, const Expr* e, const Value& v);
   std::uint32_t location(Span span);
@@ -139,8 +141,12 @@ class Elaborator {
   int depth = 0;
   std::vector<Distribution> param_draws, state_draws, slot_draws;  // by table index
   std::string application;                                         // chain of layers: "fc1", for locations
-  std::vector<Note> call_sites;  // where those layers were applied, outermost first
-  std::int64_t turns = 0;        // of loops, elaborated one by one
+  struct CallSite {
+    Note note;
+    Scope* scope;  // in which it stands
+  };
+  std::vector<CallSite> call_sites;  // of layers and fns, outermost first
+  std::int64_t turns = 0;            // of loops, elaborated one by one
   struct Used {
     const SourceFile* file;
     Scope* scope;

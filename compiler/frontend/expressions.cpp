@@ -108,18 +108,22 @@ void Elaborator::report(DiagnosticId id, Span span, std::string text, std::vecto
   // The chain of calls that led here, innermost first. The library is right: what shows there is shown where
   // the innermost of the user's calls is.
   const SourceFile* place = file;
+  Scope* scope = current_scope;
+  const bool has_notes = !notes.empty();
   auto site = call_sites.rbegin();
   if (file && file->is_library) {
-    while (site != call_sites.rend() && site->file->is_library) ++site;
+    while (site != call_sites.rend() && site->note.file->is_library) ++site;
     if (site != call_sites.rend()) {
       notes.insert(notes.begin(), {file, span, "this is where it shows, in the library"});
-      place = site->file;
-      span = site->span;
+      place = site->note.file;
+      span = site->note.span;
+      scope = site->scope;
       ++site;
     }
   }
+  if (!has_notes && place && scope) note_names_in(notes, *place, span, *scope);
   for (; site != call_sites.rend() && notes.size() < 8; ++site)
-    if (!site->file->is_library) notes.push_back(*site);
+    if (!site->note.file->is_library) notes.push_back(site->note);
   diagnostics.add({id, place, span, std::move(text), std::move(notes), std::move(hint)});
 }
 

@@ -42,6 +42,10 @@ class GroupEmitter {
     is_flat_ = is_flat(group);
     space_ = is_flat_ ? Shape{product(group.space)} : group.space;
     open_space(group);
+    if (group.is_cumulative) {
+      emit_cumulative(group.members.front());
+      return finish();
+    }
     for (ValueId member : group.members) emit_member(member);
     return finish();
   }
@@ -181,6 +185,33 @@ class GroupEmitter {
     remember(v, index, value);
     const auto& places = c_.storage.places[v.index];
     for (std::size_t i = 0; i < places.size(); ++i) stores_.push_back({written_buffer(v, i), index, value});
+  }
+
+  /// A recurrence along the axis behind the space, inside loops over the axes behind that.
+  void emit_cumulative(ValueId v) {
+    const Node& node = c_.graph.producer(v);
+    const auto& lowering = std::get<ir::CumulativeLowering>(ir::def(node.op).lowering);
+    const std::size_t axis = space_.size(), rank = shape(v).size();
+    Index index = base_;
+    index.resize(rank);
+    for (std::size_t i = axis + 1; i < rank; ++i) {
+      const ir::VarId var = builder_.new_var();
+      index[i] = AffineIndex::of(var);
+      open(var, shape(v)[i], {1, i + 1 == rank});
+    }
+    const ir::VarId turn = builder_.new_var();
+    const bool is_reverse = std::get<std::int64_t>(node.attributes[1]) != 0;
+    index[axis] = is_reverse ? AffineIndex{shape(v)[axis] - Dim(1), {{turn, -1}}, {}} : AffineIndex::of(turn);
+    const ir::Constant start = ir::Constant::of(c_.graph.type(v).element, lowering.start);
+    const Scalar before = builder_.open_recurrence(turn, shape(v)[axis], start);
+    memo_.emplace_back();
+    std::vector<Scalar> operands;
+    for (ValueId o : c_.graph.operands(node)) operands.push_back(eval(o, index));
+    const Scalar after = lowering.step(builder_, before, operands);
+    for (std::size_t i = 0; i < c_.storage.places[v.index].size(); ++i)
+      builder_.store(written_buffer(v, i), index, lowering.is_delayed ? before : after);
+    memo_.pop_back();
+    builder_.close_recurrence(after);
   }
 
   /// Loops over the axes of a member beyond the space; those that are open are used again if they are the

@@ -53,6 +53,7 @@ class Grouper {
   std::size_t operand_prefix(ValueId v) const {
     const Node& node = graph_.producer(v);
     if (kind(v) == Kind::contraction) return 0;
+    if (kind(v) == Kind::cumulative) return running_axis(node);
     if (kind(v) != Kind::reduction)
       return is_layout(node.op) ? kept_prefix(graph_, node) : graph_.type(v).rank();
     const ir::Integers axes = reduced_axes(node);
@@ -92,7 +93,7 @@ class Grouper {
   std::optional<Shape> joined_space(std::int32_t g, ValueId v, const Leaves& leaves) const {
     const Group& group = out_.groups[static_cast<std::size_t>(g)];
     const Shape& shape = graph_.type(v).shape;
-    if (group.members.size() >= kMostMembers) return std::nullopt;
+    if (group.members.size() >= kMostMembers || group.is_cumulative) return std::nullopt;
     std::size_t prefix = common_prefix(group.space, shape);
     for (const auto& [leaf, kept] : leaves)
       if (group_of(leaf) == g) prefix = std::min(prefix, kept);
@@ -105,7 +106,7 @@ class Grouper {
 
   /// The last group that v reads of; then, where v cannot join that, one that runs later over the same space.
   std::int32_t group_to_join(ValueId v, const Leaves& leaves) const {
-    if (!options_.fuse || kind(v) == Kind::contraction) return Grouping::kNone;
+    if (!options_.fuse || kind(v) == Kind::contraction || kind(v) == Kind::cumulative) return Grouping::kNone;
     std::int32_t latest = Grouping::kNone;
     for (const auto& [leaf, kept] : leaves) latest = std::max(latest, group_of(leaf));
     if (latest >= 0 && joined_space(latest, v, leaves)) return latest;
@@ -140,6 +141,10 @@ class Grouper {
     if (g == Grouping::kNone) {
       g = static_cast<std::int32_t>(out_.groups.size());
       out_.groups.push_back({graph_.type(v).shape, {}, kind(v) == Kind::contraction});
+      if (kind(v) == Kind::cumulative) {
+        out_.groups.back().is_cumulative = true;
+        out_.groups.back().space.resize(running_axis(graph_.producer(v)));
+      }
     }
     Group& group = out_.groups[static_cast<std::size_t>(g)];
     if (!group.members.empty()) group.space = joined_space(g, v, leaves).value();

@@ -14,6 +14,7 @@ enum class Kind : std::uint8_t {
   elementwise,  // computed once, by a kernel, and stored where somebody else reads it; and the next two
   reduction,
   contraction,
+  cumulative,
 };
 
 /// One kernel to be: members in order of computation, all within the loops over `space`, which are the
@@ -23,6 +24,7 @@ struct Group {
   ir::Shape space;
   std::vector<ir::ValueId> members;
   bool is_contraction = false;  // its first member is one; the others are its epilogue, of the same shape
+  bool is_cumulative = false;   // its only member is one, whose axis is the first behind the space
 };
 
 /// Groups stand in an order in which they can run.

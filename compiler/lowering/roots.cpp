@@ -68,6 +68,7 @@ class Classifier {
     if (node.op == Op::parameter_) kind = Kind::parameter;
     if (std::holds_alternative<ir::ReductionLowering>(lowering)) kind = Kind::reduction;
     if (std::holds_alternative<ir::ContractionLowering>(lowering)) kind = Kind::contraction;
+    if (std::holds_alternative<ir::CumulativeLowering>(lowering)) kind = Kind::cumulative;
     if (std::holds_alternative<ir::ElementwiseLowering>(lowering) && !fuse_) kind = Kind::elementwise;
     MLPC_CHECK(!std::holds_alternative<ir::CompositeLowering>(lowering), "graph {}: {} was not expanded",
                graph_.name, ir::def(node.op).name);
@@ -143,6 +144,10 @@ class Classifier {
 }  // namespace
 
 std::vector<Kind> classify(const Graph& graph, bool fuse) { return Classifier(graph, fuse).run(); }
+
+std::size_t running_axis(const Node& node) {
+  return static_cast<std::size_t>(std::get<std::int64_t>(node.attributes[0]));
+}
 
 ir::Integers reduced_axes(const Node& node) {
   if (node.op == Op::argmax_) return {std::get<std::int64_t>(node.attributes[0])};

@@ -11,6 +11,9 @@ namespace mlpc::lowering {
 /// again.
 std::vector<Kind> classify(const ir::Graph& graph, bool fuse);
 
+/// The axis along which a cumulative node runs.
+std::size_t running_axis(const ir::Node& node);
+
 /// The axes of its operand that a reduction node takes away, ascending.
 ir::Integers reduced_axes(const ir::Node& node);
 

@@ -1,5 +1,7 @@
 #include "ir/ops/common.h"
 
+#include <cmath>
+
 namespace mlpc::ir::ops {
 
 void require_same_type(const Type& a, const Type& b) {
@@ -27,6 +29,11 @@ std::vector<Type> same_number_type(Types operands, const Attributes& attributes)
 std::vector<Type> same_float_type(Types operands, const Attributes& attributes) {
   require_float(operands[0]);
   return same_type(operands, attributes);
+}
+
+ValueId finite_or_zero(Builder& b, ValueId x) {
+  const ValueId is_finite = b.compare(Op::lt_, b.value(Op::abs_, {x}), b.full_like(x, HUGE_VAL));
+  return b.where(is_finite, x, b.full_like(x, 0));
 }
 
 double wrapped(ElementType type, double value) {

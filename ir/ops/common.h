@@ -27,6 +27,9 @@ void require_same_type(const Type& a, const Type& b);
 void require_float(const Type& type);
 void require_number(const Type& type);
 
+/// x where it is finite, else 0: inf - inf would be NaN.
+ValueId finite_or_zero(Builder& b, ValueId x);
+
 std::size_t element_count(const std::vector<std::int64_t>& shape);
 /// Integers wrap as two's complement; others stay.
 double wrapped(ElementType type, double value);

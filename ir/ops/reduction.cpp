@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "ir/ops/common.h"
+#include "ir/ops/cumulative.h"
 
 namespace mlpc::ir::ops {
 namespace {
@@ -99,12 +100,6 @@ std::string extremum_text(const NodeView&, std::size_t, std::span<const std::str
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// x where it is finite, else 0: inf - inf would be NaN.
-ValueId finite_or_zero(Builder& b, ValueId x) {
-  const ValueId is_finite = b.compare(Op::lt_, b.value(Op::abs_, {x}), b.full_like(x, kInfinity));
-  return b.where(is_finite, x, b.full_like(x, 0));
-}
-
 }  // namespace
 
 const OpDef reduce_sum_ = {
@@ -120,6 +115,48 @@ const OpDef reduce_sum_ = {
                    std::string_view) { return std::string("1ᵀ"); },
     .lowering = ReductionLowering{Reducer::sum},
     .reference = fold_reference<[](double a, double b) { return a + b; }, 0.0>};
+
+namespace {
+
+/// The operand, or what has its shape, with the reduced axes as one, the last.
+ValueId reduced_last(Builder& b, const NodeView& n, ValueId x) {
+  const Integers& reduced = axes_of(n.attributes);
+  const Shape shape = b.type(x).shape;
+  Integers order = kept_axes(shape.size(), reduced);
+  Shape flat;
+  for (std::int64_t axis : order) flat.push_back(shape[static_cast<std::size_t>(axis)]);
+  Dim count = 1;
+  for (std::int64_t axis : reduced) count = count * shape[static_cast<std::size_t>(axis)];
+  flat.push_back(count);
+  order.insert(order.end(), reduced.begin(), reduced.end());
+  return b.reshape(b.transpose(x, order), flat);
+}
+
+/// ẏ = Σⱼ ẋⱼ Π_{i≠j} xᵢ: the product of all others is that of those before times that of those behind.
+std::vector<MaybeValue> product_jvp(Builder& b, const NodeView& n, std::span<const MaybeValue> tangents) {
+  const ValueId x = reduced_last(b, n, n.operand(0));
+  const auto last = static_cast<std::int64_t>(b.type(x).rank()) - 1;
+  const auto others = [&](bool reverse) {
+    const ValueId running = b.value(Op::cumprod_, {x}, {last, std::int64_t{reverse}});
+    return turn_before(b, running, static_cast<std::size_t>(last), reverse, 1);
+  };
+  const ValueId partial = b.mul(others(false), others(true));
+  return {b.reduce_sum(b.mul(partial, reduced_last(b, n, *tangents[0])), {last})};
+}
+
+}  // namespace
+
+const OpDef reduce_prod_ = {
+    .name = "reduce_prod",
+    .summary = "the product over axes; 1 over nothing; its derivative divides by nothing, zeros are ordinary",
+    .arity = 1,
+    .attributes = kAxes,
+    .type_rule = reduced_number_type,
+    .derivative = Jvp{product_jvp},
+    .jacobian = [](const NodeView&, std::size_t, std::span<const std::string> x,
+                   std::string_view) { return fmt::format("(Π of {} but each)ᵀ", x[0]); },
+    .lowering = ReductionLowering{Reducer::prod},
+    .reference = fold_reference<[](double a, double b) { return a * b; }, 1.0>};
 
 const OpDef reduce_max_ = {
     .name = "reduce_max",

@@ -38,7 +38,7 @@ status=0; $mlpc fmt --check bad.net fmt.net >out.txt || status=$?
 $mlpc fmt bad.net && $mlpc fmt --check bad.net || fail 'fmt is not idempotent'
 [ "$($mlpc fmt - <fmt.net)" = "$(cat fmt.net)" ] || fail 'fmt from standard input'
 printf 'model m { a = ( }' >syntax.net
-expect 1 'syntax.net:1:15: error' $mlpc fmt syntax.net fmt.net
+expect 1 'syntax.net:1:17: error' $mlpc fmt syntax.net fmt.net
 [ "$(cat syntax.net)" = 'model m { a = ( }' ] || fail 'fmt wrote a source with errors'
 rm syntax.net fmt.net
 printf 'mlpc.graph 1 joint\nmodel m : f32\n' >cut.joint

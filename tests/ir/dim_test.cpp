@@ -92,7 +92,7 @@ TEST_CASE("the text of an extent reads back as that extent") {
     const std::string text =
         "mlpc.graph 1 graph\nmodel m : f32\nsource \"\"\ntarget \"x86-64\"\ndim B\ndim T\ninput \"x\" : "
         "f32[" +
-        x.text() + "]\n";
+        x.text() + "]\ntrain \"{}\"\n";
     CAPTURE(text);
     CHECK(parse_program(text, "t").inputs.at(0).type.shape.at(0) == x);
   }

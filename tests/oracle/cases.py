@@ -214,14 +214,39 @@ def normed(name, lines, torch_function, shapes, **options):
     return Case(name, lines, torch_function, shapes, **options)
 
 
+def batchnormed(name, shapes):
+    """Training has the batch's mean and variance, inference the running ones, which training moves by a tenth."""
+    def train(t):
+        m, v = t["f.m"].clone(), t["f.v"].clone()
+        return F.batch_norm(t["x"], m, v, t["f.g"], t["f.b"], training=True), {"f.m": m, "f.v": v}
+
+    def infer(t):
+        return F.batch_norm(t["x"], t["f.m"], t["f.v"], t["f.g"], t["f.b"])
+    tensors = [{"x": (s,), "f.g": ((s[1],),), "f.b": ((s[1],),), "f.m": ((s[1],),), "f.v": ((s[1],), 0.5, 2.0)}
+               for s in shapes]
+    return Case(name, f"f = {name}()\ny = f(x)", train, tensors, smooth=False, state=("f.m", "f.v"), infer=infer)
+
+
 LAYERS = [
     Case("dense", "f = dense({n})\ny = f(x)", lambda t, n: F.linear(t["x"], t["f.W"].T, t["f.b"]),
          dense_shapes(True), smooth=False),
     Case("dense without bias, tanh", "f = dense({n}, tanh, bias = false)\ny = f(x)",
          lambda t, n: torch.tanh(F.linear(t["x"], t["f.W"].T)), dense_shapes(False)),
+    Case("mlp", "f = mlp([5, 3, {n}], tanh)\ny = f(x)",
+         lambda t, n: F.linear(torch.tanh(F.linear(torch.tanh(F.linear(t["x"], t["f.dense[0].W"].T, t["f.dense[0].b"])),
+                                                   t["f.dense[1].W"].T, t["f.dense[1].b"])),
+                               t["f.dense_2.W"].T, t["f.dense_2.b"]),
+         [{"x": (b + (m,),), "f.dense[0].W": ((m, 5),), "f.dense[0].b": ((5,),), "f.dense[1].W": ((5, 3),),
+           "f.dense[1].b": ((3,),), "f.dense_2.W": ((3, n),), "f.dense_2.b": ((n,),), "hyper": {"n": n}}
+          for b, m, n in [((4,), 2, 3), ((), 1, 2), ((2, 3), 4, 1)]], smooth=False),
     Case("rmsnorm", "f = rmsnorm()\ny = f(x)",
          lambda t: F.rms_norm(t["x"], t["x"].shape[-1:], t["f.g"], 1e-5),
          [{"x": (s,), "f.g": (s[-1:],)} for s in [(3, 4), (7,), (2, 3, 5)]]),
+    Case("layernorm", "f = layernorm()\ny = f(x)",
+         lambda t: F.layer_norm(t["x"], t["x"].shape[-1:], t["f.g"], t["f.b"], 1e-5),
+         [{"x": (s,), "f.g": (s[-1:],), "f.b": (s[-1:],)} for s in [(3, 4), (7,), (2, 3, 5)]]),
+    batchnormed("batchnorm", [(3, 2, 4, 5), (2, 1, 1, 3), (5, 4, 1, 1)]),
+    batchnormed("batchnorm_1d", [(3, 2), (6, 1), (4, 7)]),
     Case("groupnorm", "f = groupnorm({g})\ny = f(x)",
          lambda t, g: F.group_norm(t["x"], g, t["f.g"], t["f.b"], 1e-5),
          [{"x": ((b, c, h, w),), "f.g": ((c,),), "f.b": ((c,),), "hyper": {"g": g}}

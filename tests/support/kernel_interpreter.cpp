@@ -287,14 +287,14 @@ class Interpreter {
     return {std::fma(static_cast<float>(a.real), static_cast<float>(b.real), static_cast<float>(c.real)), 0};
   }
 
+  static Number number(const ir::Constant& c) {
+    return ir::is_float(c.type) ? Number{c.as_double(), 0} : Number{0, c.as_integer()};
+  }
+
   void run(const ir::Let& let) {
     std::array<Number, 3> operands;
     for (std::size_t i = 0; i < let.operands.size(); ++i) operands[i] = scalars_[let.operands[i].index];
-    if (let.op == ScalarOp::constant_) {
-      const bool is_real = ir::is_float(let.type);
-      return define(let.result, let.type,
-                    is_real ? Number{let.constant->as_double(), 0} : Number{0, let.constant->as_integer()});
-    }
+    if (let.op == ScalarOp::constant_) return define(let.result, let.type, number(*let.constant));
     if (let.op == ScalarOp::random_key_)
       return define(let.result, let.type,
                     {0, random_key(let.constant->as_integer(), operands[0].whole, operands[1].whole)});
@@ -407,6 +407,16 @@ class Interpreter {
         return convert(from, to, v[0]);
       default:
         return compared(op, a, b);
+    }
+  }
+
+  void run(const ir::Recurrence& loop) {
+    Number carried = number(loop.start);
+    std::int64_t& var = vars_[loop.var.index];
+    for (var = 0; var < size(loop.extent); ++var) {
+      define(loop.before, loop.start.type, carried);
+      run(loop.body);
+      carried = scalars_[loop.after.index];
     }
   }
 

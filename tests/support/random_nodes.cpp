@@ -21,10 +21,9 @@ void shuffle(std::vector<T>& items, Random& random) {
   for (std::size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[random.below(i)]);
 }
 
-std::int64_t random_extent(Random& random) {
-  constexpr std::int64_t kExtents[] = {1, 2, 2, 3, 3, 6, 7, 7, 65, 0};
-  return kExtents[random.below(std::size(kExtents))];
-}
+constexpr std::int64_t kExtents[] = {1, 2, 2, 3, 3, 6, 7, 7, 65, 0};  // the frequent ones twice
+
+std::int64_t random_extent(Random& random) { return kExtents[random.below(std::size(kExtents))]; }
 
 std::int64_t count_of(const Shape& shape) {
   return Type{ElementType::f64, shape}.element_count().constant().value();
@@ -78,6 +77,8 @@ Integers random_integers(std::size_t rank, Random& random) {
   return all;
 }
 
+constexpr double kMostTurns = 1 << 15;  // of an einsum's reference
+
 /// Letters for the operands' axes, equal ones only for equal extents; the result has some of them.
 std::string random_einsum(const std::vector<Type>& operands, Random& random) {
   std::string spec, letters, result;
@@ -97,6 +98,10 @@ std::string random_einsum(const std::vector<Type>& operands, Random& random) {
     }
     spec += (k ? "," : "") + own;
   }
+  double turns = 1;
+  for (const Dim& extent : extents)
+    turns *= static_cast<double>(extent.evaluate([](std::string_view) { return 65; }).value());
+  if (turns > kMostTurns) return {};  // no spec: the type rule refuses it
   for (std::int64_t i : random_integers(letters.size(), random))
     result += letters[static_cast<std::size_t>(i)];
   return spec + "->" + result;
@@ -169,11 +174,22 @@ Attributes random_attributes(Op op, const std::vector<Type>& operands, ElementTy
   return attributes;
 }
 
+bool touches_extent(const RandomNode& node, std::int64_t extent) {
+  const auto has_axis = [&](const Type& type) {
+    return std::ranges::find(type.shape, Dim(extent)) != type.shape.end();
+  };
+  return std::ranges::any_of(node.operands, has_axis) || std::ranges::any_of(node.results, has_axis);
+}
+
 std::vector<RandomNode> random_nodes(Op op, ElementType floats, std::size_t count, Random& random) {
   std::vector<RandomNode> nodes;
-  for (std::size_t trial = 0; trial < kTrials && nodes.size() < count; ++trial) {
+  std::vector<std::int64_t> missing(std::begin(kExtents), std::end(kExtents));  // extents not seen yet
+  for (std::size_t trial = 0; trial < kTrials && (nodes.size() < count || !missing.empty()); ++trial) {
     RandomNode node = random_trial(op, floats, random);
     if (!is_accepted(node)) continue;
+    const std::size_t erased =
+        std::erase_if(missing, [&](std::int64_t extent) { return touches_extent(node, extent); });
+    if (nodes.size() >= count && erased == 0) continue;
     const bool is_new = std::ranges::none_of(nodes, [&](const RandomNode& other) {
       return other.operands == node.operands && other.attributes == node.attributes;
     });

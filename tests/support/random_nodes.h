@@ -29,10 +29,13 @@ struct RandomNode {
   std::vector<ir::Type> results;
 };
 
-/// Up to `count` different applications of an op, found by trial: operand types and attributes are drawn by
-/// arity and attribute kinds alone, and its type rule decides. So an op is tested by existing. Extents are 0,
-/// 1, 2, 3, 6, 7 and 65; float operands are of type `floats`.
+/// About `count` different applications of an op, with all extents if it has axes, found by trial: operand
+/// types and attributes are drawn by arity and attribute kinds alone, and its type rule decides. So an op is
+/// tested by existing. Extents are 0, 1, 2, 3, 6, 7 and 65; float operands are of type `floats`.
 std::vector<RandomNode> random_nodes(ir::Op op, ir::ElementType floats, std::size_t count, Random& random);
+
+/// Whether an operand or result has an axis of that extent.
+bool touches_extent(const RandomNode& node, std::int64_t extent);
 
 /// Attributes for an op on such operands; its type rule may refuse them.
 ir::Attributes random_attributes(ir::Op op, const std::vector<ir::Type>& operands, ir::ElementType floats,

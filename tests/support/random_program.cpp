@@ -91,8 +91,7 @@ class ProgramMaker {
   std::vector<Op> ops_by_need() {
     std::vector<std::pair<double, Op>> order;
     for (Op op : all_ops())
-      if (def(op).reference && op != Op::scan_)
-        order.emplace_back(static_cast<double>(counts_[op]) + 4 * random_.real(), op);
+      if (is_drawn(op)) order.emplace_back(static_cast<double>(counts_[op]) + 4 * random_.real(), op);
     std::ranges::sort(order, {}, &std::pair<double, Op>::first);
     std::vector<Op> ops;
     for (const auto& [need, op] : order) ops.push_back(op);
@@ -206,6 +205,8 @@ class ProgramMaker {
 };
 
 }  // namespace
+
+bool is_drawn(Op op) { return def(op).reference && op != Op::scan_; }
 
 Program random_program(std::size_t node_count, ElementType floats, Random& random, OpCounts& counts) {
   return ProgramMaker(floats, random, counts).run(node_count);

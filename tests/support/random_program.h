@@ -16,6 +16,9 @@ inline constexpr std::int64_t kFreeExtents[] = {1, 7, 65};
 /// How often each op has been applied.
 using OpCounts = std::map<ir::Op, std::size_t>;
 
+/// Whether random programs have the op: all but the parameter, and scans, which are lowered elsewhere.
+bool is_drawn(ir::Op op);
+
 /// A program of stage graph: `forward`, of about `node_count` ops drawn by type from the whole table, those
 /// that `counts` has least of first, with a loss over all values that no other op reads, an output, a metric
 /// and a state; `loss`, the same without the state; and `update`, which moves parameters and slots by the

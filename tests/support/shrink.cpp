@@ -1,6 +1,9 @@
 #include "tests/support/shrink.h"
 
+#include <fmt/format.h>
+
 #include "ir/copy.h"
+#include "ir/error.h"
 #include "ir/prune.h"
 #include "tests/support/random_program.h"
 

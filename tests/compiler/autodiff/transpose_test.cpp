@@ -225,5 +225,57 @@ TEST_CASE("a model without a loss has nothing to differentiate, and stays") {
   CHECK(out.stage == Stage::jacobian);
 }
 
+TEST_CASE("products have exact derivatives at zeros, without a division") {
+  const auto gradient_of_sum = [](std::string_view op, const Numbers& at) {
+    const std::string lines = fmt::format("  %p = {}\n", op) + "  %y = reduce_sum(%p; axes=[0]) : f64[]";
+    return gradient(program_of_lines(lines, 1, "f64[3]"), {{{3}, at}});
+  };
+  const auto gradient_of_product = [](const Numbers& at) {
+    return gradient(program_of_lines("  %y = reduce_prod(%a; axes=[0]) : f64[]", 1, "f64[3]"), {{{3}, at}});
+  };
+  CHECK(gradient_of_product({2, 3, 5}) == Numbers{15, 10, 6});
+  CHECK(gradient_of_product({2, 0, 5}) == Numbers{0, 10, 0});
+  CHECK(gradient_of_product({0, 3, 0}) == Numbers{0, 0, 0});
+  // x₀ + x₀ x₁ + x₀ x₁ x₂
+  CHECK(gradient_of_sum("cumprod(%a; axis=0, reverse=0) : f64[3]", {2, 3, 5}) == Numbers{19, 12, 6});
+  CHECK(gradient_of_sum("cumprod(%a; axis=0, reverse=0) : f64[3]", {2, 0, 5}) == Numbers{1, 12, 0});
+  CHECK(gradient_of_sum("cumprod(%a; axis=0, reverse=0) : f64[3]", {0, 3, 0}) == Numbers{4, 0, 0});
+  CHECK(gradient_of_sum("cumprod(%a; axis=0, reverse=1) : f64[3]", {5, 0, 2}) == Numbers{0, 12, 1});
+}
+
+TEST_CASE("logcumsumexp moves its elements by their shares, however far they lie apart") {
+  const std::string lines =
+      "  %p = logcumsumexp(%a; axis=0, reverse=0) : f64[3]\n  %y = reduce_sum(%p; axes=[0]) : f64[]";
+  const auto at = [&](const Numbers& x) {
+    return gradient(program_of_lines(lines, 1, "f64[3]"), {{{3}, x}});
+  };
+  CHECK(at({0, -1000, -2000}) == Numbers{3, 0, 0});
+  CHECK(at({-1000, 0, -2000}) == Numbers{1, 2, 0});
+  CHECK(at({-1000, -1000, 0}) == Numbers{1.5, 0.5, 1});
+  CHECK(at({-kInfinity, 0, 0}) == Numbers{0, 1.5, 0.5});
+}
+
+TEST_CASE("integer powers have exact derivatives at 0") {
+  const auto slope = [](int exponent, double x) {
+    return gradient_of(fmt::format("  %y = ipow(%a; exponent={}) : f64[]", exponent), {x});
+  };
+  CHECK(slope(0, 0) == Numbers{0});
+  CHECK(slope(1, 0) == Numbers{1});
+  CHECK(slope(2, 0) == Numbers{0});
+  CHECK(slope(3, -2) == Numbers{12});
+  CHECK(slope(-1, 2) == Numbers{-0.25});
+  CHECK(slope(-1, 0) == Numbers{-kInfinity});
+}
+
+TEST_CASE("atan2 and mod have the derivatives of their branch, and no NaN where nothing moves") {
+  CHECK(gradient_of("  %y = atan2(%a, %b) : f64[]", {0, -2}) == Numbers{-0.5, 0});
+  CHECK(gradient_of("  %y = mod(%a, %b) : f64[]", {-7, 2}) == Numbers{1, 4});
+  // Away from the origin by `where`: the branch not taken has the cotangent 0.
+  const std::string guarded =
+      "  %0 = constant(; value=f64(0)) : f64[]\n  %1 = eq(%a, %0) : bool[]\n"
+      "  %2 = atan2(%a, %b) : f64[]\n  %y = where(%1, %0, %2) : f64[]";
+  CHECK(gradient_of(guarded, {0, 0}) == Numbers{0, 0});
+}
+
 }  // namespace
 }  // namespace mlpc

@@ -58,9 +58,11 @@ class Mutator {
             replaced(t.span.begin, next.span.end,
                      fmt::format("{}{}{}", next.text, between.empty() ? " " : between, text)));
       }
-      if (t.kind == TokenKind::number && text.find_first_not_of("0123456789") == std::string::npos)
-        add(i, i, 0, fmt::format("{} one larger", text),
-            replaced(t.span.begin, t.span.end, std::to_string(std::stoll(text) + 1)));
+      if (t.kind == TokenKind::number && text.find_first_not_of("0123456789") == std::string::npos) {
+        const std::string larger = std::to_string(std::stoll(text) + 1);
+        add(i, i, 0, fmt::format("{} one larger", text), replaced(t.span.begin, t.span.end, larger));
+        mutants.back().names.push_back(larger);
+      }
     }
   }
   std::vector<Mutant> mutants;
@@ -100,9 +102,9 @@ bool names_one(const std::string& text, const std::vector<std::string>& names) {
   });
 }
 
-bool points_there(const frontend::Diagnostic& d, const Mutant& m) {
+bool points_there(const frontend::Diagnostic& d, const Mutant& m, const std::string& name) {
   const auto is_changed = [&](const SourceFile& file, frontend::Span span) {
-    return file.name == "m.net" &&
+    return file.name == name &&
            std::ranges::find(m.lines, frontend::place_of(file, span.begin).line) != m.lines.end();
   };
   if (is_changed(*d.file, d.span) || names_one(d.text, m.names)) return true;
@@ -116,14 +118,14 @@ bool points_there(const frontend::Diagnostic& d, const Mutant& m) {
 
 std::vector<Mutant> mutants_of(const std::string& source) { return Mutator(source).mutants; }
 
-std::string complaint_about(const Mutant& mutant) {
+std::string complaint_about(const Mutant& mutant, const std::string& name) {
   constexpr std::size_t kMost = 3;
   frontend::Diagnostics diagnostics;
   std::vector<std::unique_ptr<SourceFile>> files;
-  if (frontend::parse_net(mutant.source, "m.net", {}, diagnostics, files)) return "";
+  if (frontend::parse_net(mutant.source, name, {}, diagnostics, files)) return "";
   const std::size_t count = diagnostics.list().size();
   if (count < 1 || count > kMost) return fmt::format("{} errors\n{}", count, diagnostics.text());
-  if (!points_there(diagnostics.list()[0], mutant)) return "points elsewhere\n" + diagnostics.text();
+  if (!points_there(diagnostics.list()[0], mutant, name)) return "points elsewhere\n" + diagnostics.text();
   return "";
 }
 

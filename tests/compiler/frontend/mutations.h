@@ -20,6 +20,7 @@ std::vector<Mutant> mutants_of(const std::string& source);
 
 /// What is wrong with what parse_net says of a mutant; empty if nothing is: it is a program, or has 1 to 3
 /// errors, and the first is on a changed line, says where the other half is, or names what stands there.
-std::string complaint_about(const Mutant& mutant);
+/// `name` is the file's: what it uses is looked for beside it.
+std::string complaint_about(const Mutant& mutant, const std::string& name);
 
 }  // namespace mlpc::testing

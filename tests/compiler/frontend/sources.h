@@ -61,6 +61,7 @@ inline std::vector<std::string> paths(const std::vector<ir::TensorInfo>& table) 
   return out;
 }
 using Names = std::vector<std::string>;
+using Numbers = std::vector<double>;
 
 inline Names param_paths(const std::string& source) { return paths(program_of(source).params); }
 

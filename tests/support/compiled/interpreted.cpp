@@ -6,7 +6,7 @@
 #include "compiler/lowering/lower.h"
 #include "ir/error.h"
 #include "ir/target.h"
-#include "ir/verify.h"
+#include "ir/text.h"
 #include "tests/support/kernel_interpreter.h"
 
 namespace mlpc::testing {
@@ -118,12 +118,18 @@ class Call {
   std::vector<Bytes> workspace_;  // by slot
 };
 
+/// The kernels as their text says them.
+KernelProgram read_back(const KernelProgram& kernels) {
+  const std::string text = print(kernels);
+  KernelProgram read = parse_kernels(text, "kernels");
+  if (print(read) != text) fail("the text of the kernels is not what was read from it");
+  return read;
+}
+
 }  // namespace
 
 InterpretedProgram::InterpretedProgram(Program joint, int level)
-    : program_(std::move(joint)), kernels_(lowering::lower(program_, {level})) {
-  verify(kernels_);
-}
+    : program_(std::move(joint)), kernels_(read_back(lowering::lower(program_, {level}))) {}
 
 std::vector<HostTensor> InterpretedProgram::run(const std::string& name,
                                                 const std::vector<HostTensor>& arguments,

@@ -1,0 +1,55 @@
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "compiler/codegen/object.h"
+#include "compiler/driver/compile.h"
+#include "ir/text.h"
+
+namespace mlpc {
+namespace {
+
+driver::Source source_of(const std::string& path) {
+  std::ifstream file(MLPC_SOURCE_DIR "/" + path, std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  REQUIRE_FALSE(text.str().empty());
+  return {text.str(), path};
+}
+
+/// Blanks at the starts of lines gone, each line followed by an empty one.
+std::string misshapen(const std::string& text) {
+  std::string out;
+  std::stringstream lines(text);
+  for (std::string line; std::getline(lines, line);)
+    out += line.substr(std::min(line.find_first_not_of(' '), line.size())) + "\n\n";
+  return out;
+}
+
+/// All that codegen sees, but the hash of the text itself.
+ir::KernelProgram kernels_of(const driver::Source& source) {
+  driver::CompileOptions options;
+  options.target = "x86-64-v3";
+  ir::KernelProgram program = driver::compile(source, options);
+  program.header.source_hash.clear();
+  return program;
+}
+
+}  // namespace
+
+TEST_CASE("a formatted program compiles to the same bytes") {
+  for (const char* path : {"examples/lecture.net", "examples/fashion.net", "examples/mnist.net"}) {
+    CAPTURE(path);
+    const driver::Source source = source_of(path);
+    const std::string bad = misshapen(source.text);
+    const driver::Source good{driver::formatted({bad, path}), path};
+    CHECK(good.text != bad);
+    const ir::KernelProgram before = kernels_of({bad, path}), after = kernels_of(good);
+    CHECK(ir::print(before) == ir::print(after));
+    CHECK(codegen::emit_code(before, codegen::CodeFormat::object) ==
+          codegen::emit_code(after, codegen::CodeFormat::object));
+  }
+}
+
+}  // namespace mlpc
