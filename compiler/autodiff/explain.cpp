@@ -17,7 +17,6 @@ using ir::Graph;
 using ir::Node;
 using ir::Op;
 using ir::Role;
-using ir::Shape;
 using ir::Type;
 using ir::ValueId;
 

@@ -91,12 +91,21 @@ class Segments {
     for (std::uint32_t i = 0; i < of_.size(); ++i) is_kept_[i] = of_[i] == last_;
     for (const Graph::Result& r : graph_.results)
       if (of(r.value) != kBackward) is_kept_[r.value.index] = true;
-    std::uint32_t index = 0;
-    for_each_node([&](const Node& node) {
-      if (index++ >= end_ || !is_forward(node)) return;
+    for (std::uint32_t i = 0; i < end_; ++i) {
+      const Node& node = graph_.node({i});
+      if (!is_forward(node)) continue;
       for (ValueId v : graph_.operands(node))
         if (of(v) >= 0 && of(v) < of(Graph::result(node))) is_kept_[v.index] = true;
-    });
+    }
+    // Partial derivatives are made where they are read, unless all that they are made of is there.
+    for (std::uint32_t i = end_; i < graph_.node_count(); ++i) {
+      const Node& node = graph_.node({i});
+      if (!is_forward(node)) continue;
+      const bool is_made = std::ranges::all_of(graph_.operands(node),
+                                               [&](ValueId v) { return of(v) < 0 || is_kept_[v.index]; });
+      for (std::uint32_t r = 0; r < node.result_count; ++r)
+        is_kept_[node.first_result + r] = is_made && of(Graph::result(node, r)) == last_;
+    }
   }
 
   void set(const Node& node, std::int64_t segment) {
