@@ -65,6 +65,8 @@ class Evaluator {
   }
 
   void compute(const Node& node) {
+    if (asks_for_derivative(node.op))
+      fail("graph {}: `{}` is evaluated after expand_derivatives only", graph_.name, def(node.op).name);
     std::vector<Type> types;
     std::vector<std::vector<std::int64_t>> shapes;
     for (std::uint32_t r = 0; r < node.result_count; ++r) {

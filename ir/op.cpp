@@ -25,6 +25,8 @@ constexpr std::array kAll = {
 
 const OpDef& def(Op op) { return *kRecords[static_cast<std::size_t>(op)]; }
 
+bool asks_for_derivative(Op op) { return op != Op::parameter_ && !def(op).reference; }
+
 void check_arity(const OpDef& record, std::size_t operands) {
   if (record.arity == kArityOfBody) return;
   if (record.arity == kAnyArity ? operands == 0 : operands != record.arity)

@@ -147,9 +147,9 @@ struct CompositeLowering {
 /// The kernels of the node's body, run once a turn.
 struct BodyLowering {};
 
-using OpLowering =
-    std::variant<ElementwiseLowering, SourceLowering, ReductionLowering, ContractionLowering, LayoutLowering,
-                 CumulativeLowering, CompositeLowering, BodyLowering, std::monostate>;
+using OpLowering = std::variant<ElementwiseLowering, SourceLowering, ReductionLowering, ContractionLowering,
+                                LayoutLowering, CumulativeLowering, CompositeLowering, BodyLowering,
+                                std::monostate>;  // monostate: never lowered
 
 // ---- Reference ------------------------------------------------------------------------------------------
 
@@ -182,11 +182,14 @@ struct OpDef {
   Derivative derivative;
   JacobianText jacobian = nullptr;  // null: the derivative's kind has a text of its own
   OpLowering lowering;
-  Reference reference;
+  Reference reference;  // null: of `parameter`, and where asks_for_derivative(op)
 };
 
 /// The record of an op.
 const OpDef& def(Op op);
+/// grad, jvp, vjp, jacobian: what the first pass writes in other ops. They have neither a lowering nor a
+/// reference.
+bool asks_for_derivative(Op op);
 /// Throws mlpc::Error if the op does not take so many operands.
 void check_arity(const OpDef& record, std::size_t operands);
 std::span<const Op> all_ops();

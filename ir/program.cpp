@@ -32,6 +32,11 @@ std::string_view name_of(Stage stage) {
   return kNames[static_cast<std::size_t>(stage)];
 }
 
+std::string text_of(const SourceLocation& l) {
+  const std::string as = l.application.empty() ? "" : " as " + l.application;
+  return fmt::format("{}:{}:{}{}", l.file, l.line, l.column, as);
+}
+
 const Graph* Program::find(std::string_view graph_name) const {
   const auto found = std::ranges::find(graphs, graph_name, &Graph::name);
   return found == graphs.end() ? nullptr : &*found;

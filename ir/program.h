@@ -39,6 +39,9 @@ struct SourceLocation {
   std::string application;  // chain of layers that led there: "fc1", "block[3].attn"
 };
 
+/// "fashion.net:7:5 as fc1"
+std::string text_of(const SourceLocation& location);
+
 /// Everything that reaches the object: a program's text compiles to the same bytes as its source.
 struct Program {
   Stage stage = Stage::graph;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,8 @@ namespace mlpc::ir {
 std::string print(const Program& program);
 std::string print(const KernelProgram& program);
 std::string print(const Kernel& kernel);
+/// `einsum("bi,ij->bj", %x, %W)`: a node as the text form writes it, with these words for its operands.
+std::string call_text(const Node& node, std::span<const std::string> operands);
 
 Program parse_program(std::string_view text, std::string_view file);
 KernelProgram parse_kernels(std::string_view text, std::string_view file);

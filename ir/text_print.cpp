@@ -94,13 +94,14 @@ class BodyTable {
   std::string name(const Body& body) const { return fmt::format("body.{}", numbers_.at(body)); }
 
   void add_bodies(const Graph& graph) {
-    for (std::uint32_t i = 0; i < graph.node_count(); ++i) {
-      const Body* body = body_of(graph.node({i}));
-      if (!body || numbers_.contains(*body)) continue;
-      add_bodies(body->graph());
-      numbers_.emplace(*body, bodies_.size());
-      bodies_.push_back(*body);
-    }
+    for (std::uint32_t i = 0; i < graph.node_count(); ++i) add_body(graph.node({i}));
+  }
+  void add_body(const Node& node) {
+    const Body* body = body_of(node);
+    if (!body || numbers_.contains(*body)) return;
+    add_bodies(body->graph());
+    numbers_.emplace(*body, bodies_.size());
+    bodies_.push_back(*body);
   }
 
  private:
@@ -127,7 +128,7 @@ std::string attribute_text(const Attribute& attribute, const BodyTable& table) {
 }
 
 /// "einsum("bi,ij->bj", %x, %W)", "clamp_min(%4; bound=f32(0))": strings stand before the operands.
-std::string call_text(const Graph& graph, const Node& node, const BodyTable& bodies) {
+std::string call_text(const Node& node, std::span<const std::string> operands, const BodyTable& bodies) {
   const OpDef& record = def(node.op);
   std::string before, after;
   for (std::size_t i = 0; i < node.attributes.size(); ++i) {
@@ -137,7 +138,7 @@ std::string call_text(const Graph& graph, const Node& node, const BodyTable& bod
     else
       after += fmt::format("{}{}={}", after.empty() ? "; " : ", ", record.attributes[i].name, text);
   }
-  for (ValueId v : graph.operands(node)) before += (before.empty() ? "" : ", ") + value_text(graph, v);
+  for (const std::string& operand : operands) before += (before.empty() ? "" : ", ") + operand;
   return fmt::format("{}({}{})", record.name, before, after);
 }
 
@@ -149,6 +150,8 @@ std::string parameter_text(const Graph& graph, ValueId v) {
 
 std::string node_line(const Graph& graph, const Node& node, const BodyTable& bodies) {
   std::string results, types;
+  std::vector<std::string> operands;
+  for (ValueId v : graph.operands(node)) operands.push_back(value_text(graph, v));
   const ValueId first = Graph::result(node);
   for (std::uint32_t r = 0; r < node.result_count; ++r) {
     const ValueId v = Graph::result(node, r);
@@ -157,7 +160,7 @@ std::string node_line(const Graph& graph, const Node& node, const BodyTable& bod
   }
   std::string line = fmt::format(
       "  {} = {} : {}", results,
-      node.op == Op::parameter_ ? parameter_text(graph, first) : call_text(graph, node, bodies), types);
+      node.op == Op::parameter_ ? parameter_text(graph, first) : call_text(node, operands, bodies), types);
   for (std::uint32_t location : graph.locations(first)) line += fmt::format(" @{}", location);
   if (const std::string& comment = graph.comment(first); !comment.empty()) line += "  // " + comment;
   return line + "\n";
@@ -173,6 +176,12 @@ std::string print_graph(const Graph& graph, std::string_view name, const BodyTab
 }
 
 }  // namespace
+
+std::string call_text(const Node& node, std::span<const std::string> operands) {
+  BodyTable bodies;
+  bodies.add_body(node);
+  return call_text(node, operands, bodies);
+}
 
 std::string print(const Program& program) {
   std::string out = fmt::format("mlpc.graph {} {}\n", detail::kGraphVersion, name_of(program.stage));

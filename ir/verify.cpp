@@ -95,6 +95,9 @@ class ProgramVerifier {
       shape(value_text(g, first), g.type(Graph::result(n, r)).shape);
     for (std::uint32_t l : g.locations(first)) location(l);
     if (n.op == Op::parameter_) return;
+    if (p_.stage != Stage::graph && asks_for_derivative(n.op))
+      fail("graph {}: {}: `{}` is expanded before stage {}", g.name, value_text(g, first), def(n.op).name,
+           name_of(p_.stage));
     std::vector<Type> results;
     for (std::uint32_t r = 0; r < n.result_count; ++r) results.push_back(g.type(Graph::result(n, r)));
     try {

@@ -8,6 +8,10 @@ namespace mlpc::autodiff {
 // graph, then transpose the linear program. Every op states one fact about its Jacobian (ir/op.h), from which
 // both follow. linearise.h and transpose.h do it to one graph; here are the passes.
 
+/// Writes grad, jvp, vjp and jacobian in other ops, innermost first, and drops the marks. Requires stage
+/// `graph`. Only paths through a target count; where there is none, the derivative is zeros.
+ir::Program expand_derivatives(const ir::Program& program);
+
 /// The program with the forward graph's linear part as a graph of its own, `linear`: tangents of the
 /// parameters and residuals -> tangent of the total loss. `forward` gets the residuals as further results.
 /// Requires stage `graph`. The linear graph's ops are linear in the tangents, and at most a constant times

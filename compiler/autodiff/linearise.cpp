@@ -6,6 +6,7 @@
 
 #include "compiler/autodiff/push_node.h"
 #include "ir/copy.h"
+#include "ir/error.h"
 
 namespace mlpc::autodiff {
 namespace {
@@ -81,6 +82,7 @@ class Pushed {
 
   void push(NodeId id) {
     const Node& node = source_.node(id);
+    MLPC_CHECK(!ir::asks_for_derivative(node.op), "`{}` was not expanded", ir::def(node.op).name);
     const std::vector<MaybeValue> tangents = operand_tangents(node);
     if (std::ranges::none_of(tangents, [](const MaybeValue& t) { return t.has_value(); }))
       return copier_.copy(id);

@@ -6,6 +6,7 @@
 
 #include "compiler/codegen/hash.h"
 #include "compiler/driver/host_cpu.h"
+#include "compiler/driver/memory_bound.h"
 #include "compiler/frontend/frontend.h"
 #include "compiler/lowering/lower.h"
 #include "compiler/passes/pipeline.h"
@@ -75,9 +76,17 @@ ir::Program program_of(const Source& source, const CompileOptions& options, ir::
     fail("{}: `{}` is no processor that mlpc knows", source.name, program.target);
   if (observer.after_pass) observer.after_pass("parse", ir::print(program));
   const Timed timed(observer, "passes");
-  return passes::run_pipeline(std::move(program), until, [&](std::string_view pass, const ir::Program& p) {
+  const auto after = [&](std::string_view pass, const ir::Program& p) {
     if (observer.after_pass) observer.after_pass(pass, ir::print(p));
-  });
+  };
+  if (options.memory && until == ir::Stage::joint) {
+    if (program.stage == ir::Stage::joint)
+      fail("{} is at stage joint: --memory needs an earlier one", source.name);
+    program = passes::run_pipeline(std::move(program), ir::Stage::jacobian, after);
+    program = within_memory(program, *options.memory, options.level);
+    after("recompute_segments", program);
+  }
+  return passes::run_pipeline(std::move(program), until, after);
 }
 
 ir::Stage stage_of(StopAt stop) {
@@ -97,15 +106,20 @@ ir::Stage stage_of(StopAt stop) {
 
 }  // namespace
 
+ir::Program graphs(const Source& source, const CompileOptions& options, StopAt stage,
+                   const Observer& observer) {
+  if (ir::kind_of_text(source.text) == ir::TextKind::kernels)
+    fail("{} holds kernels: there is no way back to graphs", source.name);
+  ir::Program program = program_of(source, options, stage_of(stage), observer);
+  if (program.stage > stage_of(stage))
+    fail("{} is at stage {} already", source.name, ir::name_of(program.stage));
+  return program;
+}
+
 std::string stage_text(const Source& source, const CompileOptions& options, StopAt stage,
                        const Observer& observer) {
   if (stage == StopAt::kernels) return ir::print(compile(source, options, observer));
-  if (ir::kind_of_text(source.text) == ir::TextKind::kernels)
-    fail("{} holds kernels: there is no way back to graphs", source.name);
-  const ir::Program program = program_of(source, options, stage_of(stage), observer);
-  if (program.stage > stage_of(stage))
-    fail("{} is at stage {} already", source.name, ir::name_of(program.stage));
-  return ir::print(program);
+  return ir::print(graphs(source, options, stage, observer));
 }
 
 std::string ast_text(const Source& source) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -11,10 +12,20 @@
 
 namespace mlpc::driver {
 
+/// What the workspace of `grad` and `train_step` may take, at these extents of the free dims.
+struct MemoryBound {
+  std::int64_t bytes = 0;
+  std::vector<std::pair<std::string, std::int64_t>> dims;
+
+  /// Throws mlpc::Error where it is not given.
+  std::int64_t extent(std::string_view dim) const;
+};
+
 struct CompileOptions {
   std::vector<std::pair<std::string, std::string>> defines;  // -D
   std::vector<std::pair<std::string, std::string>> train;    // --train.KEY
   int level = 2;
+  std::optional<MemoryBound> memory;  // --memory
   std::string target;  // a row of ir/target.h; empty: what a dump says, for a source this processor
 };
 
@@ -47,6 +58,9 @@ enum class StopAt : std::uint8_t { graph, linear, jacobian, joint, kernels };
 std::string stage_text(const Source& source, const CompileOptions& options, StopAt stage,
                        const Observer& observer = {});
 std::string ast_text(const Source& source);
+/// The graphs of a source, or of a dump, at this stage.
+ir::Program graphs(const Source& source, const CompileOptions& options, StopAt stage,
+                   const Observer& observer = {});
 /// A source in the one layout.
 std::string formatted(const Source& source);
 /// Everything that codegen needs.

@@ -7,6 +7,7 @@
 #include "compiler/driver/products.h"
 #include "compiler/driver/subcommands.h"
 #include "compiler/frontend/frontend.h"
+#include "compiler/lowering/memory_report.h"
 #include "ir/error.h"
 #include "runtime/files.h"
 
@@ -21,7 +22,7 @@ struct Invocation {
   NetOptions net;
   std::string output, emit, dump_directory;
   std::vector<std::string> print_after;
-  bool time_report = false, print_std = false;
+  bool time_report = false, memory_report = false, print_std = false;
 };
 
 Observer make_observer(const Invocation& call) {
@@ -49,11 +50,14 @@ void compile_command(const Invocation& call) {
     throw CLI::ValidationError(
         "-o",
         fmt::format("the suffix of `{}` names no product: .so .a .o .s .ll .h, or say --emit=", call.output));
-  if (!product && call.print_after.empty() && call.dump_directory.empty())
+  if (!product && call.print_after.empty() && call.dump_directory.empty() && !call.memory_report)
     throw CLI::ValidationError("-o", "nothing was asked for: -o FILE or --emit=STAGE");
   const Source source = read_source(call.net.input);
   const CompileOptions options = compile_options(call.net);
   const Observer observer = make_observer(call);
+  if (call.memory_report)
+    fmt::print(stderr, "{}",
+               lowering::memory_report(graphs(source, options, StopAt::joint), {options.level}));
   if (product)
     make_product(source, options, *product, call.output.empty() ? "-" : call.output, observer);
   else
@@ -72,6 +76,8 @@ int run(int argc, char** argv) {
   app.add_option("--dump-dir", call.dump_directory, "a numbered file after every pass");
   app.add_option("--print-after", call.print_after, "prints the program after this pass");
   app.add_flag("--time-report", call.time_report, "what each phase took, on standard error");
+  app.add_flag("--memory-report", call.memory_report,
+               "what `grad` keeps and what it computes again, in bytes, on standard error");
   app.add_flag("--print-std", call.print_std, "prints the library of layers, losses and optimizers");
   Subcommands subcommands(app, call.net);
   app.require_subcommand(0, 1);

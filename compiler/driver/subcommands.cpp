@@ -1,12 +1,16 @@
 #include "compiler/driver/subcommands.h"
 
 #include <algorithm>
+#include <charconv>
 #include <iostream>
 #include <iterator>
 #include <optional>
 
+#include "compiler/autodiff/explain.h"
 #include "compiler/codegen/jit.h"
 #include "compiler/driver/format_command.h"
+#include "compiler/driver/gradcheck.h"
+#include "compiler/driver/memory_bound.h"
 #include "compiler/frontend/diagnostics.h"
 #include "ir/error.h"
 #include "ir/target.h"
@@ -23,6 +27,16 @@ std::pair<std::string, std::string> split_at_equals(const std::string& text, std
   if (equals == std::string::npos || equals == 0)
     throw CLI::ValidationError(std::string(what), fmt::format("`{}` is not NAME=VALUE", text));
   return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+/// "B=4" -> {B, 4}
+std::pair<std::string, std::int64_t> parse_extent(const std::string& text) {
+  const auto [name, value] = split_at_equals(text, "--dim");
+  std::int64_t extent = 0;
+  const auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), extent);
+  if (problem != std::errc() || end != value.data() + value.size() || extent < 1)
+    throw CLI::ValidationError("--dim", fmt::format("`{}` is no positive extent", value));
+  return {name, extent};
 }
 
 /// The row of ir/target.h that --target and --cpu name together; empty: this machine's.
@@ -74,6 +88,9 @@ void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required)
   app.add_option("-O", options.level, "0 one kernel an op; 1 fused; 2 tiled (default); 3")
       ->check(CLI::Range(0, 3));
   app.add_option("--target", options.target, "x86_64-linux-gnu, aarch64-linux-gnu, wasm32");
+  app.add_option(
+      "--memory", options.memory,
+      "BYTES[,DIM=EXTENT…]: the workspace of a gradient; parts are computed again to keep within it");
   app.add_option("--cpu", options.cpu, "native (default), x86-64-v4, x86-64-v3, x86-64");
   app.add_option("--diagnostics", options.diagnostics, "how errors are printed: text (default), json")
       ->check(CLI::IsMember({"text", "json"}));
@@ -107,6 +124,7 @@ CompileOptions compile_options(const NetOptions& net) {
   for (const std::string& define : net.defines) out.defines.push_back(split_at_equals(define, "-D"));
   out.train = net.train;
   out.level = net.level;
+  if (!net.memory.empty()) out.memory = parse_memory_bound(net.memory);
   out.target = target_row(net.target, net.cpu);
   return out;
 }
@@ -121,7 +139,11 @@ struct Subcommands::State {
   std::uint64_t seed = 0;
   std::string resume;
   FormatOptions format;
-  CLI::App *init_app, *train_app, *eval_app, *run_app, *info_app, *check_app, *fmt_app;
+  CLI::App *init_app, *train_app, *eval_app, *run_app, *info_app, *check_app, *fmt_app, *explain_app,
+      *gradcheck_app;
+  std::string parameter;
+  std::vector<std::string> extents;
+  GradcheckOptions gradcheck;
   std::vector<CLI::Option*> seed_options;
 
   CLI::App* add(CLI::App& app, const std::string& name, const std::string& description) {
@@ -178,6 +200,13 @@ Subcommands::Subcommands(CLI::App& app, NetOptions& net) : state_(new State{.net
   s.add_workers(*s.run_app);
   s.info_app = s.add(app, "info", "what a model consists of");
   s.check_app = s.add(app, "check", "reports what is wrong with a source, and nothing else");
+  s.explain_app = s.add(app, "explain", "a parameter's gradient as a product of Jacobians");
+  s.explain_app->add_option("PARAMETER", s.parameter, "its path: fc1.W")->required();
+  s.gradcheck_app = s.add(app, "gradcheck", "each parameter's gradient against finite differences, in f64");
+  s.gradcheck_app->add_option("--dim", s.extents, "NAME=EXTENT of a free dim; 3 by default")
+      ->take_all()
+      ->expected(1);
+  s.gradcheck_app->add_option("--seed", s.gradcheck.seed, "of parameters, inputs, noise and directions");
   s.fmt_app = app.add_subcommand("fmt", "gives sources their one layout, in place");
   s.fmt_app->add_option("FILES", s.format.paths, "sources; - is standard input, printed")->required();
   s.fmt_app->add_flag("--check", s.format.only_checks,
@@ -209,6 +238,15 @@ bool Subcommands::run(int& status) {
     runtime::run_entry(load(s.net), s.run);
   } else if (s.info_app->parsed()) {
     fmt::print("{}", runtime::model_info(load(s.net)));
+  } else if (s.explain_app->parsed()) {
+    const ir::Program linear = graphs(read_source(s.net.input), compile_options(s.net), StopAt::linear);
+    fmt::print("{}", autodiff::explain(linear, s.parameter));
+  } else if (s.gradcheck_app->parsed()) {
+    for (const std::string& extent : s.extents) s.gradcheck.dims.push_back(parse_extent(extent));
+    const GradcheckReport report =
+        gradcheck(graphs(read_source(s.net.input), compile_options(s.net), StopAt::graph), s.gradcheck);
+    fmt::print("{}", report.text);
+    if (!report.passed) status = 1;
   } else {
     return false;
   }

@@ -15,7 +15,7 @@ struct NetOptions {
   std::vector<std::string> defines;
   std::vector<std::pair<std::string, std::string>> train;  // --train.KEY=VALUE
   int level = 2;
-  std::string target, cpu;
+  std::string target, cpu, memory;
   std::string diagnostics = "text";  // or json: how errors are printed
 };
 
@@ -28,7 +28,7 @@ CompileOptions compile_options(const NetOptions& options);
 /// What was caught, on standard error, as text or as JSON; with nothing caught, JSON is an empty array.
 void print_errors(const NetOptions& options, const std::exception* caught);
 
-/// init, train, eval, run, info, check, fmt.
+/// init, train, eval, run, info, check, fmt, explain, gradcheck.
 class Subcommands {
  public:
   Subcommands(CLI::App& app, NetOptions& net);

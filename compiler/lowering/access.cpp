@@ -64,13 +64,16 @@ std::optional<std::vector<AffineIndex>> reshape_index(const Shape& operand, cons
 
 }  // namespace
 
-bool is_layout(Op op) { return op == Op::broadcast_ || op == Op::reshape_ || op == Op::transpose_; }
+bool is_layout(Op op) {
+  return op == Op::broadcast_ || op == Op::reshape_ || op == Op::transpose_ || op == Op::recompute_;
+}
 
 std::optional<std::vector<AffineIndex>> operand_index(const ir::Graph& graph, const ir::Node& node,
                                                       std::span<const AffineIndex> index) {
   const Shape& operand = graph.type(graph.operands(node)[0]).shape;
   const Shape& result = graph.type(ir::Graph::result(node)).shape;
   if (node.op == Op::reshape_) return reshape_index(operand, result, index);
+  if (node.op == Op::recompute_) return std::vector<AffineIndex>(index.begin(), index.end());
   std::vector<AffineIndex> out(operand.size());
   if (node.op == Op::broadcast_) {
     const Integers& axes = std::get<Integers>(node.attributes[1]);
@@ -102,7 +105,7 @@ std::size_t kept_prefix(const ir::Graph& graph, const ir::Node& node) {
       return std::get<Integers>(node.attributes[1])[axis] == static_cast<std::int64_t>(axis);
     if (node.op == Op::transpose_)
       return std::get<Integers>(node.attributes[0])[axis] == static_cast<std::int64_t>(axis);
-    return true;  // reshape: leading extents agree
+    return true;  // reshape: leading extents agree; recompute: all do
   };
   std::size_t prefix = 0;
   while (prefix < limit && is_kept(prefix)) ++prefix;

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <functional>
+#include <string_view>
+
 #include "ir/program.h"
 
 namespace mlpc::passes {
@@ -15,6 +18,13 @@ ir::Program expand_composites(const ir::Program& program);
 /// Adds `train_step`: gradients at loss_bar = 1, then the update, in one graph. Needs `grad` without
 /// accumulation.
 ir::Program compose_train_step(const ir::Program& program);
+
+/// Lets the backward part of `grad` compute most of the forward part again instead of keeping it: the forward
+/// part is cut into `segments` of about equal bytes, only what crosses a cut is kept, and each segment but
+/// the last is computed again, in the same bits, before its cotangents are. Requires stage `jacobian`.
+///   value_of_dim: extents of the free dims, for the sizes of values
+ir::Program recompute_segments(const ir::Program& program, std::int64_t segments,
+                               const std::function<std::int64_t(std::string_view)>& value_of_dim);
 
 /// Lets `grad` add to the gradients that are there, if the call asks for it.
 ir::Program accumulate_gradients(const ir::Program& program);

@@ -12,8 +12,9 @@ namespace {
 using ir::Stage;
 
 constexpr std::array kPipeline = {
+    Pass{"expand_derivatives", autodiff::expand_derivatives, Stage::graph, Stage::graph},
     Pass{"linearise", autodiff::linearise, Stage::graph,
-         Stage::linear},  // first: the dumps show what the user wrote
+         Stage::linear},  // before any rewrite: the dumps show what the user wrote
     Pass{"transpose", autodiff::transpose, Stage::linear, Stage::jacobian},
     Pass{"compose_train_step", compose_train_step, Stage::jacobian, Stage::jacobian},
     Pass{"accumulate_gradients", accumulate_gradients, Stage::jacobian,

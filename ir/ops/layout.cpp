@@ -54,7 +54,24 @@ std::string fixed_text(const NodeView&, std::size_t, std::span<const std::string
 }
 constexpr char kSpread[] = "1", kPermutation[] = "Π", kSame[] = "I";
 
+constexpr AttributeSpec kRecomputeAttributes[] = {{"segment", Kind::integer}};
+
 }  // namespace
+
+/// What is computed from it is kept apart from what was computed from x itself: a segment of the forward part
+/// that the backward part computes again instead of keeping its values.
+const OpDef recompute_ = {
+    .name = "recompute",
+    .summary = "x, read to compute a segment of a graph again",
+    .arity = 1,
+    .attributes = kRecomputeAttributes,
+    .type_rule = same_type,
+    .derivative = Linear{1,
+                         [](Builder&, const NodeView&, std::size_t,
+                            std::span<const MaybeValue> y) -> MaybeValue { return y[0]; }},
+    .jacobian = fixed_text<kSame>,
+    .lowering = LayoutLowering{},
+    .reference = [](const ReferenceContext&, Operands x) -> std::vector<HostTensor> { return {*x[0]}; }};
 
 const OpDef broadcast_ = {.name = "broadcast",
                           .summary = "the operand repeated: its axis i is the result's axis axes[i]",

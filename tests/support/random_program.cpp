@@ -206,7 +206,7 @@ class ProgramMaker {
 
 }  // namespace
 
-bool is_drawn(Op op) { return op != Op::parameter_ && op != Op::scan_; }
+bool is_drawn(Op op) { return def(op).reference && op != Op::scan_; }
 
 Program random_program(std::size_t node_count, ElementType floats, Random& random, OpCounts& counts) {
   return ProgramMaker(floats, random, counts).run(node_count);

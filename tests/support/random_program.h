@@ -16,7 +16,8 @@ inline constexpr std::int64_t kFreeExtents[] = {1, 7, 65};
 /// How often each op has been applied.
 using OpCounts = std::map<ir::Op, std::size_t>;
 
-/// Whether random programs have the op: all but the parameter, and scans, which are lowered elsewhere.
+/// Whether random programs have the op: all but the parameter, derivatives, which are expanded, and scans,
+/// which are lowered elsewhere.
 bool is_drawn(ir::Op op);
 
 /// A program of stage graph: `forward`, of about `node_count` ops drawn by type from the whole table, those

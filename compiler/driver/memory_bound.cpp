@@ -1,0 +1,90 @@
+#include "compiler/driver/memory_bound.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "compiler/lowering/lower.h"
+#include "compiler/passes/passes.h"
+#include "compiler/passes/pipeline.h"
+#include "ir/error.h"
+
+namespace mlpc::driver {
+namespace {
+
+constexpr std::int64_t kMostSegments = 256, kAlignment = 64;
+
+std::int64_t positive(std::string_view text) {
+  std::int64_t value = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (problem != std::errc() || end != text.data() + text.size() || value <= 0)
+    fail("--memory: `{}` is no positive integer", text);
+  return value;
+}
+
+std::int64_t bytes_in(std::string_view text) {
+  constexpr std::string_view kUnits = "KMG";
+  const std::size_t unit = text.empty() ? kUnits.npos : kUnits.find(text.back());
+  if (unit == kUnits.npos) return positive(text);
+  const std::int64_t count = positive(text.substr(0, text.size() - 1));
+  const auto shift = static_cast<int>(10 * (unit + 1));
+  if (count > INT64_MAX >> shift) fail("--memory: `{}` is too large", text);
+  return count << shift;
+}
+
+/// The greatest workspace of the entries that have a backward part.
+std::int64_t workspace_bytes(const ir::Program& joint, const MemoryBound& bound, int level) {
+  std::int64_t most = 0;
+  for (const ir::LoweredEntry& entry : lowering::lower(joint, {level}).entries) {
+    if (entry.name != "grad" && entry.name != "train_step") continue;
+    std::int64_t bytes = 0;
+    for (const ir::WorkspaceSlot& slot : entry.slots) {
+      const auto size = slot.bytes.evaluate([&](std::string_view dim) { return bound.extent(dim); });
+      if (!size || *size > INT64_MAX / 2 - bytes)
+        fail("--memory: the workspace of {} is too large", entry.name);
+      bytes += (*size + kAlignment - 1) / kAlignment * kAlignment;
+    }
+    most = std::max(most, bytes);
+  }
+  return most;
+}
+
+}  // namespace
+
+std::int64_t MemoryBound::extent(std::string_view dim) const {
+  const auto found = std::ranges::find(dims, dim, &std::pair<std::string, std::int64_t>::first);
+  if (found == dims.end()) fail("--memory needs an extent of each free dim: --memory={},{}=…", bytes, dim);
+  return found->second;
+}
+
+ir::Program within_memory(const ir::Program& program, const MemoryBound& bound, int level) {
+  for (const std::string& dim : program.dims) bound.extent(dim);
+  // Masks are then read from what is kept, not from what would have to be computed again for them.
+  const ir::Program canonical = passes::canonicalize(program);
+  std::int64_t least = INT64_MAX;
+  for (std::int64_t segments = 1; segments <= kMostSegments; segments *= 2) {
+    ir::Program candidate = passes::recompute_segments(
+        canonical, segments, [&](std::string_view dim) { return bound.extent(dim); });
+    const std::int64_t bytes =
+        workspace_bytes(passes::run_pipeline(candidate, ir::Stage::joint), bound, level);
+    if (bytes <= bound.bytes) return candidate;
+    least = std::min(least, bytes);
+  }
+  fail("--memory: the gradient needs a workspace of {} bytes, and {} are allowed", least, bound.bytes);
+}
+
+MemoryBound parse_memory_bound(const std::string& text) {
+  MemoryBound out;
+  std::size_t begin = text.find(',');
+  out.bytes = bytes_in(std::string_view(text).substr(0, begin));
+  while (begin != std::string::npos) {
+    const std::size_t end = text.find(',', begin + 1);
+    const std::string dim = text.substr(begin + 1, end == std::string::npos ? end : end - begin - 1);
+    const std::size_t equals = dim.find('=');
+    if (equals == std::string::npos || equals == 0) fail("--memory: `{}` is not DIM=EXTENT", dim);
+    out.dims.emplace_back(dim.substr(0, equals), positive(std::string_view(dim).substr(equals + 1)));
+    begin = end;
+  }
+  return out;
+}
+
+}  // namespace mlpc::driver
