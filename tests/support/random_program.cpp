@@ -212,6 +212,11 @@ Program random_program(std::size_t node_count, ElementType floats, Random& rando
   return ProgramMaker(floats, random, counts).run(node_count);
 }
 
+Program random_program(std::size_t node_count, Random& random) {
+  OpCounts counts;
+  return random_program(node_count, ElementType::f64, random, counts);
+}
+
 Program with_forward(Program program, Graph forward) {
   std::erase_if(program.graphs, [](const Graph& g) { return g.name == "loss" || g.name == "forward"; });
   Graph loss = forward;

@@ -28,6 +28,9 @@ bool is_drawn(ir::Op op);
 /// and difference quotients are derivatives.
 ir::Program random_program(std::size_t node_count, ir::ElementType floats, Random& random, OpCounts& counts);
 
+/// The same in f64, without a count.
+ir::Program random_program(std::size_t node_count, Random& random);
+
 /// The program with another forward graph; `loss` follows.
 ir::Program with_forward(ir::Program program, ir::Graph forward);
 

@@ -15,6 +15,7 @@ namespace {
 using namespace ir;
 using testing::arguments_for;
 using testing::Random;
+using testing::random_program;
 
 // Passes are exact but expand_composites, whose logsumexp is the reference's up to a few roundings, which
 // later ops may magnify.
@@ -23,11 +24,6 @@ constexpr double kTolerance = 1e-7;
 constexpr std::int64_t kExtent = 7;  // of the free dim
 
 std::int64_t extent(std::string_view) { return kExtent; }
-
-Program random_program(std::size_t node_count, Random& random) {
-  testing::OpCounts counts;
-  return testing::random_program(node_count, ElementType::f64, random, counts);
-}
 
 bool is_same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
