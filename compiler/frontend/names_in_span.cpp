@@ -19,7 +19,8 @@ void Elaborator::note_names_in(std::vector<Note>& notes, const SourceFile& sourc
       continue;
     const bool is_known = std::ranges::any_of(
         notes, [&](const Note& n) { return n.file == binding->file && n.span.begin == binding->span.begin; });
-    if (is_known || added++ == kMost) continue;
+    if (is_known) continue;
+    if (++added > kMost) break;
     notes.push_back(note_of(*binding, fmt::format("`{}` is {}", t.text, describe(binding->value))));
   }
 }

@@ -1,11 +1,8 @@
-"""Networks and what PyTorch says of them: values, gradients of sum(y * c), and of sum(v * its gradients)."""
-import math
-
+"""Networks and what PyTorch says of them: values, and gradients of sum(y * c)."""
 import torch
 import torch.nn.functional as F
 
 torch.set_default_dtype(torch.float64)
-SECOND = False
 
 
 def some(generator, shape, low=-2.0, high=2.0):
@@ -20,24 +17,22 @@ class Case:
 
     A tensor is (shape,), (shape, low, high) or (shape, classes) for integers; names with a dot are parameters of
     layers, the others are declared here, as parameters so that they have gradients, too; those in `state` are state.
-    `smooth`: its second derivative is held as well, by differentiating sum(v * grad(sum(y * c), x)) for the first
-    tensor x.
+    `torch` may return (y, {path: new state}); `infer` computes y where inference differs from training.
     """
 
-    def __init__(self, name, lines, torch, shapes, smooth=True, definitions="", state=(), infer=None, f=""):
+    def __init__(self, name, lines, torch, shapes, state=(), infer=None):
         self.name, self.lines, self.torch, self.shapes = name, lines, torch, shapes
-        self.smooth, self.definitions, self.state, self.infer = smooth, definitions, state, infer
-        self.f = f  # the layer that is applied, bound to `f`
+        self.state, self.infer = state, infer
 
     def records(self):
         for number, tensors in enumerate(self.shapes):
-            yield self.record(number, tensors() if callable(tensors) else tensors)
+            yield self.record(number, tensors)
 
     def record(self, number, tensors):
         generator = torch.Generator().manual_seed(hash_of(f"{self.name} {number}"))
         values, declarations = {}, []
         for name, spec in tensors.items():
-            if name in ("hyper",):
+            if name == "hyper":
                 continue
             shape = spec[0]
             if len(spec) == 2:
@@ -55,32 +50,19 @@ class Case:
         y, state = out if isinstance(out, tuple) else (out, {})
         shown = self.infer(dict(values), **hyper) if self.infer else y
         c = some(generator, y.shape)
-        first = next(iter(leaves))
         lines = [self.lines.format(**hyper), "output r = y"]
         total = (y * c).sum()
         given = {**values, "c": c}
         declarations.append(f"input c{extents(y.shape)}")
-        if self.smooth and SECOND:
-            v = some(generator, leaves[first].shape)
-            declarations.append(f"input v{extents(v.shape)}")
-            given["v"] = v
-            (gradient,) = torch.autograd.grad(total, leaves[first], create_graph=True)
-            lines.append(f"loss e = sum(v * grad(sum(y * c), {first}))")
-            loss = (gradient * v).sum()
-            lines.append("loss d = sum(y * c)")
-            loss = loss + total
-        else:
-            lines.append("loss d = sum(y * c)")
-            loss = total
-        grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-        source = "\n".join([self.definitions] * bool(self.definitions) +
-                           ["model m : f64 {"] + [f"  {line}" for line in declarations + lines] + ["}"]) + "\n"
+        lines.append("loss d = sum(y * c)")
+        grads = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+        source = "\n".join(["model m : f64 {", *(f"  {line}" for line in declarations + lines), "}", ""])
         return {
             "name": f"{self.name} {number}",
             "source": source,
             "given": {n: flat(v) for n, v in given.items()},
             "results": {"r": flat(shown)},
-            "loss": flat(loss)[0],
+            "loss": flat(total)[0],
             "grads": {n: flat(torch.zeros_like(v) if g is None else g)
                       for (n, v), g in zip(leaves.items(), grads)},
             "state": {n: flat(v) for n, v in state.items()},
@@ -109,16 +91,16 @@ def on(*shapes, low=-3.0, high=3.0):
 VECTORS = on((7,), (3, 5), (2, 1, 4))
 
 
-def activation(net, torch_function, smooth=True, shapes=None):
-    return Case(net, f"y = {net}", lambda t: torch_function(t["x"]), shapes or VECTORS, smooth)
+def activation(net, torch_function, shapes=None):
+    return Case(net, f"y = {net}", lambda t: torch_function(t["x"]), shapes or VECTORS)
 
 
 ACTIVATIONS = [
-    activation("identity(x)", lambda x: x * 1, smooth=False),
-    activation("relu(x)", F.relu, smooth=False),
-    activation("relu6(4 * x)", lambda x: F.relu6(4 * x), smooth=False),
-    activation("leaky_relu(x)", F.leaky_relu, smooth=False),
-    activation("leaky_relu(x, 0.3)", lambda x: F.leaky_relu(x, 0.3), smooth=False),
+    activation("identity(x)", lambda x: x * 1),
+    activation("relu(x)", F.relu),
+    activation("relu6(4 * x)", lambda x: F.relu6(4 * x)),
+    activation("leaky_relu(x)", F.leaky_relu),
+    activation("leaky_relu(x, 0.3)", lambda x: F.leaky_relu(x, 0.3)),
     activation("elu(x)", F.elu),
     activation("elu(x, alpha = 1.7)", lambda x: F.elu(x, 1.7)),
     activation("selu(x)", F.selu),
@@ -133,25 +115,25 @@ ACTIVATIONS = [
     activation("log_sigmoid(x)", F.logsigmoid),
     activation("tanh(x)", torch.tanh),
     # F.hardsigmoid's derivative is a sixth of single precision.
-    activation("hard_sigmoid(2 * x)", lambda x: torch.clamp(2 * x / 6 + 0.5, 0, 1), smooth=False),
-    activation("hard_swish(2 * x)", lambda x: F.hardswish(2 * x), smooth=False),
+    activation("hard_sigmoid(2 * x)", lambda x: torch.clamp(2 * x / 6 + 0.5, 0, 1)),
+    activation("hard_swish(2 * x)", lambda x: F.hardswish(2 * x)),
     activation("softmax(x)", lambda x: F.softmax(x, -1)),
     activation("log_softmax(x)", lambda x: F.log_softmax(x, -1)),
     Case("prelu", "f = prelu()\ny = f(x)", lambda t: F.prelu(t["x"], t["f.a"].reshape(1)),
-         [{"x": (s,), "f.a": ((),)} for s in [(7,), (3, 5), (2, 1, 4)]], smooth=False),
+         [{"x": (s,), "f.a": ((),)} for s in [(7,), (3, 5), (2, 1, 4)]]),
 ]
 
 
-def pair(net, torch_function, smooth=True, low=-2.0, high=2.0):
+def pair(net, torch_function, low=-2.0, high=2.0):
     shapes = [{"a": (s, low, high), "b": (s, low, high)} for s in [(5,), (3, 4), (2, 3, 1)]]
-    return Case(net, f"y = {net}", lambda t: torch_function(t["a"], t["b"]), shapes, smooth)
+    return Case(net, f"y = {net}", lambda t: torch_function(t["a"], t["b"]), shapes)
 
 
-def classes(net, torch_function, smooth=True):
+def classes(net, torch_function):
     """Scores z and class numbers y; C = 1, 4 and 7."""
     shapes = [{"z": (b + (c,)), "t": (b, c)} for b, c in [((3,), 4), ((2, 3), 7), ((5,), 1)]]
     shapes = [{"z": (s["z"],), "t": s["t"]} for s in shapes]
-    return Case(net, f"y = {net}", lambda t: torch_function(t["z"], t["t"]), shapes, smooth)
+    return Case(net, f"y = {net}", lambda t: torch_function(t["z"], t["t"]), shapes)
 
 
 def by_class(z, t, **options):
@@ -175,9 +157,9 @@ TRIPLES = [{"a": (s,), "p": (s,), "n": (s,)} for s in [(5, 3), (2, 4, 6), (1, 7)
 
 LOSSES = [
     pair("mse(a, b)", F.mse_loss),
-    pair("mae(a, b)", F.l1_loss, smooth=False),
-    pair("huber(a, b)", F.huber_loss, smooth=False),
-    pair("huber(a, b, delta = 0.7)", lambda a, b: F.huber_loss(a, b, delta=0.7), smooth=False),
+    pair("mae(a, b)", F.l1_loss),
+    pair("huber(a, b)", F.huber_loss),
+    pair("huber(a, b, delta = 0.7)", lambda a, b: F.huber_loss(a, b, delta=0.7)),
     pair("log_cosh(a, b)", lambda a, b: torch.log(torch.cosh(a - b)).mean()),
     classes("cross_entropy(z, t)", by_class),
     classes("cross_entropy(z, t, smooth = 0.2)", lambda z, t: by_class(z, t, label_smoothing=0.2)),
@@ -189,14 +171,13 @@ LOSSES = [
     probabilities("kl(log_softmax(z), p)",
                   lambda z, q: F.kl_div(F.log_softmax(z, -1), q, reduction="none").sum(-1)),
     Case("hinge", "y = hinge(z, 2 * f64(t) - 1)", lambda t: torch.clamp(1 - t["z"] * (2 * t["t"] - 1), min=0),
-         [{"z": (s,), "t": (s, 2)} for s in [(6,), (2, 5), (3, 1, 2)]], smooth=False),
+         [{"z": (s,), "t": (s, 2)} for s in [(6,), (2, 5), (3, 1, 2)]]),
     pair("cosine_distance(a, b)",
          lambda a, b: 1 - F.cosine_similarity(a, b, dim=-1)),
     Case("triplet", "y = triplet(a, p, n)",
-         lambda t: F.triplet_margin_loss(t["a"], t["p"], t["n"], reduction="none"), TRIPLES, smooth=False),
+         lambda t: F.triplet_margin_loss(t["a"], t["p"], t["n"], reduction="none"), TRIPLES),
     Case("triplet margin", "y = triplet(a, p, n, margin = 2.5)",
-         lambda t: F.triplet_margin_loss(t["a"], t["p"], t["n"], margin=2.5, reduction="none"), TRIPLES,
-         smooth=False),
+         lambda t: F.triplet_margin_loss(t["a"], t["p"], t["n"], margin=2.5, reduction="none"), TRIPLES),
 ]
 
 
@@ -210,10 +191,6 @@ def dense_shapes(bias):
     return out
 
 
-def normed(name, lines, torch_function, shapes, **options):
-    return Case(name, lines, torch_function, shapes, **options)
-
-
 def batchnormed(name, shapes):
     """Training has the batch's mean and variance, inference the running ones, which training moves by a tenth."""
     def train(t):
@@ -224,12 +201,12 @@ def batchnormed(name, shapes):
         return F.batch_norm(t["x"], t["f.m"], t["f.v"], t["f.g"], t["f.b"])
     tensors = [{"x": (s,), "f.g": ((s[1],),), "f.b": ((s[1],),), "f.m": ((s[1],),), "f.v": ((s[1],), 0.5, 2.0)}
                for s in shapes]
-    return Case(name, f"f = {name}()\ny = f(x)", train, tensors, smooth=False, state=("f.m", "f.v"), infer=infer)
+    return Case(name, f"f = {name}()\ny = f(x)", train, tensors, state=("f.m", "f.v"), infer=infer)
 
 
 LAYERS = [
     Case("dense", "f = dense({n})\ny = f(x)", lambda t, n: F.linear(t["x"], t["f.W"].T, t["f.b"]),
-         dense_shapes(True), smooth=False),
+         dense_shapes(True)),
     Case("dense without bias, tanh", "f = dense({n}, tanh, bias = false)\ny = f(x)",
          lambda t, n: torch.tanh(F.linear(t["x"], t["f.W"].T)), dense_shapes(False)),
     Case("mlp", "f = mlp([5, 3, {n}], tanh)\ny = f(x)",
@@ -238,7 +215,7 @@ LAYERS = [
                                t["f.dense_2.W"].T, t["f.dense_2.b"]),
          [{"x": (b + (m,),), "f.dense[0].W": ((m, 5),), "f.dense[0].b": ((5,),), "f.dense[1].W": ((5, 3),),
            "f.dense[1].b": ((3,),), "f.dense_2.W": ((3, n),), "f.dense_2.b": ((n,),), "hyper": {"n": n}}
-          for b, m, n in [((4,), 2, 3), ((), 1, 2), ((2, 3), 4, 1)]], smooth=False),
+          for b, m, n in [((4,), 2, 3), ((), 1, 2), ((2, 3), 4, 1)]]),
     Case("rmsnorm", "f = rmsnorm()\ny = f(x)",
          lambda t: F.rms_norm(t["x"], t["x"].shape[-1:], t["f.g"], 1e-5),
          [{"x": (s,), "f.g": (s[-1:],)} for s in [(3, 4), (7,), (2, 3, 5)]]),
@@ -257,7 +234,7 @@ LAYERS = [
     Case("maxout", "f = maxout({m}, k = {k})\ny = f(x)",
          lambda t, m, k: (t["x"] @ t["f.W"] + t["f.b"]).reshape(*t["x"].shape[:-1], m, k).amax(-1),
          [{"x": (b + (n,),), "f.W": ((n, m * k),), "f.b": ((m * k,),), "hyper": {"m": m, "k": k}}
-          for b, n, m, k in [((3,), 4, 2, 3), ((), 2, 3, 2), ((2, 2), 1, 1, 4)]], smooth=False),
+          for b, n, m, k in [((3,), 4, 2, 3), ((), 2, 3, 2), ((2, 2), 1, 1, 4)]]),
 ]
 
 

@@ -4,7 +4,7 @@
 #include "tests/support/compiled/compiled.h"
 
 // The library's activations, losses, layers and optimizers against what PyTorch computes: values, gradients,
-// and, where the record's loss is made of gradients itself, second derivatives.
+// new state, and parameters after each of several steps.
 
 namespace mlpc::testing {
 namespace {
