@@ -93,7 +93,7 @@ class PrintedProduct {
 
 /// ∂L/∂p · ṗ by the printed product; nullopt where it is 0.
 std::optional<double> printed_derivative(const Program& linear, std::uint32_t param,
-                                         const HostTensor& direction, std::uint64_t seed) {
+                                         const HostTensor& direction) {
   const PrintedProduct product(autodiff::explain(linear, linear.params[param].path));
   if (product.last().empty()) return std::nullopt;
   Program program = linear;
@@ -138,7 +138,7 @@ TEST_CASE("the printed product of random nets, evaluated, is the gradient") {
         scale += std::abs(results[i].values[j] * direction.values[j]);
       }
       if (!std::isfinite(expected)) continue;
-      const double printed = printed_derivative(linear, r.index, direction, seed).value_or(0);
+      const double printed = printed_derivative(linear, r.index, direction).value_or(0);
       INFO(seed, " ", r.name);
       CHECK(std::abs(printed - expected) <= 1e-9 * scale);
       compared += expected != 0;
