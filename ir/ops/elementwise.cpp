@@ -299,6 +299,7 @@ namespace {
 constexpr AttributeSpec kConvertAttributes[] = {{"to", Kind::element_type}};
 
 double convert_value(double x, ElementType to) {
+  const double whole = std::trunc(x) + 0.0;  // integers have no -0
   switch (to) {
     case ElementType::f32:
       return static_cast<float>(x);
@@ -307,11 +308,11 @@ double convert_value(double x, ElementType to) {
     case ElementType::boolean:
       return x != 0;
     case ElementType::i32:
-      return std::isnan(x) ? 0 : std::clamp(std::trunc(x), -0x1p31, 0x1p31 - 1);
+      return std::isnan(x) ? 0 : std::clamp(whole, -0x1p31, 0x1p31 - 1);
     case ElementType::i64:
-      return std::isnan(x) ? 0 : std::clamp(std::trunc(x), -0x1p63, 0x1p63);
+      return std::isnan(x) ? 0 : std::clamp(whole, -0x1p63, 0x1p63);
     case ElementType::u8:
-      return std::isnan(x) ? 0 : std::clamp(std::trunc(x), 0.0, 255.0);
+      return std::isnan(x) ? 0 : std::clamp(whole, 0.0, 255.0);
   }
   return x;
 }

@@ -15,6 +15,7 @@ using namespace ir;
 
 constexpr std::int64_t kMostElements = 250;  // of an operand: few enough that values lie apart
 constexpr std::size_t kTrials = 20000;
+constexpr std::size_t kTrialsForExtents = 10 * kTrials;  // of ops that are seldom accepted
 
 template <typename T>
 void shuffle(std::vector<T>& items, Random& random) {
@@ -183,12 +184,18 @@ bool touches_extent(const RandomNode& node, std::int64_t extent) {
 
 std::vector<RandomNode> random_nodes(Op op, ElementType floats, std::size_t count, Random& random) {
   std::vector<RandomNode> nodes;
+  bool has_axes = false;
   std::vector<std::int64_t> missing(std::begin(kExtents), std::end(kExtents));  // extents not seen yet
-  for (std::size_t trial = 0; trial < kTrials && (nodes.size() < count || !missing.empty()); ++trial) {
+  const auto goes_on = [&](std::size_t trial) {
+    if (nodes.size() < count) return trial < kTrials;
+    return !missing.empty() && trial < (has_axes ? kTrialsForExtents : kTrials);
+  };
+  for (std::size_t trial = 0; goes_on(trial); ++trial) {
     RandomNode node = random_trial(op, floats, random);
     if (!is_accepted(node)) continue;
     const std::size_t erased =
         std::erase_if(missing, [&](std::int64_t extent) { return touches_extent(node, extent); });
+    has_axes |= erased > 0;
     if (nodes.size() >= count && erased == 0) continue;
     const bool is_new = std::ranges::none_of(nodes, [&](const RandomNode& other) {
       return other.operands == node.operands && other.attributes == node.attributes;
