@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "compiler/codegen/jit.h"
+#include "compiler/driver/object_cache.h"
 #include "ir/error.h"
 #include "ir/target.h"
 #include "runtime/commands.h"
@@ -38,7 +39,9 @@ std::string target_row(const std::string& target, const std::string& cpu) {
 /// A network compiled here, whose code the model keeps alive, or a library that was.
 runtime::Model load(const NetOptions& net) {
   if (net.input.ends_with(".so")) return runtime::Model::load(net.input);
-  auto jit = std::make_shared<codegen::JitModel>(compile(read_source(net.input), compile_options(net)));
+  const CompileOptions options = compile_options(net);
+  const ir::KernelProgram program = compile(read_source(net.input), options);
+  auto jit = std::make_shared<codegen::JitModel>(program.header, object_of(program, options, {}));
   return runtime::Model(jit->table(), jit);
 }
 
@@ -51,6 +54,8 @@ void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required)
   app.add_option("-D", options.defines, "NAME=VALUE: overrides a const")->take_all()->expected(1);
   app.add_option("-O", options.level, "0 one kernel an op; 1 fused; 2 tiled (default); 3")
       ->check(CLI::Range(0, 3));
+  app.add_option("--schedule", options.schedule, "a file that replaces schedules of kernels");
+  app.add_flag("--no-cache", options.no_cache, "object code is neither taken from the cache nor kept there");
   app.add_option("--target", options.target, "x86_64-linux-gnu, aarch64-linux-gnu, wasm32");
   app.add_option("--cpu", options.cpu, "native (default), x86-64-v4, x86-64-v3, x86-64");
 }
@@ -83,6 +88,8 @@ CompileOptions compile_options(const NetOptions& net) {
   for (const std::string& define : net.defines) out.defines.push_back(split_at_equals(define, "-D"));
   out.train = net.train;
   out.level = net.level;
+  out.use_cache = !net.no_cache;
+  if (!net.schedule.empty()) out.schedule = read_source(net.schedule);
   out.target = target_row(net.target, net.cpu);
   return out;
 }
