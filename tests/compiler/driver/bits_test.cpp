@@ -139,6 +139,17 @@ TEST_CASE("bits: 1, 2, 3 and 8 workers, with tasks in random order, train to the
   }
 }
 
+TEST_CASE("bits: few rows, whose contractions have kernels of their own, train as without tiles") {
+  driver::CompileOptions untiled;
+  untiled.level = 1;
+  const driver::Source net = source_of("tests/bench/nets/mlp784.net");
+  const ir::KernelProgram tiled = driver::compile(net, {}), plain = driver::compile(net, untiled);
+  for (const std::int64_t rows : {1, 4, 5, 17}) {
+    CAPTURE(rows);
+    CHECK(trained(tiled, rows, {}) == trained(plain, rows, {}));
+  }
+}
+
 TEST_CASE("bits: random schedules train to the same") {
   const ir::KernelProgram program = driver::compile(source_of("tests/bench/nets/mlp784.net"), {});
   const runtime::Bytes expected = trained(program, kRows, {});
