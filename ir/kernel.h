@@ -180,9 +180,16 @@ struct BufferRef {
   friend bool operator==(const BufferRef&, const BufferRef&) = default;
 };
 
+/// Whether a call is made: calls under opposite guards do the same work by different schedules.
+struct CallGuard {
+  Dim extent;
+  std::int64_t least;    // the call is made where extent >= least …
+  bool negated = false;  // … or where it is not
+};
 struct KernelCall {
   std::uint32_t kernel;
   std::vector<BufferRef> buffers;
+  std::optional<CallGuard> guard = std::nullopt;  // none: always
 };
 /// Returns not_finite if the caller asked for the check and the scalar is inf or NaN. Stands before the first
 /// write to parameters, state or slots.

@@ -145,7 +145,11 @@ std::string entry_text(const LoweredEntry& entry) {
     const auto& call = std::get<KernelCall>(action);
     out += fmt::format("  call {}(", call.kernel);
     for (std::size_t i = 0; i < call.buffers.size(); ++i) out += (i ? ", " : "") + ref_text(call.buffers[i]);
-    out += ")\n";
+    out += ")";
+    if (const std::optional<CallGuard>& guard = call.guard)
+      out +=
+          fmt::format(" {} {} >= {}", guard->negated ? "unless" : "when", guard->extent.text(), guard->least);
+    out += "\n";
   }
   return out + "}\n";
 }
@@ -393,6 +397,12 @@ KernelCall parse_call(Reader& r) {
     call.buffers.push_back(parse_ref(r));
   }
   r.expect(")");
+  const bool negated = r.accept("unless");
+  if (negated || r.accept("when")) {
+    const Dim extent = r.dim();
+    r.expect(">=");
+    call.guard = CallGuard{extent, r.integer(), negated};
+  }
   return call;
 }
 

@@ -254,6 +254,10 @@ class EntryVerifier {
       if (call.buffers.size() != p_.kernels[call.kernel].buffers.size())
         fail("entry {}: kernel {} takes other buffers", e_.name, call.kernel);
       for (const BufferRef& ref : call.buffers) place(ref);
+      if (call.guard)
+        for (const std::string& name : call.guard->extent.names())
+          if (std::ranges::find(p_.header.dims, name) == p_.header.dims.end())
+            fail("entry {}: a guard's `{}` is no dim of the model", e_.name, name);
     }
   }
 

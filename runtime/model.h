@@ -119,6 +119,7 @@ class Call {
   std::vector<Tensor> results;
   Bytes grads, state_out;
   const mlpc_entry& entry() const { return entry_; }
+  std::size_t workspace_bytes() const { return workspace_.size(); }
 
  private:
   const Model& model_;

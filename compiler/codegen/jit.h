@@ -14,6 +14,8 @@ class JitModel {
  public:
   /// Throws mlpc::Error where the program's target is not this machine's.
   explicit JitModel(const ir::KernelProgram& program);
+  /// Links object code that emit_code made for a program of this header.
+  JitModel(const ir::Program& header, const std::string& object);
   ~JitModel();
   JitModel(JitModel&&) noexcept;
   JitModel& operator=(JitModel&&) noexcept;

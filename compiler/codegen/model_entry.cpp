@@ -236,7 +236,24 @@ class EntryEmitter {
     if (const auto* check = std::get_if<ir::FiniteCheck>(&e_.actions[i]))
       check_finite(*check, context);
     else
-      call(std::get<ir::KernelCall>(e_.actions[i]), i, context);
+      guarded_call(std::get<ir::KernelCall>(e_.actions[i]), i, context);
+  }
+
+  void guarded_call(const ir::KernelCall& kernel_call, std::size_t number, llvm::Value* context) {
+    if (!kernel_call.guard) return call(kernel_call, number, context);
+    const ir::CallGuard& guard = *kernel_call.guard;
+    llvm::Value* extent = emit_dim(s_.b, guard.extent, dims_, s_.dims());
+    llvm::Value* least = s_.b.getInt64(static_cast<std::uint64_t>(guard.least));
+    llvm::Value* holds =
+        guard.negated ? s_.b.CreateICmpSLT(extent, least) : s_.b.CreateICmpSGE(extent, least);
+    llvm::Function* f = s_.b.GetInsertBlock()->getParent();
+    auto* made = llvm::BasicBlock::Create(s_.context, "made", f);
+    auto* after = llvm::BasicBlock::Create(s_.context, "after", f);
+    s_.b.CreateCondBr(holds, made, after);
+    s_.b.SetInsertPoint(made);
+    call(kernel_call, number, context);
+    s_.b.CreateBr(after);
+    s_.b.SetInsertPoint(after);
   }
 
   void check_finite(const ir::FiniteCheck& check, llvm::Value* context) {

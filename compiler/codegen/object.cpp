@@ -1,5 +1,6 @@
 #include "compiler/codegen/object.h"
 
+#include <llvm/Config/llvm-config.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/Support/raw_ostream.h>
 
@@ -29,5 +30,7 @@ std::string emit_code(const ir::KernelProgram& program, CodeFormat format) {
   passes.run(*module);
   return std::string(bytes.begin(), bytes.end());
 }
+
+std::string_view llvm_version() { return LLVM_VERSION_STRING; }
 
 }  // namespace mlpc::codegen

@@ -1,14 +1,15 @@
 #include "compiler/driver/compile.h"
 
-#include <chrono>
 #include <memory>
 #include <optional>
 
 #include "compiler/codegen/hash.h"
 #include "compiler/driver/host_cpu.h"
 #include "compiler/driver/memory_bound.h"
+#include "compiler/driver/timed.h"
 #include "compiler/frontend/frontend.h"
 #include "compiler/lowering/lower.h"
+#include "compiler/lowering/override_schedule.h"
 #include "compiler/passes/pipeline.h"
 #include "ir/error.h"
 #include "ir/target.h"
@@ -17,22 +18,6 @@
 
 namespace mlpc::driver {
 namespace {
-
-/// Reports what a phase took when it goes out of scope.
-class Timed {
- public:
-  Timed(const Observer& observer, std::string_view phase)
-      : observer_(observer), phase_(phase), begin_(Clock::now()) {}
-  ~Timed() {
-    if (observer_.time) observer_.time(phase_, std::chrono::duration<double>(Clock::now() - begin_).count());
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  const Observer& observer_;
-  std::string_view phase_;
-  Clock::time_point begin_;
-};
 
 std::string checked_target(const std::string& name) {
   const std::string row = name.empty() || name == "native" ? std::string(host_target()) : name;
@@ -104,6 +89,10 @@ ir::Stage stage_of(StopAt stop) {
   return ir::Stage::joint;
 }
 
+void apply_schedule(ir::KernelProgram& program, const CompileOptions& options) {
+  if (options.schedule) lowering::override_schedule(program, options.schedule->text, options.schedule->name);
+}
+
 }  // namespace
 
 ir::Program graphs(const Source& source, const CompileOptions& options, StopAt stage,
@@ -145,11 +134,13 @@ ir::KernelProgram compile(const Source& source, const CompileOptions& options, c
     if (!options.target.empty() && checked_target(options.target) != program.header.target)
       fail("{} holds kernels for {}: the order of their sums belongs to it", source.name,
            program.header.target);
+    apply_schedule(program, options);
     return program;
   }
   const ir::Program program = program_of(source, options, ir::Stage::joint, observer);
   const Timed timed(observer, "lower");
   ir::KernelProgram kernels = lowering::lower(program, {options.level});
+  apply_schedule(kernels, options);
   ir::verify(kernels);
   if (observer.after_pass) observer.after_pass("lower", ir::print(kernels));
   return kernels;

@@ -21,18 +21,20 @@ struct MemoryBound {
   std::int64_t extent(std::string_view dim) const;
 };
 
+/// A text to compile: a network, or any dump of one.
+struct Source {
+  std::string text;
+  std::string name;  // as messages call it
+};
+
 struct CompileOptions {
   std::vector<std::pair<std::string, std::string>> defines;  // -D
   std::vector<std::pair<std::string, std::string>> train;    // --train.KEY
   int level = 2;
   std::optional<MemoryBound> memory;  // --memory
+  std::optional<Source> schedule;  // see override_schedule.h
+  bool use_cache = true;           // of object code, see object_cache.h
   std::string target;  // a row of ir/target.h; empty: what a dump says, for a source this processor
-};
-
-/// A text to compile: a network, or any dump of one.
-struct Source {
-  std::string text;
-  std::string name;  // as messages call it
 };
 
 /// Sees the compilation go by; both may be empty.

@@ -8,6 +8,8 @@
 #include "compiler/codegen/header.h"
 #include "compiler/codegen/link.h"
 #include "compiler/codegen/object.h"
+#include "compiler/driver/object_cache.h"
+#include "compiler/driver/timed.h"
 #include "ir/error.h"
 #include "ir/target.h"
 #include "runtime/files.h"
@@ -55,10 +57,12 @@ std::string with_suffix(const std::string& path, std::string_view suffix) {
 }
 
 /// The library is linked beside its place and renamed into it; its header follows.
-void write_shared(const ir::KernelProgram& program, const std::string& object, const std::string& path) {
+void write_shared(const ir::KernelProgram& program, const std::string& object, const std::string& path,
+                  const Observer& observer) {
   if (path == "-") fail("a shared library is written to a file: give -o a name");
   if (!ir::target_named(program.header.target)->triple.ends_with("linux-gnu"))
     fail("{} has no shared libraries: ask for an object, -o model.o", program.header.target);
+  const Timed timed(observer, "link");
   const std::string beside = fmt::format("{}.{}", path, getpid());
   const Temporary input(beside + ".o"), output(beside + ".so");
   runtime::write_file(input.path, runtime::bytes_of(object));
@@ -69,7 +73,8 @@ void write_shared(const ir::KernelProgram& program, const std::string& object, c
   if (problem) fail("{}: {}", path, problem.message());
 }
 
-void write_code(const ir::KernelProgram& program, Product product, const std::string& path) {
+void write_code(const ir::KernelProgram& program, Product product, const std::string& path,
+                const CompileOptions& options, const Observer& observer) {
   using codegen::CodeFormat;
   switch (product) {
     case Product::llvm:
@@ -77,12 +82,12 @@ void write_code(const ir::KernelProgram& program, Product product, const std::st
     case Product::assembly:
       return write(path, codegen::emit_code(program, CodeFormat::assembly));
     case Product::object:
-      return write(path, codegen::emit_code(program, CodeFormat::object));
+      return write(path, object_of(program, options, observer));
     case Product::archive:
-      return write(path, codegen::make_archive(codegen::emit_code(program, CodeFormat::object),
-                                               program.header.model + ".o"));
+      return write(path,
+                   codegen::make_archive(object_of(program, options, observer), program.header.model + ".o"));
     case Product::shared:
-      return write_shared(program, codegen::emit_code(program, CodeFormat::object), path);
+      return write_shared(program, object_of(program, options, observer), path, observer);
     case Product::header:
       return write(path, codegen::emit_header(program));
     default:
@@ -126,7 +131,7 @@ void make_product(const Source& source, const CompileOptions& options, Product p
     case Product::kernels:
       return write(path, stage_text(source, options, StopAt::kernels, observer));
     default:
-      return write_code(compile(source, options, observer), product, path);
+      return write_code(compile(source, options, observer), product, path, options, observer);
   }
 }
 

@@ -11,6 +11,7 @@
 #include "compiler/driver/format_command.h"
 #include "compiler/driver/gradcheck.h"
 #include "compiler/driver/memory_bound.h"
+#include "compiler/driver/object_cache.h"
 #include "compiler/frontend/diagnostics.h"
 #include "ir/error.h"
 #include "ir/target.h"
@@ -54,7 +55,9 @@ std::string target_row(const std::string& target, const std::string& cpu) {
 /// A network compiled here, whose code the model keeps alive, or a library that was.
 runtime::Model load(const NetOptions& net) {
   if (net.input.ends_with(".so")) return runtime::Model::load(net.input);
-  auto jit = std::make_shared<codegen::JitModel>(compile(read_source(net.input), compile_options(net)));
+  const CompileOptions options = compile_options(net);
+  const ir::KernelProgram program = compile(read_source(net.input), options);
+  auto jit = std::make_shared<codegen::JitModel>(program.header, object_of(program, options, {}));
   return runtime::Model(jit->table(), jit);
 }
 
@@ -87,6 +90,8 @@ void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required)
       ->expected(1);
   app.add_option("-O", options.level, "0 one kernel an op; 1 fused; 2 tiled (default); 3")
       ->check(CLI::Range(0, 3));
+  app.add_option("--schedule", options.schedule, "a file that replaces schedules of kernels");
+  app.add_flag("--no-cache", options.no_cache, "object code is neither taken from the cache nor kept there");
   app.add_option("--target", options.target, "x86_64-linux-gnu, aarch64-linux-gnu, wasm32");
   app.add_option(
       "--memory", options.memory,
@@ -125,6 +130,8 @@ CompileOptions compile_options(const NetOptions& net) {
   out.train = net.train;
   out.level = net.level;
   if (!net.memory.empty()) out.memory = parse_memory_bound(net.memory);
+  out.use_cache = !net.no_cache;
+  if (!net.schedule.empty()) out.schedule = read_source(net.schedule);
   out.target = target_row(net.target, net.cpu);
   return out;
 }

@@ -15,6 +15,8 @@ struct NetOptions {
   std::vector<std::string> defines;
   std::vector<std::pair<std::string, std::string>> train;  // --train.KEY=VALUE
   int level = 2;
+  bool no_cache = false;
+  std::string schedule;  // a file
   std::string target, cpu, memory;
   std::string diagnostics = "text";  // or json: how errors are printed
 };

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "compiler/lowering/access.h"
+#include "compiler/lowering/packing.h"
 #include "compiler/lowering/roots.h"
 #include "compiler/lowering/schedule.h"
 #include "ir/error.h"
@@ -37,7 +38,9 @@ class GroupEmitter {
   GroupEmitter(const EntryContext& context, std::size_t g, std::string name)
       : c_(context), g_(static_cast<std::int32_t>(g)), builder_(std::move(name)) {}
 
-  EmittedKernel group() {
+  /// `few_rows`: for a contraction of fewer than kFewRows rows.
+  EmittedKernel group(bool few_rows) {
+    has_few_rows_ = few_rows;
     const Group& group = c_.grouping.groups[static_cast<std::size_t>(g_)];
     is_flat_ = is_flat(group);
     space_ = is_flat_ ? Shape{product(group.space)} : group.space;
@@ -54,7 +57,7 @@ class GroupEmitter {
     const ir::Type& type = c_.graph.type(copy.value);
     space_ = type.rank() == 0 ? Shape{} : Shape{type.element_count()};
     is_flat_ = true;
-    open_levels(plan_loops({space_, false, false, type.element, 1}, c_.target, c_.level));
+    open_levels(plan_loops({.space = space_, .widest = type.element}, c_.target, c_.level));
     stores_.push_back(
         {add_buffer({type.element, space_}, copy.to, true), base_, load(copy.value, space_, base_)});
     return finish();
@@ -115,8 +118,12 @@ class GroupEmitter {
     }
     if (group.is_contraction) s.work = work_of(group.members.front());
     s.turned_axis = turned_axis(group);
+    s.has_few_rows = has_few_rows_;
+    const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
+    s.is_packed = slot != Storage::kNoSlot && !has_few_rows_;
     const LoopPlan plan = plan_loops(s, c_.target, c_.level);
     reduce_unroll_ = plan.reduce_unroll;
+    if (s.is_packed) packed_.emplace(*packing_of(c_.graph, group.members.front()), plan.panel);
     open_levels(plan);
   }
 
@@ -130,6 +137,7 @@ class GroupEmitter {
 
   /// Elements or multiply-adds at one point of the space.
   Dim work_of(ValueId member) const {
+    if (is_flat_) return 1;
     const Node& node = c_.graph.producer(member);
     Dim work = 1;
     for (std::size_t axis = space_.size(); axis < shape(member).size(); ++axis)
@@ -146,11 +154,52 @@ class GroupEmitter {
     base_.assign(space_.size(), {});
     for (const LoopPlan::Level& level : plan.levels) {
       const ir::VarId var = builder_.new_var();
-      base_[level.axis] = AffineIndex::of(var);
       if (level.task_block > 0) builder_.add_task_split(var, level.task_block);
-      open(var, space_[level.axis], level.schedule);
+      const bool has_panels = packed_ && level.axis + 1 == space_.size();
+      if (!has_panels) {
+        base_[level.axis] = AffineIndex::of(var);
+        open(var, space_[level.axis], level.schedule);
+      } else if (!level.schedule.lanes) {
+        base_[level.axis] = Dim(plan.panel) * AffineIndex::of(var);
+        open(var, Dim::floordiv(space_[level.axis], plan.panel), level.schedule);
+        packed_->panel_index = AffineIndex::of(var);
+        pack_panel();
+      } else {
+        packed_->column_index = AffineIndex::of(var);
+        base_[level.axis] = base_[level.axis] + packed_->column_index;
+        open(var, plan.panel, level.schedule);
+      }
     }
     space_depth_ = builder_.open_blocks();
+  }
+
+  // ---- The packed operand: [panel, depth, column of the panel] ----
+
+  struct Packed {
+    Packed(Packing p, std::int64_t width) : packing(std::move(p)), panel(width) {}
+    Packing packing;
+    std::int64_t panel;  // columns
+    AffineIndex panel_index, column_index;
+    BufferId buffer;
+  };
+
+  /// Turned operands are read in blocks of lanes × lanes, which registers turn.
+  void pack_panel() {
+    const ValueId contraction = c_.grouping.groups[static_cast<std::size_t>(g_)].members.front();
+    const ValueId operand = c_.graph.operands(c_.graph.producer(contraction))[packed_->packing.operand];
+    const ElementType type = c_.graph.type(operand).element;
+    const Dim panels = Dim::floordiv(packed_->packing.columns, packed_->panel);
+    packed_->buffer = add_buffer(
+        {type, {panels, packed_->packing.depth, packed_->panel}},
+        {BufferRef::Space::workspace, c_.storage.packed_slots[static_cast<std::size_t>(g_)]}, true);
+    const ir::VarId depth = builder_.new_var(), column = builder_.new_var();
+    open(depth, packed_->packing.depth, {c_.level < 2 ? 1 : c_.target.lanes, false});
+    open(column, packed_->panel, {static_cast<int>(packed_->panel) / c_.target.lanes, true});
+    const AffineIndex d = AffineIndex::of(depth), c = AffineIndex::of(column);
+    const Scalar element = eval(operand, {d, Dim(packed_->panel) * packed_->panel_index + c});
+    builder_.store(packed_->buffer, {packed_->panel_index, d, c}, element);
+    close();
+    close();
   }
 
   void open(ir::VarId var, const Dim& extent, ir::LoopSchedule schedule) {
@@ -323,7 +372,11 @@ class GroupEmitter {
     for (std::size_t k = 0; k < spec.operands.size(); ++k) {
       Index operand_at;
       for (char letter : spec.operands[k]) operand_at.push_back(at[letter]);
-      factors.push_back(eval(c_.graph.operands(node)[k], operand_at));
+      if (packed_ && packed_->packing.operand == k)
+        factors.push_back(
+            builder_.load(packed_->buffer, {packed_->panel_index, operand_at[0], packed_->column_index}));
+      else
+        factors.push_back(eval(c_.graph.operands(node)[k], operand_at));
     }
     // a · b · c: the first factors are multiplied, the last joins in the FMA.
     while (factors.size() > 2 || (ranges.empty() && factors.size() > 1)) {
@@ -445,6 +498,8 @@ class GroupEmitter {
   Index base_;  // by axis of the space
   std::size_t space_depth_ = 1;
   int reduce_unroll_ = 1;
+  bool has_few_rows_ = false;
+  std::optional<Packed> packed_;
   Shape inner_shape_;
   bool inner_in_lanes_ = false;
   Index inner_;
@@ -455,10 +510,34 @@ class GroupEmitter {
   std::map<std::pair<ValueId, std::size_t>, BufferId> written_;
 };
 
+/// The number of rows of a contraction y = x W where it is free: then few of them have a kernel of their own.
+/// Not where W is turned: its kernel packs it, for any number of rows.
+std::optional<Dim> free_rows(const EntryContext& c, std::size_t g) {
+  const Group& group = c.grouping.groups[g];
+  if (!group.is_contraction || c.level < 2 || group.space.size() != 2 || group.space[0].is_constant())
+    return std::nullopt;
+  const Node& node = c.graph.producer(group.members.front());
+  const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
+  const char row = spec.result[0], column = spec.result[1];
+  for (std::size_t k = 0; k < spec.operands.size(); ++k) {
+    const bool has_rows = spec.operands[k].find(row) != std::string::npos;
+    const bool is_streamed = spec.operands[k].find(column) != std::string::npos;
+    if (has_rows == is_streamed || (has_rows && spec.operands[k].front() != row)) return std::nullopt;
+    if (is_streamed && c.graph.producer(c.graph.operands(node)[k]).op == Op::transpose_) return std::nullopt;
+  }
+  return group.space[0];
+}
+
 }  // namespace
 
-EmittedKernel emit_group(const EntryContext& context, std::size_t group) {
-  return GroupEmitter(context, group, "").group();
+std::vector<EmittedKernel> emit_group(const EntryContext& context, std::size_t group) {
+  std::vector<EmittedKernel> out;
+  out.push_back(GroupEmitter(context, group, "").group(false));
+  if (const std::optional<Dim> rows = free_rows(context, group)) {
+    out.push_back(GroupEmitter(context, group, "").group(true));
+    for (const bool few : {false, true}) out[few].guard = ir::CallGuard{*rows, kFewRows, few};
+  }
+  return out;
 }
 
 EmittedKernel emit_copy(const EntryContext& context, const Storage::Copy& copy) {

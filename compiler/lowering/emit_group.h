@@ -10,6 +10,7 @@ namespace mlpc::lowering {
 struct EmittedKernel {
   ir::Kernel kernel;
   std::vector<ir::BufferRef> buffers;  // by the kernel's buffers
+  std::optional<ir::CallGuard> guard = std::nullopt;
 };
 
 /// What a kernel is made from.
@@ -21,8 +22,8 @@ struct EntryContext {
   int level;  // of -O
 };
 
-/// The kernel that computes the members of a group.
-EmittedKernel emit_group(const EntryContext& context, std::size_t group);
+/// The kernel that computes the members of a group; or two of them, of which the guards choose one.
+std::vector<EmittedKernel> emit_group(const EntryContext& context, std::size_t group);
 /// The kernel that copies a stored value.
 EmittedKernel emit_copy(const EntryContext& context, const Storage::Copy& copy);
 

@@ -51,11 +51,11 @@ ir::LoweredEntry lower_entry(const Graph& source, const ir::Target& target, int 
   entry.name = graph.name;
   const auto call = [&](EmittedKernel emitted) {
     entry.actions.emplace_back(
-        ir::KernelCall{kernels.add(std::move(emitted.kernel)), std::move(emitted.buffers)});
+        ir::KernelCall{kernels.add(std::move(emitted.kernel)), std::move(emitted.buffers), emitted.guard});
   };
   const std::optional<ir::ValueId> loss = total_loss(graph);
   for (std::size_t g = 0; g < grouping.groups.size(); ++g) {
-    call(emit_group(context, g));
+    for (EmittedKernel& emitted : emit_group(context, g)) call(std::move(emitted));
     if (loss && storage.loss_group == static_cast<std::int32_t>(g))
       entry.actions.emplace_back(
           ir::FiniteCheck{storage.places[loss->index].front(), graph.type(*loss).element});

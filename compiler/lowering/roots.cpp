@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/lowering/access.h"
+#include "compiler/lowering/packing.h"
 #include "ir/error.h"
 
 namespace mlpc::lowering {
@@ -111,10 +112,16 @@ class Classifier {
     if (std::holds_alternative<ir::ContractionLowering>(ir::def(node.op).lowering))
       for (ValueId operand : operands) {
         if (is_elementwise(strip_layout(operand))) compute(strip_layout(operand));
-        if (graph_.producer(operand).op == Op::transpose_) compute(operand);  // made by prepare()
+        const bool is_turned = graph_.producer(operand).op == Op::transpose_;  // made by prepare()
+        if (is_turned && !is_packed(node, operand)) compute(operand);
       }
     if (node.op == Op::reshape_ && !has_affine_index(graph_, node)) compute(operands[0]);
     if (node.op == Op::broadcast_ && is_dear(strip_layout(operands[0]))) compute(strip_layout(operands[0]));
+  }
+
+  bool is_packed(const Node& node, ValueId operand) const {
+    const std::optional<Packing> packing = packing_of(graph_, Graph::result(node));
+    return packing && graph_.operands(node)[packing->operand] == operand;
   }
 
   /// Looks a few inlined steps down for dear work.

@@ -8,14 +8,19 @@ namespace {
 
 using ir::Dim;
 
-constexpr std::int64_t kFreeExtent = 64;  // what a free dim counts as where a size has to be guessed
+constexpr std::int64_t kFreeExtent = 64;    // what a free dim counts as where a size has to be guessed
+constexpr std::int64_t kLargest = 1 << 20;  // a guess, so that products of three do not overflow
 constexpr std::int64_t kContractionTask =
-    1 << 19;                                  // multiply-adds: about 4 us, against 0.2 us to hand a task out
-constexpr std::int64_t kPointTask = 1 << 15;  // elements of pointwise work
+    1 << 19;  // multiply-adds: about 4 us, against 0.2 us to hand a task out
+constexpr std::int64_t kFewRowsTask = 1 << 16;  // weights that a task streams where rows are few: 256 KiB
+constexpr std::int64_t kPointTask = 1 << 15;    // elements of pointwise work
 constexpr std::int64_t kRowsOfTask = 64;
+constexpr std::int64_t kLeastTiles = 4;           // of rows a task: the last one is a smaller tile
+constexpr std::int64_t kStreamedBytes = 1 << 18;  // of an operand that has to stay in L2: half of it
 
 std::int64_t guess(const Dim& dim) {
-  return dim.evaluate([](std::string_view) { return kFreeExtent; }).value_or(INT64_MAX >> 8);
+  const std::optional<std::int64_t> extent = dim.evaluate([](std::string_view) { return kFreeExtent; });
+  return std::clamp<std::int64_t>(extent.value_or(kLargest), 1, kLargest);
 }
 
 std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
@@ -23,7 +28,8 @@ std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
 }
 
 /// Register tile of mr rows by nv vectors: mr·nv accumulators, nv vectors of the streamed operand and one
-/// broadcast have to stay in registers, and at least 12 accumulators hide the latency of the FMA.
+/// broadcast have to stay in registers, one of which is left over; at least 12 accumulators hide the latency
+/// of the FMA. AVX2: 6 × 16, AVX-512: 6 × 64.
 struct Tile {
   int mr, nv;
 };
@@ -33,35 +39,73 @@ Tile register_tile(std::int64_t columns, ir::ElementType type, const ir::Target&
   const std::int64_t vectors = std::max<std::int64_t>(1, (columns + target.lanes - 1) / target.lanes);
   const int widest = std::max(1, (target.vector_registers >= 32 ? 4 : 2) / registers_per_vector);
   const int nv = static_cast<int>(std::min<std::int64_t>(vectors, widest));
-  const int budget = target.vector_registers - 1 - registers_per_vector * nv - 2;
+  const int budget = target.vector_registers - 2 - registers_per_vector * nv;
   const int mr = std::clamp(budget / (nv * registers_per_vector), 1, 14);
   return {mr, nv};
 }
 
-/// The streamed operand's panel (lanes axis) is the outer loop and rows the inner one, so that a panel stays
-/// in cache while rows pass.
+/// The constant extent's divisor nearest to `wanted`, if one is within a factor of two: tasks of one size
+/// need no code for a last one.
+std::int64_t even_block(const Dim& extent, std::int64_t wanted) {
+  const std::int64_t turns = extent.constant().value_or(0);
+  for (std::int64_t by = 0; by <= wanted && wanted + by < turns; ++by) {
+    if (turns % (wanted + by) == 0) return wanted + by;
+    if (2 * (wanted - by) >= wanted && turns % (wanted - by) == 0) return wanted - by;
+  }
+  return wanted;
+}
+
+/// Whether rows are the outer loop: the streamed operand stays in L2 while the result, which is larger,
+/// passes once, row by row. So it is in X'δ. Else a panel of the streamed operand stays in cache while rows
+/// pass.
+bool runs_by_rows(const GroupShape& group) {
+  if (group.space.size() < 2) return false;
+  const std::int64_t rows = guess(group.space[group.space.size() - 2]), depth = guess(group.work);
+  return rows > depth && depth <= kStreamedBytes / ir::size_of(group.widest) / guess(group.space.back());
+}
+
 LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int level) {
   LoopPlan plan;
+  plan.reduce_unroll = level < 2 ? 1 : 2;
   const std::size_t rank = group.space.size();
-  const Tile tile =
-      level < 2 ? Tile{1, 1} : register_tile(guess(group.space[rank - 1]), group.widest, target);
+  const Dim& columns = group.space[rank - 1];
+  const Tile tile = level < 2 ? Tile{1, 1} : register_tile(guess(columns), group.widest, target);
   for (std::size_t axis = 0; axis + 2 < rank; ++axis) plan.levels.push_back({axis, {}, 1});
   const std::int64_t panel = std::int64_t{tile.nv} * target.lanes;
-  const std::int64_t per_panel = std::max<std::int64_t>(1, guess(group.work) * kRowsOfTask * panel);
-  const std::int64_t columns =
-      round_up(std::max<std::int64_t>(1, kContractionTask / per_panel) * panel, panel);
-  plan.levels.push_back({rank - 1, {tile.nv, true}, columns});
-  if (rank >= 2) plan.levels.push_back({rank - 2, {tile.mr, false}, kRowsOfTask});
-  plan.reduce_unroll = level < 2 ? 1 : 2;
+  const std::int64_t depth = guess(group.work);
+  if (group.has_few_rows) {
+    // One stream through the weights, as wide as there are registers for.
+    const int vectors = target.vector_registers / 2 * 4 / ir::size_of(group.widest);
+    const std::int64_t wide = std::int64_t{vectors} * target.lanes;
+    plan.levels.push_back(
+        {rank - 1, {vectors, true}, std::max(kFewRowsTask / depth / wide, std::int64_t{1}) * wide});
+    plan.levels.push_back({rank - 2, {}, 0});
+  } else if (group.is_packed) {
+    plan.panel = panel;
+    plan.levels.push_back({rank - 1, {}, 1});
+    plan.levels.push_back({rank - 2, {tile.mr, false}, 0});
+    plan.levels.push_back({rank - 1, {tile.nv, true}, 0});
+  } else if (runs_by_rows(group)) {
+    const std::int64_t per_row = depth * guess(columns);
+    const std::int64_t tiles = std::max<std::int64_t>(kContractionTask / per_row / tile.mr, kLeastTiles);
+    const std::int64_t rows = tiles * tile.mr;
+    plan.levels.push_back({rank - 2, {tile.mr, false}, even_block(group.space[rank - 2], rows)});
+    plan.levels.push_back({rank - 1, {tile.nv, true}, 0});
+  } else {
+    const std::int64_t task = kContractionTask / (depth * kRowsOfTask * panel) * panel;
+    plan.levels.push_back({rank - 1, {tile.nv, true}, std::max(task, panel)});
+    if (rank >= 2)
+      plan.levels.push_back({rank - 2, {tile.mr, false}, even_block(group.space[rank - 2], kRowsOfTask)});
+  }
   return plan;
 }
 
 LoopPlan plan_points(const GroupShape& group, const ir::Target& target, int level) {
   LoopPlan plan;
   const std::size_t rank = group.space.size();
-  std::int64_t inside = std::max<std::int64_t>(1, guess(group.work));
+  std::int64_t inside = guess(group.work);
   for (std::size_t axis = 1; axis < rank; ++axis)
-    inside *= std::clamp<std::int64_t>(guess(group.space[axis]), 1, 1 << 20);
+    inside = std::min(inside * guess(group.space[axis]), kLargest);
   for (std::size_t axis = 0; axis < rank; ++axis) {
     const bool is_lanes = axis + 1 == rank && !group.has_lanes_inside;
     LoopPlan::Level entry{axis, {level < 2 ? 1 : is_lanes ? 4 : 1, is_lanes}, 0};
@@ -85,7 +129,7 @@ LoopPlan plan_loops(const GroupShape& group, const ir::Target& target, int level
   LoopPlan plan =
       group.is_contraction ? plan_contraction(group, target, level) : plan_points(group, target, level);
   // A loop with one task is not cut, unless a loop inside it is: tasks are cut from the outside in.
-  bool inner_is_cut = false;
+  bool inner_is_cut = plan.panel > 0;  // its blocks count panels
   for (LoopPlan::Level& l : std::views::reverse(plan.levels)) {
     const std::optional<std::int64_t> extent = group.space[l.axis].constant();
     if (extent && *extent <= l.task_block && !inner_is_cut) l.task_block = 0;

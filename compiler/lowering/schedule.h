@@ -15,19 +15,26 @@ struct LoopPlan {
     ir::LoopSchedule schedule;
     std::int64_t task_block = 0;  // turns a task; 0: not cut
   };
-  std::vector<Level> levels;  // outermost first
-  int reduce_unroll = 1;      // of contractions
+  std::vector<Level>
+      levels;              // outermost first; with panels, the last axis has two: panels, and columns of one
+  std::int64_t panel = 0;  // columns of a panel of the streamed operand, packed before its rows run; 0: none
+  int reduce_unroll = 1;   // of contractions
 };
 
 /// What a group does at each point of its space, for the sizes of tiles and tasks.
 struct GroupShape {
   ir::Shape space;
   bool is_contraction = false;
+  bool is_packed = false;         // of a contraction: the streamed operand is packed, panel by panel
+  bool has_few_rows = false;      // of a contraction: fewer than kFewRows of a free number
   bool has_lanes_inside = false;  // loops or reductions inside run in lanes, so the space's own do not
   ir::ElementType widest = ir::ElementType::f32;
   ir::Dim work = 1;                                       // multiply-adds or elements a point
   std::optional<std::size_t> turned_axis = std::nullopt;  // of a transposing copy: its operand's last axis
 };
+
+/// From this many rows on a contraction runs in register tiles of rows; below, rows run one by one.
+constexpr std::int64_t kFewRows = 5;
 
 LoopPlan plan_loops(const GroupShape& group, const ir::Target& target, int level);
 

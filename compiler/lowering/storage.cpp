@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/lowering/packing.h"
 #include "compiler/lowering/slots.h"
 #include "ir/error.h"
 
@@ -140,13 +141,21 @@ class Assigner {
     const auto end = static_cast<std::int32_t>(grouping_.groups.size());
     for (const Storage::Copy& copy : out_.copies) last_read[copy.value.index] = end;
     SlotAllocator slots;
-    for (std::int32_t g = 0; g < end; ++g)
+    for (std::int32_t g = 0; g < end; ++g) {
+      out_.packed_slots.push_back(Storage::kNoSlot);
       for (ValueId v : group(g).members) {
         const bool is_needed = last_read[v.index] > g || is_reloaded[v.index];
         if (!is_needed || !out_.places[v.index].empty()) continue;
         const std::uint32_t slot = slots.allocate(graph_.type(v), g, std::max(last_read[v.index], g));
         out_.places[v.index] = {{Space::workspace, slot}};
       }
+      const ValueId first = group(g).members.front();
+      const std::optional<Packing> packing =
+          group(g).is_contraction ? packing_of(graph_, first) : std::nullopt;
+      if (packing)
+        out_.packed_slots.back() =
+            slots.allocate({graph_.type(first).element, {packing->depth, packing->columns}}, g, g);
+    }
     out_.slots = slots.finish();
   }
 

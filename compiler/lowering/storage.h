@@ -16,6 +16,9 @@ struct Storage {
   /// By value: the buffers that its kernel writes; readers load from the first. Empty: it lives in registers
   /// only.
   std::vector<std::vector<ir::BufferRef>> places;
+  /// By group: where a packed operand of its contraction is; kNoSlot: it has none.
+  static constexpr std::uint32_t kNoSlot = UINT32_MAX;
+  std::vector<std::uint32_t> packed_slots;
   /// Written last: new values of buffers whose old values are read until then.
   struct Copy {
     ir::ValueId value;

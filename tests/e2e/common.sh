@@ -6,6 +6,7 @@ fashion_data=/usr/share/datasets/fashion-mnist
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
+export XDG_CACHE_HOME=$work/cache
 
 fail() {
   echo "FAILED: $*" >&2

@@ -40,6 +40,19 @@ Graph two_dense_layers() {
   return graph;
 }
 
+/// y = x W, with rows of W `columns` elements long; or of W transposed.
+Graph product(std::int64_t columns, bool turned) {
+  Graph graph;
+  graph.name = "infer";
+  const ValueId x = graph.add_parameter("x", f32({kB, 128}), Role::input, 0);
+  const ir::Shape shape = turned ? ir::Shape{columns, 128} : ir::Shape{128, columns};
+  const ValueId w = graph.add_parameter("W", f32(shape), Role::param, 0);
+  Builder b(graph);
+  const ValueId operands[] = {x, w};
+  graph.results.push_back({"y", Role::output, 0, b.einsum(turned ? "bk,nk->bn" : "bk,kn->bn", operands)});
+  return graph;
+}
+
 /// p = softmax(x) over the last axis.
 Graph softmax() {
   Graph graph;
@@ -84,10 +97,29 @@ std::vector<BufferRef> written_by(const ir::KernelProgram& program, std::size_t 
 
 TEST_CASE("bias and activation are in the kernel of the contraction, and equal layers share it") {
   const ir::KernelProgram program = lowering::lower(testing::program_of(two_dense_layers()), {2});
-  CHECK(program.kernels.size() == 1);
-  CHECK(kernel_calls(program.entries[0]) == 2);
+  CHECK(program.kernels.size() == 2);  // for many rows, and for few
+  REQUIRE(kernel_calls(program.entries[0]) == 4);
+  for (const bool few : {false, true}) {
+    const auto& call = std::get<ir::KernelCall>(program.entries[0].actions[few]);
+    REQUIRE(call.guard);
+    CHECK(call.guard->extent == kB);
+    CHECK(call.guard->negated == few);
+  }
   CHECK(program.entries[0].slots.size() == 1);
   CHECK(program.entries[0].slots[0].bytes == Dim(256) * kB);
+}
+
+TEST_CASE(
+    "weights whose rows meet in few cache sets, or that are transposed, are packed by the kernel that reads "
+    "them") {
+  const auto slots = [](std::int64_t columns, bool turned) {
+    return lowering::lower(testing::program_of(product(columns, turned)), {2}).entries[0].slots;
+  };
+  CHECK(slots(192, false).empty());
+  REQUIRE(slots(256, false).size() == 1);
+  CHECK(slots(256, false)[0].bytes == Dim(128 * 256 * 4));
+  REQUIRE(slots(192, true).size() == 1);
+  CHECK(kernel_calls(lowering::lower(testing::program_of(product(192, true)), {2}).entries[0]) == 1);
 }
 
 TEST_CASE("softmax is one kernel without a workspace") {

@@ -1,0 +1,183 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <fstream>
+#include <numeric>
+#include <random>
+#include <sstream>
+#include <thread>
+
+#include "compiler/codegen/jit.h"
+#include "compiler/driver/compile.h"
+#include "compiler/lowering/override_schedule.h"
+#include "ir/error.h"
+#include "runtime/model.h"
+
+// Whole programs: the same bits for any workers, any order of the tasks, and any schedule.
+
+namespace mlpc {
+namespace {
+
+using Random = std::mt19937;
+
+constexpr std::int64_t kRows = 83;  // no multiple of any tile
+
+driver::Source source_of(const std::string& path) {
+  std::ifstream file(std::string(MLPC_SOURCE_DIR) + "/" + path, std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  REQUIRE(!text.str().empty());
+  return {text.str(), path};
+}
+
+/// Runs tasks in a random order, on as many threads as there are workers.
+struct Shuffler {
+  int workers;
+  Random random{1};
+
+  static void run(void* host, std::int64_t n, mlpc_task task, void* ctx) {
+    auto& self = *static_cast<Shuffler*>(host);
+    std::vector<std::int64_t> order(static_cast<std::size_t>(n));
+    std::iota(order.begin(), order.end(), 0);
+    std::shuffle(order.begin(), order.end(), self.random);
+    std::atomic<std::size_t> next = 0;
+    const auto work = [&](int worker) {
+      for (std::size_t i; (i = next.fetch_add(1)) < order.size();) task(ctx, order[i], worker);
+    };
+    std::vector<std::thread> threads;
+    for (int worker = 1; worker < self.workers; ++worker) threads.emplace_back(work, worker);
+    work(0);
+    for (std::thread& thread : threads) thread.join();
+  }
+};
+
+runtime::Tensor random_input(const mlpc_tensor& input, std::span<const std::int64_t> dims) {
+  runtime::Tensor out = runtime::Tensor::zeros(runtime::type_of(input), runtime::shape_of(input, dims));
+  Random random(5);
+  const auto bound = static_cast<std::uint32_t>(input.bound > 0 ? input.bound : 200);
+  switch (out.type) {
+    case MLPC_F32:
+      for (float& x : out.as<float>()) x = static_cast<float>(random() % 1000) / 500 - 1;
+      break;
+    case MLPC_F64:
+      for (double& x : out.as<double>()) x = static_cast<double>(random() % 1000) / 500 - 1;
+      break;
+    case MLPC_I32:
+      for (std::int32_t& x : out.as<std::int32_t>()) x = static_cast<std::int32_t>(random() % bound);
+      break;
+    case MLPC_U8:
+      for (std::uint8_t& x : out.as<std::uint8_t>()) x = static_cast<std::uint8_t>(random() % bound);
+      break;
+    default:
+      FAIL("an input of another type");
+  }
+  return out;
+}
+
+/// All results and parameters after two steps of training.
+runtime::Bytes trained(const ir::KernelProgram& program, std::int64_t rows, const runtime::Workers& workers) {
+  const codegen::JitModel jit(program);
+  const runtime::Model model(jit.table());
+  runtime::Weights weights = model.zero_weights();
+  runtime::initialise(model, weights, 3);
+  const std::vector<std::int64_t> dims(static_cast<std::size_t>(model.table().dim_count), rows);
+  runtime::Call call(model, model.entry("train_step"), dims, workers);
+  call.use(weights);
+  std::vector<runtime::Tensor> inputs;
+  for (const mlpc_tensor& input : runtime::inputs_of(call.entry()))
+    inputs.push_back(random_input(input, dims));
+  for (std::size_t i = 0; i < inputs.size(); ++i) call.set_input(i, inputs[i].bytes.data());
+  call.run();
+  call.run();
+  runtime::Bytes out = weights.params;
+  out.insert(out.end(), weights.slots.begin(), weights.slots.end());
+  for (const runtime::Tensor& result : call.results)
+    out.insert(out.end(), result.bytes.begin(), result.bytes.end());
+  return out;
+}
+
+/// One random schedule for every loop of a block, as override_schedule reads it.
+void draw(const ir::Block& block, Random& random, std::string& text) {
+  for (const ir::Statement& statement : block) {
+    if (const auto* loop = std::get_if<ir::Loop>(&statement.kind)) {
+      text += fmt::format("  for %i{}{} unroll {}\n", loop->var.index, random() % 2 ? " lanes" : "",
+                          1 + random() % 5);
+      draw(loop->body, random, text);
+    }
+    if (const auto* reduce = std::get_if<ir::Reduce>(&statement.kind)) {
+      text += fmt::format("  reduce %i{} unroll {}\n", reduce->ranges.back().var.index, 1 + random() % 4);
+      draw(reduce->body, random, text);
+    }
+  }
+}
+
+std::string random_schedule(const ir::KernelProgram& program, Random& random) {
+  std::string text;
+  for (const ir::Kernel& kernel : program.kernels) {
+    text += fmt::format("kernel {}\n", kernel.name);
+    for (const ir::TaskSplit& task : kernel.tasks)
+      text += fmt::format("  task %i{} block {}\n", task.var.index, 1 + random() % 100);
+    draw(kernel.body, random, text);
+  }
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("bits: 1, 2, 3 and 8 workers, with tasks in random order, train to the same") {
+  for (const char* path : {"examples/fashion.net", "examples/lecture.net", "tests/bench/nets/mlp784.net"}) {
+    CAPTURE(path);
+    const ir::KernelProgram program = driver::compile(source_of(path), {});
+    const runtime::Bytes alone = trained(program, kRows, {});
+    for (const int workers : {1, 2, 3, 8}) {
+      CAPTURE(workers);
+      Shuffler shuffler{workers};
+      CHECK(trained(program, kRows, {workers, Shuffler::run, &shuffler}) == alone);
+    }
+  }
+}
+
+TEST_CASE("bits: few rows, whose contractions have kernels of their own, train as without tiles") {
+  driver::CompileOptions untiled;
+  untiled.level = 1;
+  const driver::Source net = source_of("tests/bench/nets/mlp784.net");
+  const ir::KernelProgram tiled = driver::compile(net, {}), plain = driver::compile(net, untiled);
+  for (const std::int64_t rows : {1, 4, 5, 17}) {
+    CAPTURE(rows);
+    CHECK(trained(tiled, rows, {}) == trained(plain, rows, {}));
+  }
+}
+
+TEST_CASE("bits: random schedules train to the same") {
+  const ir::KernelProgram program = driver::compile(source_of("tests/bench/nets/mlp784.net"), {});
+  const runtime::Bytes expected = trained(program, kRows, {});
+  Random random(11);
+  for (int turn = 0; turn < 3; ++turn) {
+    const std::string schedule = random_schedule(program, random);
+    CAPTURE(schedule);
+    ir::KernelProgram other = program;
+    lowering::override_schedule(other, schedule, "schedule");
+    CHECK(trained(other, kRows, {}) == expected);
+  }
+}
+
+TEST_CASE("schedule: what names nothing is an error with its line") {
+  const ir::KernelProgram program = driver::compile(source_of("examples/lecture.net"), {});
+  const auto refuses = [&](const char* text, const char* message) {
+    ir::KernelProgram copy = program;
+    CHECK_THROWS_WITH_AS(lowering::override_schedule(copy, text, "s"), message, Error);
+  };
+  refuses("for %i0\n", "s:1: error: a schedule stands before the first `kernel`");
+  refuses("kernel k9999\n", "s:1: error: there is no kernel `k9999`");
+  refuses("\nkernel k0 x\n", "s:2: error: `x` is not expected here");
+  refuses("kernel k0\nfor %i77 unroll 2\n", "s:2: error: k0 has no loop over %i77");
+  refuses("kernel k0\nreduce %i77\n", "s:2: error: k0 has no reduction over %i77");
+  refuses("kernel k0\ntask %i77 block 4\n", "s:2: error: k0 has no task over %i77");
+  refuses("kernel k0\nfor %i0 unroll 65\n", "s:2: error: `65` is no number from 1 to 64");
+  refuses("kernel k0\nfor x\n", "s:2: error: expected a loop variable such as %i0, found `x`");
+  refuses("kernel k0\nloop\n", "s:2: error: expected kernel, task, for or reduce");
+}
+
+}  // namespace mlpc

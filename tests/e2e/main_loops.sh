@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The main loops of contractions as machine code: two turns of a full register tile, and next to nothing beside its
+# multiply-adds, loads and broadcasts; no register is spilled.
+. "$(dirname "$0")/common.sh"
+
+# "FMAS INSTRUCTIONS SPILLS" of each innermost loop in the code of kernels.
+loops() { # CPU
+  $mlpc "$source_dir/tests/bench/nets/mlp784.net" --cpu="$1" --emit=asm -o code.s
+  awk '
+    /^[a-zA-Z_][a-zA-Z_0-9.]*:/ { in_kernel = /^k[0-9]+:/ }
+    /^\.LBB/ { label = $1; sub(":", "", label); fmas = instructions = spills = 0; next }
+    in_kernel && /^\t[a-z]/ {
+      ++instructions
+      if ($1 ~ /^vfmadd/) ++fmas
+      if (/\(%rsp\)/) ++spills
+      if ($1 ~ /^j/ && $2 == label) print fmas, instructions, spills
+    }' code.s
+}
+
+check() { # CPU FMAS INSTRUCTIONS KERNELS
+  loops "$1" | awk -v fmas="$2" '$1 == fmas' >tiles.txt
+  [ "$(wc -l <tiles.txt)" -ge "$4" ] || fail "$1: fewer than $4 loops have the $2 multiply-adds of a full tile"
+  awk -v most="$3" '$2 > most || $3 > 0' tiles.txt >bad.txt
+  [ ! -s bad.txt ] || fail "$1: a loop of a full tile has more than $3 instructions, or spills: $(sort -u bad.txt)"
+}
+# Two turns: 6 × 2 multiply-adds, 6 broadcasts and 2 loads each, then the count, compare and branch.
+check x86-64-v3 24 45 8
+# 6 × 4 multiply-adds, 6 broadcasts and 4 loads each.
+check x86-64-v4 48 73 8
