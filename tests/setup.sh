@@ -8,6 +8,7 @@ packages=(
   libfmt-dev doctest-dev libcli11-dev nlohmann-json3-dev
   clang-22 libclang-rt-22-dev clang-format-22 # the sanitizer presets, and the house style
   dataset-fashion-mnist
+  python3-numpy python3-matplotlib # examples/lecture measures and draws with them
 )
 
 missing=()

@@ -1,0 +1,17 @@
+"""What a claim of the lecture came to."""
+
+import dataclasses
+
+
+@dataclasses.dataclass
+class Claim:
+    """What was to be shown, what was measured, and whether it holds; None where the lecture says nothing of it, or
+    something else: a finding, told as it is."""
+
+    text: str
+    measured: str
+    holds: bool | None
+
+
+def verdict(claim):
+    return {True: "holds", False: "DOES NOT HOLD", None: "finding"}[claim.holds]
