@@ -9,7 +9,7 @@ import time
 from claim import verdict
 
 # In the order of the lecture.
-NAMES = ["worked", "deep_shallow", "regularise", "double_descent"]
+NAMES = ["worked", "deep_shallow", "regularise"]
 
 
 def run(name, seed, small, directory):

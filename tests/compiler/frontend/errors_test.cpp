@@ -100,9 +100,9 @@ TEST_CASE("JSON strings are UTF-8 whatever the source is") {
         "\"a\\\"\\\\\\u000a\\u007f\xc3\xbc\xe2\x88\x82\xf0\x9f\x99\x82\"");
   std::string bytes;
   for (int i = 0; i < 256; ++i) bytes += std::string(1, static_cast<char>(i)) + "\xe2\x88";
-  CHECK_NOTHROW(static_cast<void>(nlohmann::json::parse(frontend::json_string(bytes))));
+  CHECK(nlohmann::json::accept(frontend::json_string(bytes)));
   for (const char* bad : {"\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe0\x80\x80", "\xf0\x80\x80\x80"})
-    CHECK_NOTHROW(static_cast<void>(nlohmann::json::parse(frontend::json_string(bad))));
+    CHECK(nlohmann::json::accept(frontend::json_string(bad)));
 }
 
 TEST_CASE("every example of an error belongs to an id") {
