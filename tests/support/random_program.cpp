@@ -172,7 +172,8 @@ class ProgramMaker {
     Graph& graph = b.graph();
     const auto state = std::ranges::find(graph.parameters(), Role::state, &Graph::Parameter::role);
     const ValueId state_value = state->value;
-    const ValueId output{static_cast<std::uint32_t>(graph.value_count() - 1)};
+    ValueId output{static_cast<std::uint32_t>(graph.value_count() - 1)};
+    while (!has_table_form(b.type(output))) --output.index;
     const ValueId loss = sum_of_ends(b);
     graph.results.push_back({"out", Role::output, 0, output});
     graph.results.push_back({"s", Role::state, 0, b.mul(state_value, b.full(b.type(state_value), 0.5))});
@@ -205,6 +206,11 @@ class ProgramMaker {
 };
 
 }  // namespace
+
+bool has_table_form(const Type& type) {
+  return std::ranges::all_of(
+      type.shape, [](const Dim& extent) { return extent.is_constant() || extent == Dim::named(kFreeDim); });
+}
 
 bool is_drawn(Op op) { return def(op).reference && op != Op::scan_; }
 

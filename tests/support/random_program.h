@@ -16,6 +16,9 @@ inline constexpr std::int64_t kFreeExtents[] = {1, 7, 65};
 /// How often each op has been applied.
 using OpCounts = std::map<ir::Op, std::size_t>;
 
+/// Whether inputs and results may have the type: their extents are numbers or dims, no sums or products.
+bool has_table_form(const ir::Type& type);
+
 /// Whether random programs have the op: all but the parameter, derivatives, which are expanded, and scans,
 /// which are lowered elsewhere.
 bool is_drawn(ir::Op op);

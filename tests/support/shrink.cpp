@@ -12,7 +12,8 @@ namespace {
 
 using namespace ir;
 
-/// The forward graph with new inputs in the place of a node's results.
+/// The forward graph with new inputs in the place of a node's results; the program itself where no input can
+/// have their types.
 Program without(const Program& program, NodeId cut) {
   Program out = program;
   const Graph& forward = *program.find("forward");
@@ -29,6 +30,7 @@ Program without(const Program& program, NodeId cut) {
     }
     for (std::uint32_t r = 0; r < node.result_count; ++r) {
       const Type type = forward.type(Graph::result(node, r));
+      if (!has_table_form(type)) return program;
       const auto index = static_cast<std::uint32_t>(out.inputs.size());
       out.inputs.push_back({fmt::format("cut{}", index), type});
       copier.bind(Graph::result(node, r),
