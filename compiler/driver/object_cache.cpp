@@ -10,6 +10,7 @@
 #include "compiler/driver/timed.h"
 #include "ir/error.h"
 #include "ir/text.h"
+#include "runtime/error.h"
 #include "runtime/files.h"
 
 namespace mlpc::driver {
@@ -67,7 +68,7 @@ void ObjectCache::keep(const std::string& key, const std::string& object) const 
   try {
     runtime::make_directory(directory_);
     runtime::write_file(path_of(key), runtime::bytes_of(codegen::sha256(object) + object));
-  } catch (const Error&) {
+  } catch (const runtime::Error&) {
     // The object is what was asked for; that the next compilation is slower is no error.
   }
 }

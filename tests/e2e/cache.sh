@@ -28,7 +28,7 @@ damage "cut off"
 { head -c 2000 whole; printf x; tail -c +2002 whole; } >"$file"
 damage changed
 
-$mlpc "$net" -O1 -o other.o
+$mlpc "$source_dir/examples/fashion.net" -o other.o
 [ "$(objects)" = 2 ] || fail "another program shares a file"
 
 rm -r "$XDG_CACHE_HOME/mlpc"

@@ -50,5 +50,5 @@ head -c 40 w.safetensors >cut.safetensors
 expect 1 'cut.safetensors' $mlpc run "$lecture" --weights=cut.safetensors x1=1 x2=1 -o out
 expect 1 'x2' $mlpc run "$lecture" --weights=w.safetensors x1=1 -o out
 expect 1 'nothing.npy' $mlpc run "$lecture" --weights=w.safetensors x1=nothing.npy x2=1 -o out
-leftovers=$(ls | grep -vE '^(out.txt|err.txt|bad.net|cut.joint|fake.so|w.safetensors|cut.safetensors)$' || true)
+leftovers=$(ls | grep -vE '^(out.txt|err.txt|bad.net|cut.joint|fake.so|w.safetensors|cut.safetensors|cache)$' || true)
 [ -z "$leftovers" ] || fail "something was half-written: $leftovers"
