@@ -32,8 +32,8 @@ struct CompileOptions {
   std::vector<std::pair<std::string, std::string>> train;    // --train.KEY
   int level = 2;
   std::optional<MemoryBound> memory;  // --memory
-  std::optional<Source> schedule;  // see override_schedule.h
-  bool use_cache = true;           // of object code, see object_cache.h
+  std::optional<Source> schedule;     // see override_schedule.h
+  bool use_cache = true;              // of object code, see object_cache.h
   std::string target;  // a row of ir/target.h; empty: what a dump says, for a source this processor
 };
 

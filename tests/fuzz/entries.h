@@ -2,8 +2,8 @@
 
 #include <string_view>
 
-// What the fuzzers call: each takes any bytes, and either refuses them with an error or has a program that passes
-// its verifier. Whatever else happens (a crash, a failed check of ours, a hang) is a finding.
+// What the fuzzers call: each takes any bytes, and either refuses them with an error or has a program that
+// passes its verifier. Whatever else happens (a crash, a failed check of ours, a hang) is a finding.
 
 namespace mlpc::fuzz {
 
