@@ -87,7 +87,8 @@ void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required)
   app.add_option("-D", options.defines,
                  "NAME=VALUE: overrides a const, by a number, true, false, or a name (-D act=tanh)")
       ->take_all()
-      ->expected(1);
+      ->expected(1)
+      ->allow_extra_args(false);
   app.add_option("-O", options.level, "0 one kernel an op; 1 fused; 2 tiled (default); 3")
       ->check(CLI::Range(0, 3));
   app.add_option("--schedule", options.schedule, "a file that replaces schedules of kernels");
@@ -164,7 +165,8 @@ struct Subcommands::State {
     app.add_flag("--partial", weights.is_partial, "keys that are missing keep their initial values");
     app.add_option("--rename", weights.renames, "OLD=NEW: a key of the file under another name")
         ->take_all()
-        ->expected(1);
+        ->expected(1)
+        ->allow_extra_args(false);
   }
   void add_workers(CLI::App& app) {
     app.add_option("--workers", workers, "threads; by default one a processor")->check(CLI::Range(1, 1024));

@@ -22,6 +22,9 @@ expect 1 'no target' $mlpc "$lecture" --target=pdp11 -o m.o
 expect 1 'processor' $mlpc "$lecture" --cpu=486 -o m.o
 expect 1 'nowhere' $mlpc "$lecture" -o nowhere/m.o
 expect 1 'no const' $mlpc "$lecture" -D Q=1 -o m.o
+printf 'model m {\n  const a = 1, b = 1\n  input x\n  output y = (a + b) * x\n}\n' >consts.net
+$mlpc run consts.net -D a=2 -D b=3 x=1 -o out || fail "data after two -D is not taken for data"
+rm -r consts.net out
 printf 'model m {\n  input x[B, 3]\n  output y = x @ x\n}\n' >bad.net
 expect 1 '^bad.net:3:14: error: .*matmul-extent-mismatch' $mlpc bad.net -o m.so
 expect 1 'bad.net:3:14: error' $mlpc check bad.net
