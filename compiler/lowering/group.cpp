@@ -130,6 +130,7 @@ class Grouper {
 
   bool is_early_scalar(ValueId v) const {
     if (graph_.type(v).rank() != 0 || kind(v) != Kind::elementwise || !options_.fuse) return false;
+    if (!out_.groups.empty() && out_.groups[0].members.size() >= kMostMembers) return false;
     return std::ranges::all_of(leaves_of(v), [&](const auto& leaf) {
       const bool is_scalar_argument =
           kind(leaf.first) == Kind::parameter && graph_.type(leaf.first).rank() == 0;

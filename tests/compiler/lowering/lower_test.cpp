@@ -146,6 +146,20 @@ TEST_CASE("an update whose old value is read later is copied in at the end") {
   CHECK(written_by(program, 3) == std::vector<BufferRef>{{BufferRef::Space::params, 0}});
 }
 
+TEST_CASE("more scalars than a kernel may have are computed by several") {
+  Graph graph;
+  graph.name = "infer";
+  Builder b(graph);
+  const ValueId x = graph.add_parameter("x", f32({}), Role::input, 0);
+  ValueId power = x;
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    power = b.mul(power, x);
+    graph.results.push_back({"p" + std::to_string(i), Role::output, i, power});
+  }
+  const ir::KernelProgram program = lowering::lower(testing::program_of(std::move(graph)), {2});
+  CHECK(kernel_calls(program.entries[0]) == 4);
+}
+
 TEST_CASE("a result that is a parameter is copied") {
   Graph graph;
   graph.name = "infer";
