@@ -33,7 +33,10 @@ class Grouper {
     // What depends on scalar arguments alone (a learning rate, 1/B) runs before everything, so that nothing
     // waits for it.
     for_each_member([&](ValueId v) {
-      if (is_early_scalar(v)) place(v, leaves_of(v), out_.groups.empty() ? Grouping::kNone : 0);
+      if (!is_early_scalar(v)) return;
+      const Leaves leaves = leaves_of(v);
+      const std::int32_t first = out_.groups.empty() ? Grouping::kNone : 0;
+      if (first == Grouping::kNone || joined_space(first, v, leaves)) place(v, leaves, first);
     });
     for_each_member([&](ValueId v) {
       if (group_of(v) != Grouping::kNone) return;
@@ -130,7 +133,6 @@ class Grouper {
 
   bool is_early_scalar(ValueId v) const {
     if (graph_.type(v).rank() != 0 || kind(v) != Kind::elementwise || !options_.fuse) return false;
-    if (!out_.groups.empty() && out_.groups[0].members.size() >= kMostMembers) return false;
     return std::ranges::all_of(leaves_of(v), [&](const auto& leaf) {
       const bool is_scalar_argument =
           kind(leaf.first) == Kind::parameter && graph_.type(leaf.first).rank() == 0;

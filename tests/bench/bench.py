@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from nets import NETS, WANTED
+from nets import NETS
 from peers import peers_of
 
 HERE = Path(__file__).resolve().parent
@@ -136,10 +136,10 @@ class Bench:
             "peak_bytes": peak_bytes,
         }
         self.rows.append(row)
-        self.print_row(row, peak, read, trip)
+        self.print_row(net, row, peak, read, trip)
 
-    def print_row(self, row, peak, read, trip):
-        wanted = WANTED.get(row["net"]) if row["kind"] == "step" else None
+    def print_row(self, net, row, peak, read, trip):
+        wanted = net.wanted if row["kind"] == "step" else None
         text = lambda value, form: "-" if value is None else format(value, form)
         print(
             f"{row['net']:18}{row['kind']:6}{row['threads']:2}{row['ours_us']:11.2f}{text(row['peer_us'], '11.2f'):>11}"

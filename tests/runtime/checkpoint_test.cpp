@@ -6,9 +6,12 @@
 #include "runtime/safetensors.h"
 #include "tests/runtime/damage.h"
 #include "tests/runtime/linear_model.h"
-#include "tests/runtime/temporary.h"
+#include "tests/support/temporary.h"
 
 namespace mlpc::runtime {
+
+using testing::TemporaryDirectory;
+
 namespace {
 
 struct Fixture {

@@ -11,9 +11,12 @@
 #include "runtime/files.h"
 #include "runtime/npy.h"
 #include "tests/runtime/linear_model.h"
-#include "tests/runtime/temporary.h"
+#include "tests/support/temporary.h"
 
 namespace mlpc::runtime {
+
+using testing::TemporaryDirectory;
+
 namespace {
 
 /// Data and weights of the linear model in files.

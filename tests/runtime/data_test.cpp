@@ -5,9 +5,12 @@
 #include "runtime/files.h"
 #include "runtime/npy.h"
 #include "tests/runtime/damage.h"
-#include "tests/runtime/temporary.h"
+#include "tests/support/temporary.h"
 
 namespace mlpc::runtime {
+
+using testing::TemporaryDirectory;
+
 namespace {
 
 constexpr const char* kDims[] = {"B", "T"};

@@ -9,9 +9,12 @@
 #include "runtime/files.h"
 #include "tests/runtime/damage.h"
 #include "tests/runtime/linear_model.h"
-#include "tests/runtime/temporary.h"
+#include "tests/support/temporary.h"
 
 namespace mlpc::runtime {
+
+using testing::TemporaryDirectory;
+
 namespace {
 
 const std::string kLibrary = std::string(MLPC_BINARY_DIR) + "/linear_model.so";

@@ -6,9 +6,12 @@
 
 #include "runtime/files.h"
 #include "tests/runtime/damage.h"
-#include "tests/runtime/temporary.h"
+#include "tests/support/temporary.h"
 
 namespace mlpc::runtime {
+
+using testing::TemporaryDirectory;
+
 namespace {
 
 Tensor parse(std::string_view text) { return parse_npy(copy_of(text), "FILE"); }

@@ -4,9 +4,12 @@
 
 #include "runtime/files.h"
 #include "tests/runtime/damage.h"
-#include "tests/runtime/temporary.h"
+#include "tests/support/temporary.h"
 
 namespace mlpc::runtime {
+
+using testing::TemporaryDirectory;
+
 namespace {
 
 Bytes file_of(const std::string& header, std::string_view data) {

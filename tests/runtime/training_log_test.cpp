@@ -6,9 +6,12 @@
 
 #include "runtime/files.h"
 #include "tests/runtime/linear_model.h"
-#include "tests/runtime/temporary.h"
+#include "tests/support/temporary.h"
 
 namespace mlpc::runtime {
+
+using testing::TemporaryDirectory;
+
 namespace {
 
 Means means_of(double value) {

@@ -1,30 +1,26 @@
 #include "compiler/codegen/header.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 
 #include "compiler/codegen/model_codegen.h"
 #include "tests/compiler/codegen/model_samples.h"
+#include "tests/support/temporary.h"
 
 using namespace mlpc;
 using namespace mlpc::codegen;
 
 namespace {
 
-/// A folder that is gone with the test.
 struct Folder {
-  Folder() : path(std::filesystem::temp_directory_path() / fmt::format("mlpc_header_{}", getpid())) {
-    std::filesystem::create_directories(path);
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(directory.file(name)) << text;
   }
-  ~Folder() { std::filesystem::remove_all(path); }
-  void write(const std::string& name, const std::string& text) const { std::ofstream(path / name) << text; }
   int run(const std::string& command) const {
-    return std::system(fmt::format("cd {} && {}", path.string(), command).c_str());
+    return std::system(fmt::format("cd {} && {}", directory.file(""), command).c_str());
   }
-  std::filesystem::path path;
+  testing::TemporaryDirectory directory;
 };
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <dlfcn.h>
 #include <llvm/Object/Archive.h>
 #include <llvm/Object/ELFObjectFile.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -12,6 +11,7 @@
 #include "compiler/codegen/object.h"
 #include "ir/error.h"
 #include "tests/compiler/codegen/model_samples.h"
+#include "tests/support/temporary.h"
 
 using namespace mlpc;
 using namespace mlpc::codegen;
@@ -19,15 +19,11 @@ using namespace mlpc::codegen;
 namespace {
 
 struct Linked {
-  Linked() : folder(std::filesystem::temp_directory_path() / fmt::format("mlpc_link_{}", getpid())) {
-    std::filesystem::create_directories(folder);
-    object = (folder / "tiny.o").string();
-    library = (folder / "tiny.so").string();
+  Linked() {
     std::ofstream(object, std::ios::binary) << emit_code(tiny_program(host_row()), CodeFormat::object);
   }
-  ~Linked() { std::filesystem::remove_all(folder); }
-  std::filesystem::path folder;
-  std::string object, library;
+  testing::TemporaryDirectory folder;
+  const std::string object = folder.file("tiny.o"), library = folder.file("tiny.so");
 };
 
 }  // namespace
@@ -85,10 +81,10 @@ TEST_CASE("linking again gives the same bytes") {
 
 TEST_CASE("what is no object is refused in the linker's words, and linking goes on after that") {
   const Linked files;
-  const std::string broken = (files.folder / "broken.o").string();
+  const std::string broken = files.folder.file("broken.o");
   std::ofstream(broken) << "no object";
   CHECK_THROWS_WITH_AS(link_shared(broken, files.library, "tiny.so"), doctest::Contains("broken.o"), Error);
-  CHECK_THROWS_AS(link_shared(files.object, (files.folder / "nowhere" / "x.so").string(), "x.so"), Error);
+  CHECK_THROWS_AS(link_shared(files.object, files.folder.file("nowhere/x.so"), "x.so"), Error);
   link_shared(files.object, files.library, "tiny.so");
   CHECK(std::filesystem::exists(files.library));
 }

@@ -1,34 +1,30 @@
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "tests/compiler/frontend/sources.h"
+#include "tests/support/temporary.h"
 
 namespace mlpc::testing {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// A folder of sources, which is gone with the object.
+/// A folder of sources.
 class Folder {
  public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "mlpc_use_XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path_); }
   Folder& add(const std::string& name, const std::string& text) {
-    fs::create_directories((path_ / name).parent_path());
-    std::ofstream(path_ / name) << text;
+    const fs::path path = directory_.file(name);
+    fs::create_directories(path.parent_path());
+    std::ofstream(path) << text;
     return *this;
   }
   Outcome elaborate(const std::string& source, const frontend::FrontendOptions& options = {}) const {
     frontend::Diagnostics diagnostics;
     std::vector<std::unique_ptr<frontend::SourceFile>> files;
     Outcome out;
-    out.program = frontend::parse_net(source, (path_ / "main.net").string(), options, diagnostics, files);
+    out.program = frontend::parse_net(source, directory_.file("main.net"), options, diagnostics, files);
     out.errors = diagnostics.text();
     return out;
   }
@@ -39,7 +35,7 @@ class Folder {
   }
 
  private:
-  fs::path path_;
+  TemporaryDirectory directory_;
 };
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-namespace mlpc::runtime {
+namespace mlpc::testing {
 
 /// A directory of its own for a test's files, removed with them.
 class TemporaryDirectory {
@@ -28,4 +28,4 @@ class TemporaryDirectory {
   std::string path_;
 };
 
-}  // namespace mlpc::runtime
+}  // namespace mlpc::testing
