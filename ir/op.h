@@ -97,7 +97,7 @@ struct Jvp {
   TransposeRule transpose = nullptr;
 };
 
-/// The op runs a body: its derivative is the op over the body's (compiler/autodiff/scan.cpp).
+/// The op runs a body: its derivative is the op over the body's (compiler/autodiff/push_scan.h).
 struct ThroughBody {};
 
 using Derivative = std::variant<NotDifferentiable, Linear, Multilinear, Pointwise, Jvp, ThroughBody>;
@@ -190,6 +190,8 @@ const OpDef& def(Op op);
 /// grad, jvp, vjp, jacobian: what the first pass writes in other ops. They have neither a lowering nor a
 /// reference.
 bool asks_for_derivative(Op op);
+/// Whether an element costs more than reading it from memory.
+bool is_dear(Op op);
 /// Throws mlpc::Error if the op does not take so many operands.
 void check_arity(const OpDef& record, std::size_t operands);
 std::span<const Op> all_ops();

@@ -16,6 +16,8 @@ namespace mlpc::ir {
 std::string print(const Program& program);
 std::string print(const KernelProgram& program);
 std::string print(const Kernel& kernel);
+/// A graph alone, under its name: what its bodies are is not said.
+std::string print(const Graph& graph);
 /// `einsum("bi,ij->bj", %x, %W)`: a node as the text form writes it, with these words for its operands.
 std::string call_text(const Node& node, std::span<const std::string> operands);
 

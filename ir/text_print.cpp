@@ -183,6 +183,12 @@ std::string call_text(const Node& node, std::span<const std::string> operands) {
   return call_text(node, operands, bodies);
 }
 
+std::string print(const Graph& graph) {
+  BodyTable bodies;
+  bodies.add_bodies(graph);
+  return print_graph(graph, graph.name, bodies);
+}
+
 std::string print(const Program& program) {
   std::string out = fmt::format("mlpc.graph {} {}\n", detail::kGraphVersion, name_of(program.stage));
   out += detail::print_header(program);

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "compiler/autodiff/transpose.h"
 #include "ir/error.h"
 #include "ir/ops/einsum.h"
+#include "ir/ops/scan.h"
 #include "ir/text.h"
 
 namespace mlpc::autodiff {
@@ -29,6 +31,12 @@ Dim flops_of(const Graph& graph, const Node& node) {
     return graph.type(Graph::result(node)).element_count();
   if (std::holds_alternative<ir::ReductionLowering>(lowering))
     return graph.type(graph.operands(node)[0]).element_count();
+  if (const ir::Body* body = ir::body_of(node)) {
+    Dim flops;
+    for (std::uint32_t i = 0; i < body->graph().node_count(); ++i)
+      flops = flops + flops_of(body->graph(), body->graph().node({i}));
+    return ir::ops::ScanSpec::of(node.attributes).length * flops;
+  }
   if (node.op != Op::einsum_) return 0;
   const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
   std::map<char, Dim> extents;
@@ -188,7 +196,17 @@ class Explainer {
     for (ValueId v : linear_.operands(node))
       if (const auto primal = primal_.find(v); primal != primal_.end()) out += kept_text(primal->second);
     for (std::uint32_t location : linear_.locations(to)) out += location_text(location);
-    return out + "\n";
+    return out + "\n" + body_text(node);
+  }
+
+  /// What each turn of a scan does, once for all factors that it is.
+  std::string body_text(const Node& node) {
+    const ir::Body* body = ir::body_of(node);
+    if (!body || !told_.insert(node.first_result).second) return "";
+    std::string out;
+    std::istringstream lines("each turn: " + ir::print(body->graph()));
+    for (std::string line; std::getline(lines, line);) out += "    " + line + "\n";
+    return out;
   }
 
   std::string operator_text(const Node& node, ValueId from) const {
@@ -234,6 +252,7 @@ class Explainer {
   std::vector<bool> on_path_;                   // by value of the linear graph
   std::vector<std::vector<ValueId>> users_;     // on the path, each once
   std::set<ValueId> kept_;
+  std::set<std::uint32_t> told_;  // scans, by first result
   Dim total_flops_, total_bytes_;
 };
 

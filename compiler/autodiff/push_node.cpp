@@ -1,5 +1,6 @@
 #include "compiler/autodiff/push_node.h"
 
+#include "compiler/autodiff/push_scan.h"
 #include "ir/error.h"
 #include "ir/node_view.h"
 
@@ -88,7 +89,7 @@ bool is_differentiable(Op op, std::size_t operand) {
 PushedNode push_node(Builder& b, Op op, std::span<const ValueId> operands, const ir::Attributes& attributes,
                      std::span<const MaybeValue> tangents) {
   if (std::holds_alternative<ir::ThroughBody>(ir::def(op).derivative))
-    fail("`{}` cannot be differentiated yet", ir::def(op).name);
+    return push_scan(b, operands, attributes, tangents);
   const ir::NodeId id = b.make(op, operands, attributes);
   const ir::NodeFacts facts(b.graph(), b.graph().node(id));
   PushedNode out{id, node_tangents(b, facts.view(), Tangents(tangents.begin(), tangents.end()))};

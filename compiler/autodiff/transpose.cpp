@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/autodiff/pull_back_scan.h"
 #include "ir/copy.h"
 #include "ir/error.h"
 #include "ir/node_view.h"
@@ -109,6 +110,8 @@ class PullBack {
   /// The contributions to the cotangents of a node's operands; nullopt for those that have a value, which are
   /// no tangents.
   std::vector<MaybeValue> transposed(const NodeView& n, const std::vector<MaybeValue>& cotangents) {
+    if (std::holds_alternative<ir::ThroughBody>(ir::def(n.op).derivative))
+      return pull_back_scan(b_, n, cotangents);
     std::vector<MaybeValue> out(n.operands.size());
     for (std::size_t k = 0; k < out.size(); ++k)
       if (!n.operands[k]) out[k] = transposed(n, k, cotangents);

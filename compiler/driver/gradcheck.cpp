@@ -113,6 +113,14 @@ class Checker {
     }
   }
 
+  static bool stops_gradients(const Graph& graph) {
+    for (std::uint32_t i = 0; i < graph.node_count(); ++i) {
+      const ir::Body* body = ir::body_of(graph.node({i}));
+      if (graph.node({i}).op == ir::Op::stop_grad_ || (body && stops_gradients(body->graph()))) return true;
+    }
+    return false;
+  }
+
   /// The loss alone, in which what stands under stop_grad is a parameter, held fixed; and those values.
   void make_loss_graph() {
     const Graph& forward = *expanded_.find("forward");
@@ -123,6 +131,8 @@ class Checker {
     copier.add_parameters();
     for (std::uint32_t i = 0; i < forward.node_count(); ++i) {
       const ir::ValueId v = Graph::result(forward.node({i}));
+      if (const ir::Body* body = ir::body_of(forward.node({i})); body && stops_gradients(body->graph()))
+        fail("gradcheck does not hold fixed what stands under stop_grad in a loop");
       if (forward.node({i}).op != ir::Op::stop_grad_) {
         copier.copy({i});
         continue;

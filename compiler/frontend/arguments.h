@@ -72,5 +72,7 @@ using Rule = Value (*)(Elaborator&, Arguments&);
 using Rules = std::map<std::string, Rule>;
 /// Axes and their order: reshape, transpose, rearrange, split, … (layout_builtins.cpp).
 const Rules& layout_rules();
+/// grad, jvp, vjp, jacobian (derivatives.cpp).
+const Rules& derivative_rules();
 
 }  // namespace mlpc::frontend

@@ -300,7 +300,7 @@ const Rules& own_rules() {
 const Rules& rules() {
   static const Rules table = [] {
     Rules out = own_rules();
-    out.insert(layout_rules().begin(), layout_rules().end());
+    for (const Rules* more : {&layout_rules(), &derivative_rules()}) out.insert(more->begin(), more->end());
     return out;
   }();
   return table;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "compiler/frontend/derivatives.h"
 #include "compiler/frontend/elaborator.h"
 #include "ir/error.h"
 
@@ -49,6 +50,8 @@ void bind_arguments(Elaborator& el, const std::string& what, const std::vector<F
     if (!given[i]) el.file = file;
     Value value = given[i] ? *given[i] : el.eval(*formals[i].initial, scope);
     el.file = caller;
+    if (auto* t = std::get_if<Tensor>(&value.is); t && !file->is_library)
+      t->id = bound_value(el, formals[i].name, t->id, true);
     scope->names[formals[i].name] = {std::move(value), file, formals[i].span, std::nullopt, el.target};
   }
 }

@@ -145,8 +145,11 @@ class Elaborator {
     Note note;
     Scope* scope;  // in which it stands
   };
-  std::vector<CallSite> call_sites;  // of layers and fns, outermost first
-  std::int64_t turns = 0;            // of loops, elaborated one by one
+  std::vector<CallSite> call_sites;          // of layers and fns, outermost first
+  std::int64_t turns = 0;                    // of loops, elaborated one by one
+  std::set<std::string> derivative_targets;  // names by which derivatives are taken (derivatives.h)
+  std::int64_t marks = 0;                    // made so far
+  std::set<std::int64_t> formal_marks;       // those of arguments of fns and layers
   struct Used {
     const SourceFile* file;
     Scope* scope;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/frontend/derivatives.h"
 #include "compiler/frontend/formatter.h"
 #include "compiler/frontend/model.h"
 #include "compiler/frontend/parser.h"
@@ -118,6 +119,9 @@ void elaborate(Elaborator& el, const Sources& sources, std::vector<std::unique_p
     el.define_all(*unit.block, *unit.file, scope);
   }
   Scope* file_scope = el.new_scope(library_scope);
+  std::vector<const Block*> blocks_of_user = {sources.main.block};
+  for (const Unit& unit : sources.used.in_order()) blocks_of_user.push_back(unit.block);
+  el.derivative_targets = derivative_targets(blocks_of_user);
   try {
     el.define_all(*sources.main.block, *sources.main.file, file_scope);
     build_model(el, *sources.model, *sources.main.file, file_scope, files, blocks);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/frontend/derivatives.h"
 #include "ir/error.h"
 
 namespace mlpc::frontend {
@@ -26,7 +27,10 @@ void Elaborator::bind(Scope& scope, const std::string& name, Span span, Value va
   if (is_new && found != scope.names.end() && found->second.file && !found->second.value.as<Poison>())
     fail_at("duplicate-name", span, fmt::format("`{}` is defined twice", name),
             {note_of(found->second, "the first is here")});
-  if (const auto* t = value.as<Tensor>(); t && target) target->graph.name_value(t->id, frame->path + name);
+  if (auto* t = std::get_if<Tensor>(&value.is); t && target) {
+    if (!file->is_library) t->id = bound_value(*this, name, t->id, false);
+    target->graph.name_value(t->id, frame->path + name);
+  }
   // In a loop's body a name that is bound outside, in the same definition, is that one.
   Scope* owner = &scope;
   while (!is_new && owner->is_turn && !owner->names.contains(name)) owner = owner->parent;

@@ -16,34 +16,6 @@ using ir::ValueId;
 
 constexpr int kDeepest = 32;  // inlined expressions are evaluated recursively, and code grows with them
 
-/// Dearer than reading it from memory.
-bool is_expensive(Op op) {
-  switch (op) {
-    case Op::exp_:
-    case Op::expm1_:
-    case Op::log_:
-    case Op::log1p_:
-    case Op::sin_:
-    case Op::cos_:
-    case Op::tanh_:
-    case Op::erf_:
-    case Op::sigmoid_:
-    case Op::softplus_:
-    case Op::pow_:
-    case Op::div_:
-    case Op::mod_:
-    case Op::atan2_:
-    case Op::sqrt_:
-    case Op::rsqrt_:
-    case Op::uniform_:
-    case Op::normal_:
-    case Op::bernoulli_:
-      return true;
-    default:
-      return false;
-  }
-}
-
 class Classifier {
  public:
   Classifier(const Graph& graph, bool fuse)
@@ -128,7 +100,7 @@ class Classifier {
   bool is_dear(ValueId v, int steps = 4) const {
     if (kinds_[v.index] != Kind::inlined || steps == 0) return false;
     const Node& node = graph_.producer(v);
-    if (is_expensive(node.op)) return true;
+    if (ir::is_dear(node.op)) return true;
     return std::ranges::any_of(graph_.operands(node), [&](ValueId o) { return is_dear(o, steps - 1); });
   }
 

@@ -113,6 +113,32 @@ class Turns {
   std::vector<HostTensor> results_;
 };
 
+/// The loop values of a body: "h", "(h, c)".
+std::string state_text(const Graph& body, const BodySignature& s) {
+  std::string out;
+  for (ValueId v : s.loops) out += (out.empty() ? "" : ", ") + body.value_name(v);
+  return s.loops.size() == 1 ? out : "(" + out + ")";
+}
+
+/// The chain rule over the turns, in the body's own names: h′ is what becomes of h in a turn.
+std::string scan_jacobian(const NodeView& n, std::size_t k, std::span<const std::string>, std::string_view) {
+  const ScanSpec spec = ScanSpec::of(n.attributes);
+  const Graph& body = spec.body.graph();
+  const BodySignature& s = spec.body.signature();
+  const std::size_t consts = s.consts.size(), loops = s.loops.size();
+  const bool is_const = k < consts, is_loop = !is_const && k < consts + loops;
+  const std::string operand = body.value_name(is_const  ? s.consts[k]
+                                              : is_loop ? s.loops[k - consts]
+                                                        : s.sequences[k - consts - loops]);
+  const std::string turns = spec.length.text() + " turns";
+  if (loops == 0)
+    return fmt::format("J(y, {})ₜ of each turn t, {}, {}", operand,
+                       is_const ? "one below the other" : "diagonal", turns);
+  const std::string state = state_text(body, s), step = fmt::format("J({0}′, {0})", state);
+  if (is_loop) return fmt::format("∏ₜ {}ₜ, {}", step, turns);
+  return fmt::format("Σₜ (∏ of {} of the turns after t) · J({}′, {})ₜ, {}", step, state, operand, turns);
+}
+
 }  // namespace
 
 ScanSpec ScanSpec::of(const Attributes& a) {
@@ -149,6 +175,7 @@ const OpDef scan_ = {.name = "scan",
                      .attributes = kAttributes,
                      .type_rule = result_types,
                      .derivative = ThroughBody{},
+                     .jacobian = scan_jacobian,
                      .lowering = BodyLowering{},
                      .reference = [](const ReferenceContext& c, Operands x) { return Turns(c, x).run(); }};
 
