@@ -114,7 +114,7 @@ void Elaborator::report(DiagnosticId id, Span span, std::string text, std::vecto
   if (file && file->is_library) {
     while (site != call_sites.rend() && site->note.file->is_library) ++site;
     if (site != call_sites.rend()) {
-      notes.insert(notes.begin(), {file, span, "this is where it shows, in the library"});
+      notes.emplace(notes.begin(), Note{file, span, "this is where it shows, in the library"});
       place = site->note.file;
       span = site->note.span;
       scope = site->scope;
