@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "compiler/frontend/index_notation.h"
+#include "compiler/frontend/recurrence.h"
 #include "ir/error.h"
 
 namespace mlpc::frontend {
@@ -144,26 +146,21 @@ namespace {
 
 bool holds_tensor(const Value& v) {
   const auto* list = v.as<List>();
-  return v.as<Tensor>() || (list && std::ranges::any_of(list->items, holds_tensor));
+  return v.as<Tensor>() || v.as<Indexed>() || (list && std::ranges::any_of(list->items, holds_tensor));
 }
 
 /// What the language has but this release does not.
-bool is_planned(const std::string& name) {
-  static const std::set<std::string_view> names = {
-      "concat", "stack",   "split",      "pad",  "gather",   "cumsum",    "flip",
-      "conv",   "maxpool", "avgpool",    "lstm", "gru",      "layernorm", "batchnorm",
-      "embed",  "prod",    "orthogonal", "tan",  "bernoulli"};
-  return names.contains(name);
-}
+bool is_planned(const std::string& name) { return name == "orthogonal"; }
 
 Value name_value(Elaborator& el, const Expr& e, Scope& scope) {
   if (const Binding* binding = scope.find(e.text)) {
-    if (binding->graph != el.target && holds_tensor(binding->value))
-      el.fail_at(
-          "not-here", e.span,
-          fmt::format("`{}` is computed by the model: only numbers known at compile time reach here", e.text),
-          {el.note_of(*binding, "it is defined here")});
-    return binding->value;
+    if (const auto* sequence = binding->value.as<Sequence>()) refuse_bare(el, *sequence, e.span);
+    if (binding->graph == el.target || !holds_tensor(binding->value)) return binding->value;
+    if (el.target->is_inside(binding->graph)) return el.imported(binding->value, binding->graph);
+    el.fail_at(
+        "not-here", e.span,
+        fmt::format("`{}` is computed by the model: only numbers known at compile time reach here", e.text),
+        {el.note_of(*binding, "it is defined here")});
   }
   if (Elaborator::is_builtin(e.text)) return {Builtin{e.text}};
   if (is_planned(e.text))
@@ -326,6 +323,7 @@ Value evaluate(Elaborator& el, const Expr& e, Scope* scope) {
     }
     case Expr::Kind::binary: {
       if (e.text == "|>") return pipe(el, e, scope);
+      if (is_index_sum(e, *scope)) return sum_over_indices(el, e, scope);
       const Value a = el.eval(*e.operands[0], scope), b = el.eval(*e.operands[1], scope);
       return el.binary(e.text, a, b, e.operands[0].get(), e.operands[1].get(), e.span);
     }
@@ -351,7 +349,7 @@ Value evaluate(Elaborator& el, const Expr& e, Scope* scope) {
       return v;
     }
     case Expr::Kind::index_sum:
-      el.fail_at("not-supported-yet", e.span, "index notation is not supported yet");
+      return sum_over_indices(el, e, scope);
     case Expr::Kind::record:
     case Expr::Kind::range:
     case Expr::Kind::hole:

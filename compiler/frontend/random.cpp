@@ -23,6 +23,9 @@ ir::ValueId drawn(ir::Builder& b, const ir::Type& type, const Distribution& from
       break;
     case Distribution::Kind::normal:
       break;
+    case Distribution::Kind::bernoulli:
+      return b.value(ir::Op::bernoulli_, {draw.seed, draw.step, draw.turns, draw.row_offset},
+                     {type.shape, type.element, number(from.a), stream});
   }
   return b.value(op, {draw.seed, draw.step, draw.turns, draw.row_offset},
                  {type.shape, type.element, number(from.a), number(from.b), stream});

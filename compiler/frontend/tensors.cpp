@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "compiler/frontend/elaborator.h"
+#include "compiler/frontend/indices.h"
 #include "ir/error.h"
 
 // Arithmetic of values: numbers at compile time, tensors in the graph, literals taking the tensor's type.
@@ -31,6 +31,9 @@ std::string Elaborator::describe(const Value& v) const {
   if (v.as<std::shared_ptr<MadeLayer>>()) return "a layer";
   if (v.as<Distribution>()) return "a distribution";
   if (v.as<List>()) return "a list";
+  if (v.as<Affine>()) return "an index";
+  if (v.as<Indexed>()) return "an element of a tensor";
+  if (v.as<Sequence>()) return "a value at each time";
   return "nothing";
 }
 
@@ -38,14 +41,6 @@ void Elaborator::add_note(std::vector<Note>& notes, const Expr* e, const Value& 
   if (!e || e->kind != Expr::Kind::name || !current_scope) return;
   if (const Binding* binding = current_scope->find(e->text); binding && binding->file)
     notes.push_back(note_of(*binding, fmt::format("`{}` is {}", e->text, describe(v))));
-}
-
-Draw Elaborator::draw(const ir::Type& drawn) {
-  const ir::Type type{ElementType::i64, {}};
-  const ir::ValueId zero = b().constant(ir::Constant::of_integer(ElementType::i64, 0));
-  const bool has_rows = drawn.rank() > 0 && !drawn.shape[0].is_constant();
-  return {parameter(ir::Role::seed, 0, "seed", type), parameter(ir::Role::step, 0, "step", type), zero,
-          has_rows ? parameter(ir::Role::row_offset, 0, "row_offset", type) : zero};
 }
 
 bool Elaborator::require(ir::DimCheck::Relation relation, const Dim& left, const Dim& right, Span span) {
@@ -96,6 +91,8 @@ ValueId Elaborator::tensor(const Value& v, Span span, std::optional<ElementType>
   if (v.as<Poison>()) throw Failure{};
   const ElementType type = literal.value_or(program.element);
   if (const auto* t = v.as<Tensor>()) return t->id;
+  if (const auto* indexed = v.as<Indexed>(); indexed && indexed->axes.empty()) return indexed->id;
+  if (const auto* affine = v.as<Affine>()) return number_at(*this, *affine, span, type);
   if (const auto* d = v.as<Dim>()) return b().value(Op::dim_, {}, {Shape{*d}, type});
   if (const auto* c = v.as<bool>()) return b().constant(ir::Constant::of_integer(ElementType::boolean, *c));
   if (const auto* n = v.as<Number>()) {
@@ -176,6 +173,7 @@ std::optional<Value> compute(const std::string& op, const Number& a, const Numbe
 Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, const Expr* ex,
                          const Expr* ey, Span span) {
   if (x.as<Poison>() || y.as<Poison>()) return {Poison{}};
+  if (std::optional<Value> v = index_binary(*this, op, x, y, ex, ey, span)) return *v;
   if (x.as<Number>() && y.as<Number>()) {
     const auto value = compute(op, *x.as<Number>(), *y.as<Number>());
     if (!value) fail_at("not-a-tensor", span, fmt::format("`{}` takes tensors, not numbers", op));
@@ -252,6 +250,8 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
 Value Elaborator::negate(const Value& a, Span span) {
   if (a.as<Poison>()) return a;
   if (const auto* n = a.as<Number>()) return {Number{-n->value, n->is_integer}};
+  if (const auto* affine = a.as<Affine>()) return {*affine * -1};
+  if (const auto* indexed = a.as<Indexed>()) return {Indexed{b().neg(indexed->id), indexed->axes}};
   return {Tensor{b().neg(tensor(a, span))}};
 }
 
