@@ -15,6 +15,7 @@ enum class Kind : std::uint8_t {
   reduction,
   contraction,
   cumulative,
+  scatter,
 };
 
 /// One kernel to be: members in order of computation, all within the loops over `space`, which are the
@@ -25,6 +26,7 @@ struct Group {
   std::vector<ir::ValueId> members;
   bool is_contraction = false;  // its first member is one; the others are its epilogue, of the same shape
   bool is_cumulative = false;   // its only member is one, whose axis is the first behind the space
+  bool is_scatter = false;      // its only member adds rows; there is no space
 };
 
 /// Groups stand in an order in which they can run.
