@@ -226,6 +226,8 @@ Value length(Elaborator& el, Arguments& a) {
   return Value::integer(static_cast<std::int64_t>(list->items.size()));
 }
 
+Value is_list(Elaborator&, Arguments& a) { return {a.need(0, "x").value.as<List>() != nullptr}; }
+
 ValueId sum_of_squares(Elaborator& el, ValueId x) {
   Integers all;
   for (std::size_t i = 0; i < el.type(x).rank(); ++i) all.push_back(static_cast<std::int64_t>(i));
@@ -283,6 +285,8 @@ Value bernoulli(Elaborator& el, Arguments& a) {
   return {Distribution{Distribution::Kind::bernoulli, p, 0}};
 }
 
+Value orthogonal(Elaborator&, Arguments&) { return {Distribution{Distribution::Kind::orthogonal, 0, 0}}; }
+
 const Rules& own_rules() {
   static const Rules table = {{"exp", elementwise<Op::exp_, std::exp>},
                               {"expm1", elementwise<Op::expm1_, std::expm1>},
@@ -319,6 +323,7 @@ const Rules& own_rules() {
                               {"normal", normal},
                               {"uniform", uniform},
                               {"bernoulli", bernoulli},
+                              {"orthogonal", orthogonal},
                               {"f32", convert<ElementType::f32>},
                               {"f64", convert<ElementType::f64>},
                               {"i32", convert<ElementType::i32>},
@@ -328,7 +333,8 @@ const Rules& own_rules() {
                               {"ones", filled<1>},
                               {"indices", indices},
                               {"moments", moments},
-                              {"len", length}};
+                              {"len", length},
+                              {"is_list", is_list}};
   return table;
 }
 

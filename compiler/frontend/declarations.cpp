@@ -78,6 +78,7 @@ std::string text_of(const Distribution& d, const Value& from) {
   const auto* f = from.as<Function>();
   const std::string name = f ? f->definition->name + ": " : "";
   if (d.kind == Distribution::Kind::constant) return fmt::format("{}{}", name, d.a);
+  if (d.kind == Distribution::Kind::orthogonal) return name + "orthogonal";
   if (d.kind == Distribution::Kind::bernoulli) return fmt::format("{}bernoulli({})", name, d.a);
   return fmt::format("{}{}({}, {})", name, d.kind == Distribution::Kind::normal ? "normal" : "uniform", d.a,
                      d.b);
@@ -101,7 +102,14 @@ Distribution initialiser(Elaborator& el, const Stmt& s, const Shape& shape, Valu
   }
   if (const auto* builtin = v.as<Builtin>(); builtin && (builtin->name == "zeros" || builtin->name == "ones"))
     return {Distribution::Kind::constant, builtin->name == "ones" ? 1.0 : 0.0, 0};
-  if (const auto* d = v.as<Distribution>()) return *d;
+  if (const auto* builtin = v.as<Builtin>(); builtin && builtin->name == "orthogonal")
+    v = {Distribution{Distribution::Kind::orthogonal, 0, 0}};
+  if (const auto* d = v.as<Distribution>()) {
+    if (d->kind == Distribution::Kind::orthogonal && shape.size() < 2)
+      el.fail_at("bad-initialiser", s.value->span,
+                 fmt::format("a matrix can be orthogonal; `{}` has {} axes", s.name, shape.size()));
+    return *d;
+  }
   if (const auto* n = v.as<Number>()) return {Distribution::Kind::constant, n->value, 0};
   el.fail_at(
       "bad-initialiser", s.value->span,

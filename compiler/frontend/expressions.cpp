@@ -149,9 +149,6 @@ bool holds_tensor(const Value& v) {
   return v.as<Tensor>() || v.as<Indexed>() || (list && std::ranges::any_of(list->items, holds_tensor));
 }
 
-/// What the language has but this release does not.
-bool is_planned(const std::string& name) { return name == "orthogonal"; }
-
 Value name_value(Elaborator& el, const Expr& e, Scope& scope) {
   if (const Binding* binding = scope.find(e.text)) {
     if (const auto* sequence = binding->value.as<Sequence>()) refuse_bare(el, *sequence, e.span);
@@ -163,8 +160,6 @@ Value name_value(Elaborator& el, const Expr& e, Scope& scope) {
         {el.note_of(*binding, "it is defined here")});
   }
   if (Elaborator::is_builtin(e.text)) return {Builtin{e.text}};
-  if (is_planned(e.text))
-    el.fail_at("not-supported-yet", e.span, fmt::format("`{}` is not supported yet", e.text));
   el.unknown_name(e.text, e.span, scope);
 }
 
@@ -355,7 +350,10 @@ Value evaluate(Elaborator& el, const Expr& e, Scope* scope) {
     case Expr::Kind::hole:
       break;
   }
-  el.fail_at("not-supported-yet", e.span, "this expression is not supported here yet");
+  el.fail_at("bad-value", e.span, e.kind == Expr::Kind::hole ? "`_` stands for a missing argument of a call"
+                                  : e.kind == Expr::Kind::range
+                                      ? "a range stands in a loop, or in a sum over an index"
+                                      : "named values stand in `train` only: batch = {N: 256}");
 }
 
 }  // namespace

@@ -416,9 +416,10 @@ Indexed contracted(Elaborator& el, const std::vector<Indexed>& factors, const In
   for (const IndexVariable* v : all)
     if (std::ranges::find(summed, v) == summed.end()) out.axes.push_back(v);
   const auto place = [&](const IndexVariable* v) {
-    return std::ranges::find(el.notation->left, v) - el.notation->left.begin();
+    return std::pair{std::ranges::find(el.notation->left, v) - el.notation->left.begin(),
+                     std::ranges::find(all, v) - all.begin()};
   };
-  std::ranges::stable_sort(out.axes, {}, place);
+  std::ranges::sort(out.axes, {}, place);
   spec += "->";
   for (const IndexVariable* v : out.axes) spec += letter(v);
   out.id = el.b().einsum(spec, operands);

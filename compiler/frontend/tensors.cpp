@@ -143,7 +143,7 @@ std::optional<Op> tensor_op(const std::string& op) {
   static const std::map<std::string, Op> ops = {
       {"+", Op::add_},           {"-", Op::sub_},         {"*", Op::mul_}, {"/", Op::div_}, {"==", Op::eq_},
       {"!=", Op::ne_},           {"<", Op::lt_},          {"<=", Op::le_}, {">", Op::gt_},  {">=", Op::ge_},
-      {"and", Op::logical_and_}, {"or", Op::logical_or_}, {"^", Op::pow_}};
+      {"and", Op::logical_and_}, {"or", Op::logical_or_}, {"^", Op::pow_},       {"%", Op::mod_}, {"//", Op::div_}};
   const auto found = ops.find(op);
   return found == ops.end() ? std::nullopt : std::optional(found->second);
 }
@@ -195,6 +195,10 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
   }
   if (x.as<std::string>() && y.as<std::string>() && (op == "==" || op == "!="))
     return {(*x.as<std::string>() == *y.as<std::string>()) == (op == "==")};
+  const auto is_known = [](const Value& v) { return v.as<Number>() || v.as<bool>() || v.as<List>(); };
+  if ((op == "==" || op == "!=") &&
+      ((x.as<std::string>() && is_known(y)) || (y.as<std::string>() && is_known(x))))
+    return {op == "!="};  // a text is no number
   if (!x.as<Tensor>() && !y.as<Tensor>()) {
     const bool are_dims = (x.as<Dim>() || x.as<Number>()) && (y.as<Dim>() || y.as<Number>());
     if (!are_dims)
@@ -216,7 +220,7 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
   }
   if (op == "@") return {Tensor{matmul(tensor(x, span), tensor(y, span), ex, ey, span)}};
   const std::optional<Op> known = tensor_op(op);
-  if (!known) fail_at("not-supported-yet", span, fmt::format("`{}` of tensors is not supported yet", op));
+  MLPC_CHECK(known, "there is no operator {}", op);
   // A literal takes the other's type.
   const auto element = [&](const Value& v) {
     return v.as<Tensor>() ? std::optional(type(v.as<Tensor>()->id).element) : std::nullopt;
@@ -241,7 +245,8 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
   a = broadcast_to(a, result);
   c = broadcast_to(c, result);
   try {
-    return {Tensor{b().value(*known, {a, c})}};
+    const ValueId result = b().value(*known, {a, c});
+    return {Tensor{op == "//" ? b().value(Op::floor_, {result}) : result}};
   } catch (const Error& e) {
     fail_at("type-mismatch", span, fmt::format("`{}`: {}", op, e.what()), notes);
   }

@@ -63,7 +63,7 @@ struct MadeLayer {
 
 /// What `param W ~ …` draws from, at initialisation.
 struct Distribution {
-  enum class Kind : std::uint8_t { constant, uniform, normal, bernoulli } kind = Kind::constant;
+  enum class Kind : std::uint8_t { constant, uniform, normal, bernoulli, orthogonal } kind = Kind::constant;
   double a = 0, b = 0;  // the constant; low and high; mean and deviation; probability
 };
 
