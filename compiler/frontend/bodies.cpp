@@ -32,9 +32,9 @@ ValueId Elaborator::imported(ValueId v, Target* from) {
   if (is_new) {
     const ir::Graph& around = target->outer->graph;
     const std::string& name = around.value_name(outside);
-    it->second = hand_over(*target, Role::constant,
-                           name.empty() ? fmt::format("c{}", target->consts.size()) : name, outside,
-                           around.type(outside));
+    it->second =
+        hand_over(*target, Role::constant, name.empty() ? fmt::format("c{}", target->consts.size()) : name,
+                  outside, around.type(outside));
   }
   return it->second;
 }
@@ -74,7 +74,7 @@ ValueId Elaborator::turn_number() {
   const auto known = [&](std::int64_t n) {
     return b().constant(ir::Constant::of_integer(ElementType::i64, n));
   };
-  std::int64_t so_far = 0;        // as long as it is known
+  std::int64_t so_far = 0;  // as long as it is known
   std::optional<ValueId> running_number;
   for (const Turn& turn : running) {
     if (!turn.body && !running_number) {

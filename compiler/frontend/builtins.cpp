@@ -341,7 +341,8 @@ const Rules& own_rules() {
 const Rules& rules() {
   static const Rules table = [] {
     Rules out = own_rules();
-    for (const Rules* more : {&layout_rules(), &part_rules(), &derivative_rules()}) out.insert(more->begin(), more->end());
+    for (const Rules* more : {&layout_rules(), &part_rules(), &derivative_rules()})
+      out.insert(more->begin(), more->end());
     return out;
   }();
   return table;
@@ -350,8 +351,9 @@ const Rules& rules() {
 /// Functions of numbers: in index notation they are taken at every index.
 bool is_elementwise(const std::string& name) {
   static const std::set<std::string_view> names = {
-      "exp", "expm1", "log", "log1p", "sqrt", "abs", "sin", "cos", "tan", "tanh", "erf", "floor", "sign", "sigmoid",
-      "softplus", "max", "min", "where", "stop_grad", "f32", "f64", "i32", "i64", "real", "atan2"};
+      "exp",       "expm1", "log",   "log1p", "sqrt",    "abs",      "sin",  "cos", "tan",
+      "tanh",      "erf",   "floor", "sign",  "sigmoid", "softplus", "max",  "min", "where",
+      "stop_grad", "f32",   "f64",   "i32",   "i64",     "real",     "atan2"};
   return names.contains(name);
 }
 

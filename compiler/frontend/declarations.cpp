@@ -178,8 +178,8 @@ void declare_state(Elaborator& el, const Stmt& s, Scope* scope) {
   const std::uint32_t index =
       table_entry(el, table, is_slot ? el.slot_draws : el.state_draws, path, type, s, scope);
   const bool is_carry = s.kind == Stmt::Kind::carry;
-  const ValueId now = el.state_now(is_slot ? Role::slot : Role::state, index, path, type,
-                                   is_slot || el.training || is_carry);
+  const ValueId now =
+      el.state_now(is_slot ? Role::slot : Role::state, index, path, type, is_slot || el.training || is_carry);
   el.bind(*scope, s.name, s.name_span, {Tensor{now}}, true);
   scope->names[s.name].state = StateBinding{index, is_carry};
 }
@@ -191,7 +191,8 @@ void update_state(Elaborator& el, const Stmt& s, Scope* scope) {
     el.fail_at("bad-value", s.name_span, fmt::format("`{}` is no state", s.name),
                {el.note_of(*binding, "it is defined here")});
   if (binding->graph != el.target)
-    el.fail_at("not-here", s.span, fmt::format("`{}` is updated where it is declared, not in a `recur`", s.name),
+    el.fail_at("not-here", s.span,
+               fmt::format("`{}` is updated where it is declared, not in a `recur`", s.name),
                {el.note_of(*binding, "it is declared here")});
   const bool is_slot = el.frame->kind == Elaborator::Frame::Kind::optimizer;
   if (!el.training && !is_slot && !binding->state->is_carry) return;

@@ -155,8 +155,8 @@ class Elaborator {
     Note note;
     Scope* scope;  // in which it stands
   };
-  std::vector<CallSite> call_sites;          // of layers and fns, outermost first
-  std::int64_t turns = 0;                    // of loops, elaborated one by one
+  std::vector<CallSite> call_sites;  // of layers and fns, outermost first
+  std::int64_t turns = 0;            // of loops, elaborated one by one
   /// The turn of a loop: its number, known here or in a body.
   struct Turn {
     ir::Dim count;
@@ -164,8 +164,8 @@ class Elaborator {
     Target* body = nullptr;
     ir::ValueId value;  // i64[]
   };
-  std::vector<Turn> running;     // the loops around the statement at hand, outermost first
-  Notation* notation = nullptr;  // the statement of index notation at hand
+  std::vector<Turn> running;                 // the loops around the statement at hand, outermost first
+  Notation* notation = nullptr;              // the statement of index notation at hand
   std::set<std::string> derivative_targets;  // names by which derivatives are taken (derivatives.h)
   std::int64_t marks = 0;                    // made so far
   std::set<std::int64_t> formal_marks;       // those of arguments of fns and layers

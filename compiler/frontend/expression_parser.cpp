@@ -117,8 +117,7 @@ ExprPtr ExpressionParser::sum() {
 
 /// Index notation: `sum(k) a[i, k] * b[k, j]` goes on where a call would have ended.
 bool ExpressionParser::at_summand(const Expr& left) const {
-  return binds_indices(left) &&
-         (now().kind == TokenKind::name || now().kind == TokenKind::number || at("("));
+  return binds_indices(left) && (now().kind == TokenKind::name || now().kind == TokenKind::number || at("("));
 }
 
 /// sum(k, u in 0..3): what it gives could not be called.
@@ -127,8 +126,8 @@ bool ExpressionParser::binds_indices(const Expr& e) {
     const bool is_range = a.value->kind == Expr::Kind::binary && a.value->text == "in";
     return a.name.empty() && (a.value->kind == Expr::Kind::name || is_range);
   };
-  return e.kind == Expr::Kind::call && e.operands[0]->kind == Expr::Kind::name && e.operands[0]->text == "sum" &&
-         !e.arguments.empty() && std::ranges::all_of(e.arguments, is_binder);
+  return e.kind == Expr::Kind::call && e.operands[0]->kind == Expr::Kind::name &&
+         e.operands[0]->text == "sum" && !e.arguments.empty() && std::ranges::all_of(e.arguments, is_binder);
 }
 
 ExprPtr ExpressionParser::product() {

@@ -350,10 +350,10 @@ Value evaluate(Elaborator& el, const Expr& e, Scope* scope) {
     case Expr::Kind::hole:
       break;
   }
-  el.fail_at("bad-value", e.span, e.kind == Expr::Kind::hole ? "`_` stands for a missing argument of a call"
-                                  : e.kind == Expr::Kind::range
-                                      ? "a range stands in a loop, or in a sum over an index"
-                                      : "named values stand in `train` only: batch = {N: 256}");
+  el.fail_at("bad-value", e.span,
+             e.kind == Expr::Kind::hole    ? "`_` stands for a missing argument of a call"
+             : e.kind == Expr::Kind::range ? "a range stands in a loop, or in a sum over an index"
+                                           : "named values stand in `train` only: batch = {N: 256}");
 }
 
 }  // namespace

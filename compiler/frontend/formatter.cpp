@@ -25,17 +25,17 @@ struct Comment {
 /// A token with what stood between it and the one before.
 struct Lexeme {
   Token token;
-  std::vector<Comment> comments;      // on lines of their own, before it
-  std::string_view trailing;          // the comment after it, on its line
-  bool is_separated = false;          // a newline or semicolon before it ended a statement
-  bool is_on_new_line = false;        // in the source
-  bool follows_blank_line = false;    // after the comments
-  bool is_block = false;              // a brace around statements or an `if`'s value, not of a record
-  bool is_spread = false;             // a brace of a block that takes several lines
-  bool is_unary = false;              // a minus
-  bool is_subscript = false;          // a bracket after what it indexes
-  bool is_tight = false;              // of h[t-1]: a sign between a name and a number, all that its bracket has
-  bool is_binder = false;             // the closing bracket of sum(k) before a product
+  std::vector<Comment> comments;    // on lines of their own, before it
+  std::string_view trailing;        // the comment after it, on its line
+  bool is_separated = false;        // a newline or semicolon before it ended a statement
+  bool is_on_new_line = false;      // in the source
+  bool follows_blank_line = false;  // after the comments
+  bool is_block = false;            // a brace around statements or an `if`'s value, not of a record
+  bool is_spread = false;           // a brace of a block that takes several lines
+  bool is_unary = false;            // a minus
+  bool is_subscript = false;        // a bracket after what it indexes
+  bool is_tight = false;            // of h[t-1]: a sign between a name and a number, all that its bracket has
+  bool is_binder = false;           // the closing bracket of sum(k) before a product
   const Lexeme* innermost = nullptr;  // the bracket that is open around it; a closing one's is its partner
 
   bool is(std::string_view symbol) const { return token.is(symbol); }
@@ -111,7 +111,8 @@ void classify(std::vector<Lexeme>& all) {
       l.is_block = !(i + 2 < all.size() && all[i + 1].token.kind == TokenKind::name && all[i + 2].is(":"));
     if (l.is("[") && i > 0) {
       const Lexeme& before = all[i - 1];
-      l.is_subscript = !l.is_separated && (before.token.kind == TokenKind::name || before.is("]") || before.is(")"));
+      l.is_subscript =
+          !l.is_separated && (before.token.kind == TokenKind::name || before.is("]") || before.is(")"));
     }
     if (l.opens()) open.push_back(i);
     if (!l.closes() || open.empty()) continue;
@@ -167,7 +168,7 @@ bool is_spaced(const Lexeme& before, const Lexeme& l) {
     return before.is(":") || !l.innermost || l.innermost->is_block;
   }
   const bool ends_callee = before.token.kind == TokenKind::name || before.is(")") || before.is("]");
-  if (l.is("(")) return before.is_binder || !ends_callee && !before.is("repeat");
+  if (l.is("(")) return before.is_binder || (!ends_callee && !before.is("repeat"));
   if (l.is("[")) return !ends_callee;
   return true;
 }

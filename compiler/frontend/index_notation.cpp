@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <ranges>
 
 #include "compiler/frontend/ast_walk.h"
 #include "compiler/frontend/indices.h"
@@ -124,7 +125,8 @@ class Reader {
       const Binding* binding = name.kind == Expr::Kind::name ? scope.find(name.text) : nullptr;
       std::vector<Note> notes;
       if (binding && binding->file) notes.push_back(el_.note_of(*binding, "it is bound here"));
-      el_.fail_at("bad-index", a.span, "`sum` binds names that mean nothing yet, as `sum(k)` or `sum(u in 0..3)`",
+      el_.fail_at("bad-index", a.span,
+                  "`sum` binds names that mean nothing yet, as `sum(k)` or `sum(u in 0..3)`",
                   std::move(notes));
     }
     if (!has_range) {
@@ -134,7 +136,9 @@ class Reader {
     const Expr& range = *a.value->operands[1];
     if (range.kind != Expr::Kind::range)
       el_.fail_at("bad-index", range.span, "an index runs through a range, 0..3");
-    const auto bound = [&](const Expr& e) { return el_.dim(el_.eval(e, &scope), e.span, "the end of a range"); };
+    const auto bound = [&](const Expr& e) {
+      return el_.dim(el_.eval(e, &scope), e.span, "the end of a range");
+    };
     const Dim first = bound(*range.operands[0]), last = bound(*range.operands[1]);
     if (!el_.require(ir::DimCheck::Relation::at_least, last, first, range.span))
       el_.fail_at("bad-index", range.span, fmt::format("from {} to {}", first.text(), last.text()));
@@ -164,8 +168,9 @@ class Reader {
       const Value v = el_.eval(*s.begin, scope);
       std::optional<Affine> at = affine_of(v);
       if (!at)
-        el_.fail_at("bad-index", s.span,
-                    fmt::format("a subscript is as `i`, `2*i + u` or `N-1 - i`; this is {}", el_.describe(v)));
+        el_.fail_at(
+            "bad-index", s.span,
+            fmt::format("a subscript is as `i`, `2*i + u` or `N-1 - i`; this is {}", el_.describe(v)));
       const Dim n = type.shape[access.subscripts.size()];
       if (const auto* number = v.as<Number>(); number && number->value < 0) at->constant = at->constant + n;
       for (const auto& [variable, coefficient] : at->terms)
@@ -195,16 +200,28 @@ class Extents {
       for (std::size_t axis = 0; axis < access.subscripts.size(); ++axis) take_alone(access, axis);
     while (find_one()) {
     }
-    for (const Index& index : notation_.indices)
-      if (!index.is_known())
-        el_.fail_at("unknown-extent", index.span,
-                    fmt::format("what `{}` runs through does not follow from where it stands", index.variable.name),
-                    {}, fmt::format("state it: `sum({} in 0..n)`", index.variable.name));
+    for (const Index& index : notation_.indices | std::views::reverse)  // those of sums first
+      if (!index.is_known()) refuse(index);
     for (const auto& [expr, access] : notation_.accesses)
       for (std::size_t axis = 0; axis < access.subscripts.size(); ++axis) check(access, axis);
   }
 
  private:
+  [[noreturn]] void refuse(const Index& index) {
+    const std::string& name = index.variable.name;
+    const bool is_on_left = std::ranges::find(notation_.left, &index.variable) != notation_.left.end();
+    const bool is_read = std::ranges::any_of(notation_.accesses, [&](const auto& access) {
+      return std::ranges::any_of(access.second.subscripts, [&](const Affine& at) {
+        return std::ranges::any_of(at.terms, [&](const auto& term) { return term.first == &index.variable; });
+      });
+    });
+    el_.fail_at(
+        "unknown-extent", index.span,
+        is_read ? fmt::format("what `{}` runs through does not follow from the subscripts it stands in", name)
+                : fmt::format("`{}` stands in no subscript: what it runs through is not known", name),
+        {}, is_on_left ? "" : fmt::format("state it: `sum({} in 0..n)`", name));
+  }
+
   Index& index_of(const IndexVariable* v) {
     return *std::ranges::find(notation_.indices, v, [](const Index& i) { return &i.variable; });
   }
@@ -240,7 +257,7 @@ class Extents {
     return std::pair{least, largest};
   }
 
-  /// The extents that single accesses allow an index.
+  /// The extents that single accesses allow an index; those where another one is not known yet, do not.
   std::vector<Dim> bounds_of(const Index& index) {
     std::vector<Dim> out;
     for (const auto& [expr, access] : notation_.accesses)
@@ -248,7 +265,8 @@ class Extents {
         for (const auto& [variable, coefficient] : access.subscripts[axis].terms) {
           if (variable != &index.variable) continue;
           const auto range = range_without(access.subscripts[axis], variable);
-          if (!range) return {};
+          if (!range) continue;
+          bounding_.emplace(&access, axis);
           const Dim room = coefficient > 0 ? extent(access, axis) - 1 - range->second : range->first;
           out.push_back(Dim::floordiv(room, std::abs(coefficient)) + 1);
         }
@@ -265,7 +283,8 @@ class Extents {
       const Dim& n = index.variable.extent;
       if (!el_.require(ir::DimCheck::Relation::at_least, n, 0, index.span))
         el_.fail_at("bad-index", index.span,
-                    fmt::format("`{}` runs through nothing: no value keeps every access inside", index.variable.name));
+                    fmt::format("`{}` runs through nothing: no value keeps every access inside",
+                                index.variable.name));
       return true;
     }
     return false;
@@ -277,8 +296,8 @@ class Extents {
       const std::optional<std::int64_t> more = (bound - out).constant();
       if (!more)
         el_.fail_at("unknown-extent", index.span,
-                    fmt::format("`{}` runs through {} or {}, whichever is less", index.variable.name, out.text(),
-                                bound.text()),
+                    fmt::format("`{}` runs through {} or {}, whichever is less", index.variable.name,
+                                out.text(), bound.text()),
                     {}, fmt::format("state it: `sum({} in 0..n)`", index.variable.name));
       if (*more < 0) out = bound;
     }
@@ -286,12 +305,13 @@ class Extents {
   }
 
   void check(const Access& access, std::size_t axis) {
+    if (bounding_.contains({&access, axis})) return;  // it is inside by construction
     const Affine& at = access.subscripts[axis];
     const auto [least, largest] = *range_without(at, nullptr);
     const Dim& n = extent(access, axis);
     using enum ir::DimCheck::Relation;
     for (const auto& [variable, coefficient] : at.terms)
-      if (variable->extent == Dim(0) || index_of(variable).extent == Index::Extent::derived) return;
+      if (variable->extent == Dim(0)) return;  // nothing is read
     if (!el_.require(at_least, least, 0, access.spans[axis]) ||
         !el_.require(at_least, n, largest + 1, access.spans[axis]))
       el_.fail_at("bad-index", access.spans[axis],
@@ -300,6 +320,7 @@ class Extents {
 
   Elaborator& el_;
   Notation& notation_;
+  std::set<std::pair<const Access*, std::size_t>> bounding_;  // axes that an index' range was made for
 };
 
 // ---- Accesses ----
@@ -398,7 +419,8 @@ std::vector<Value> values_of(const std::vector<Indexed>& factors) {
 }
 
 /// Σ over `summed` of a product of tensors, as one einsum.
-Indexed contracted(Elaborator& el, const std::vector<Indexed>& factors, const IndexVariables& summed, Span span) {
+Indexed contracted(Elaborator& el, const std::vector<Indexed>& factors, const IndexVariables& summed,
+                   Span span) {
   const IndexVariables all = indices_of(values_of(factors));
   if (all.size() > 52) el.fail_at("too-large", span, "the product has more than 52 indices");
   const auto letter = [&](const IndexVariable* v) {
@@ -451,14 +473,16 @@ Value summed_product(Elaborator& el, const Expr& product, const IndexVariables& 
   std::optional<Value> scale;  // what does not depend on the indices that are summed
   const auto depends = [&](const Value& v) {
     const IndexVariables own = indices_of(std::span(&v, 1));
-    return std::ranges::any_of(own, [&](const IndexVariable* i) { return std::ranges::find(summed, i) != summed.end(); });
+    return std::ranges::any_of(
+        own, [&](const IndexVariable* i) { return std::ranges::find(summed, i) != summed.end(); });
   };
   const Value one = Value::integer(1);
   const auto use = [&](const Expr& e, bool is_below) {
     Value v = el.eval(e, scope);
     if (v.as<Poison>()) throw Failure{};
     if (depends(v)) {
-      if (is_below || v.as<Affine>()) v = product_of(el, Value{Number{1, false}}, v, is_below ? "/" : "*", e.span);
+      if (is_below || v.as<Affine>())
+        v = product_of(el, Value{Number{1, false}}, v, is_below ? "/" : "*", e.span);
       tensors.push_back(*v.as<Indexed>());
     } else {
       scale = product_of(el, scale.value_or(one), v, is_below ? "/" : "*", e.span);
@@ -467,7 +491,8 @@ Value summed_product(Elaborator& el, const Expr& product, const IndexVariables& 
   for (const Expr* e : factors.above) use(*e, false);
   for (const Expr* e : factors.below) use(*e, true);
   const IndexVariables own = indices_of(values_of(tensors));
-  for (const IndexVariable* v : summed)  // what does not depend on an index is summed as often as it has values
+  for (const IndexVariable* v :
+       summed)  // what does not depend on an index is summed as often as it has values
     if (std::ranges::find(own, v) == own.end())
       scale = product_of(el, scale.value_or(one), Value::extent(v->extent), "*", product.span);
   std::optional<Value> total;
@@ -478,7 +503,8 @@ Value summed_product(Elaborator& el, const Expr& product, const IndexVariables& 
     total = Value{contracted(el, tensors, summed, product.span)};
   } else if (!tensors.empty()) {
     Value all{tensors[0]};
-    for (std::size_t i = 1; i < tensors.size(); ++i) all = product_of(el, all, {tensors[i]}, "*", product.span);
+    for (std::size_t i = 1; i < tensors.size(); ++i)
+      all = product_of(el, all, {tensors[i]}, "*", product.span);
     total = reduced(el, *all.as<Indexed>(), summed);
   }
   if (scale) total = total ? product_of(el, *total, *scale, "*", product.span) : *scale;
@@ -549,7 +575,8 @@ Value sum_over_indices(Elaborator& el, const Expr& e, Scope* scope) {
   const Sum sum = *sum_of(e, *scope);
   Scope* inner = el.notation->sums.at(&e);
   IndexVariables summed;
-  for (const auto& [name, binding] : inner->names) summed.push_back(binding.value.as<Affine>()->terms.back().first);
+  for (const auto& [name, binding] : inner->names)
+    summed.push_back(binding.value.as<Affine>()->terms.back().first);
   const Value total = summed_product(el, *sum.product, summed, inner);
   return sum.is_negative ? el.negate(total, e.span) : total;
 }

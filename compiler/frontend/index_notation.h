@@ -4,8 +4,8 @@
 
 #include "compiler/frontend/elaborator.h"
 
-// S[b, i, j] = sum(k) Q[b, i, k] * K[b, j, k]: an expression is elaborated at all indices at once, as a tensor
-// with an axis for each index that it depends on (`Indexed`).
+// S[b, i, j] = sum(k) Q[b, i, k] * K[b, j, k]: an expression is elaborated at all indices at once, as a
+// tensor with an axis for each index that it depends on (`Indexed`).
 
 namespace mlpc::frontend {
 

@@ -45,8 +45,9 @@ Dim position(Elaborator& el, const Expr& e, Scope* scope, const Dim& n) {
   if (v.as<Poison>()) throw Failure{};
   if (const auto* d = v.as<Dim>()) return *d;
   if (v.as<Tensor>())
-    el.fail_at("bad-index", e.span, fmt::format("a position is known at compile time; this is {}", el.describe(v)),
-               {}, "`gather(x, i)` takes the rows that a tensor of integers names");
+    el.fail_at("bad-index", e.span,
+               fmt::format("a position is known at compile time; this is {}", el.describe(v)), {},
+               "`gather(x, i)` takes the rows that a tensor of integers names");
   const std::int64_t at = el.integer(v, e.span, "a position");
   return at < 0 ? n + at : Dim(at);
 }

@@ -38,9 +38,9 @@ std::vector<ValueId> tensors(Elaborator& el, Arguments& a) {
 }
 
 [[noreturn]] void refuse_join(Elaborator& el, Arguments& a, ValueId x, ValueId y) {
-  const bool is_of_element = el.type(x).element != el.type(y).element;
-  el.fail_at(is_of_element ? "type-mismatch" : "shape-mismatch", a.span(),
-             fmt::format("{} and {} do not join", el.type(x).text(), el.type(y).text()));
+  const DiagnosticId id = el.type(x).element == el.type(y).element ? DiagnosticId("shape-mismatch")
+                                                                   : DiagnosticId("type-mismatch");
+  el.fail_at(id, a.span(), fmt::format("{} and {} do not join", el.type(x).text(), el.type(y).text()));
 }
 
 Value joined(Elaborator& el, Arguments& a, const std::vector<ValueId>& parts, std::size_t axis) {
@@ -52,8 +52,8 @@ Value joined(Elaborator& el, Arguments& a, const std::vector<ValueId>& parts, st
     if (other != first) refuse_join(el, a, parts[0], part);
   }
   if (parts.size() == 1) return {Tensor{parts[0]}};
-  return {Tensor{ir::Graph::result(el.target->graph.node(
-      el.b().make(Op::concat_, parts, {static_cast<std::int64_t>(axis)})))}};
+  return {Tensor{ir::Graph::result(
+      el.target->graph.node(el.b().make(Op::concat_, parts, {static_cast<std::int64_t>(axis)})))}};
 }
 
 /// concat(a, b, …): one behind the other along an axis.
@@ -86,7 +86,8 @@ std::vector<Dim> split_extents(Elaborator& el, const Call::Item& into, const Dim
       total = total + out.back();
     }
     if (!el.require(equal, total, n, into.span))
-      el.fail_at("bad-shape", into.span, fmt::format("the parts have {} together, of {}", total.text(), n.text()));
+      el.fail_at("bad-shape", into.span,
+                 fmt::format("the parts have {} together, of {}", total.text(), n.text()));
     return out;
   }
   const std::int64_t count = el.integer(into.value, into.span, "the number of parts");
@@ -123,8 +124,8 @@ Value pad(Elaborator& el, Arguments& a) {
   const std::size_t rank = el.type(x).rank();
   if (!axes || axes->items.size() != rank)
     el.fail_at("bad-shape", widths.span,
-               fmt::format("`pad` of {} takes {} pairs, [[before, after], …]; this is {}", el.type(x).text(), rank,
-                           el.describe(widths.value)));
+               fmt::format("`pad` of {} takes {} pairs, [[before, after], …]; this is {}", el.type(x).text(),
+                           rank, el.describe(widths.value)));
   Shape before, after;
   for (const Value& pair : axes->items) {
     const auto* both = pair.as<List>();
@@ -149,7 +150,8 @@ Value flip(Elaborator& el, Arguments& a) {
   else
     all.push_back(checked_axis(el, axis->value, axis->span, el.type(x).rank()));
   std::ranges::sort(all);
-  if (std::ranges::adjacent_find(all) != all.end()) el.fail_at("bad-axis", axis->span, "an axis is named twice");
+  if (std::ranges::adjacent_find(all) != all.end())
+    el.fail_at("bad-axis", axis->span, "an axis is named twice");
   return {Tensor{el.b().flip(x, all)}};
 }
 
@@ -188,8 +190,8 @@ Value windows(Elaborator& el, Arguments& a) {
     return n;
   };
   const std::size_t axis = one_axis(el, a, el.type(x).rank());
-  const std::int64_t k = el.integer(size.value, size.span, "the size of a window"), stride = number("stride", 1),
-                     dilation = number("dilation", 1);
+  const std::int64_t k = el.integer(size.value, size.span, "the size of a window"),
+                     stride = number("stride", 1), dilation = number("dilation", 1);
   const Dim n = el.type(x).shape[axis];
   if (k < 1) el.fail_at("bad-value", size.span, fmt::format("windows of {}", k));
   const Dim room = n - Dim(dilation) * Dim(k - 1) - 1;
@@ -202,8 +204,8 @@ Value windows(Elaborator& el, Arguments& a) {
 }  // namespace
 
 const Rules& part_rules() {
-  static const Rules table = {{"concat", concat}, {"stack", stack},   {"split", split},
-                              {"pad", pad},       {"flip", flip},     {"gather", gather},
+  static const Rules table = {{"concat", concat}, {"stack", stack},    {"split", split},
+                              {"pad", pad},       {"flip", flip},      {"gather", gather},
                               {"cumsum", cumsum}, {"windows", windows}};
   return table;
 }

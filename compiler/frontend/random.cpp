@@ -37,8 +37,8 @@ ir::ValueId orthogonal(ir::Builder& b, ir::ValueId x) {
   };
   const ir::ValueId cubed = is_wide ? einsum("ik,kj->ij", einsum("ik,jk->ij", now, now), now)
                                     : einsum("ik,kj->ij", now, einsum("ki,kj->ij", now, now));
-  const ir::ValueId next = inside.sub(inside.mul(now, inside.full(matrix, 1.5)),
-                                      inside.mul(cubed, inside.full(matrix, 0.5)));
+  const ir::ValueId next =
+      inside.sub(inside.mul(now, inside.full(matrix, 1.5)), inside.mul(cubed, inside.full(matrix, 0.5)));
   body.results.push_back({"X", ir::Role::loop, 0, next});
   const ir::ops::ScanSpec spec{ir::Body(std::move(body)), kTurns, false};
   return b.reshape(ir::ops::scan(b, spec, std::vector{x})[0], type.shape);

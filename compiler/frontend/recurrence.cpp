@@ -31,8 +31,8 @@ const Expr* only_subscript(const Expr& e) {
 
 bool mentions(const Expr& e, const std::string& name) {
   bool out = false;
-  for_each_expression(
-      e, [&](const Expr& part) { out |= part.kind == Expr::Kind::name && part.text == name; });
+  for_each_expression(e,
+                      [&](const Expr& part) { out |= part.kind == Expr::Kind::name && part.text == name; });
   return out;
 }
 
@@ -142,8 +142,8 @@ class Recurrence {
         const ir::Type &wanted = body_.graph.type(name.carried[k]), &given = body_.graph.type(next);
         if (wanted != given)
           el_.fail_at("shape-mismatch", name.span,
-                      fmt::format("`{0}[{1}]` is {2}, `{0}[-{3}]` is {4}", name.name, s_.name, given.text(), k + 1,
-                                  wanted.text()));
+                      fmt::format("`{0}[{1}]` is {2}, `{0}[-{3}]` is {4}", name.name, s_.name, given.text(),
+                                  k + 1, wanted.text()));
         results.push_back({name.name, Role::loop, name.loops[k], next});
       }
     }
@@ -194,8 +194,8 @@ ValueId earlier(Elaborator& el, RecurrentName& name, std::int64_t k, Span span) 
     const auto first = name.initial.find(step);
     if (first == name.initial.end())
       el.fail_at("bad-recurrence", span,
-                 fmt::format("`{0}[-{1}]` is not given: the first step reads it as `{0}[{2}-{1}]`", name.name, step,
-                             time),
+                 fmt::format("`{0}[-{1}]` is not given: the first step reads it as `{0}[{2}-{1}]`", name.name,
+                             step, time),
                  {}, fmt::format("write `{}[-{}] = …` in the `recur`", name.name, step));
     name.loops.push_back(static_cast<std::uint32_t>(body.loops.size()));
     name.carried.push_back(hand_over(body, Role::loop, fmt::format("{}.before{}", name.name, step),
@@ -213,8 +213,7 @@ std::int64_t steps_back(Elaborator& el, const RecurrentName& name, const Expr& e
                fmt::format("`{}` has one subscript in its `recur`, the time", name.name), {},
                fmt::format("a second bracket indexes the value: `{}[{}-1][:, 0]`", name.name, time));
   const std::optional<Affine> given = affine_of(el.eval(*at, scope));
-  const std::optional<Affine> back =
-      given ? std::optional(name.time + *given * -1) : std::nullopt;
+  const std::optional<Affine> back = given ? std::optional(name.time + *given * -1) : std::nullopt;
   const std::optional<std::int64_t> steps =
       back && back->terms.empty() ? back->constant.constant() : std::nullopt;
   if (!steps || *steps < 0)
@@ -258,8 +257,8 @@ ValueId in_time_order(Elaborator& el, ValueId x, std::size_t axis, const Affine&
   using enum ir::DimCheck::Relation;
   if (!el.require(at_least, start, 0, span) || !el.require(at_least, n, end, span))
     el.fail_at("bad-index", span,
-               fmt::format("over all steps positions {} to {} are read, of {}", start.text(), (end - 1).text(),
-                           n.text()));
+               fmt::format("over all steps positions {} to {} are read, of {}", start.text(),
+                           (end - 1).text(), n.text()));
   if (start != Dim(0) || step != 1 || n != length) {
     Shape from(type.rank()), extents = type.shape;
     Integers steps(type.rank(), 1);
@@ -283,8 +282,9 @@ Value value_from_outside(Elaborator& el, const Expr& e, std::size_t position, co
   const Binding* binding = base.kind == Expr::Kind::name ? scope->find(base.text) : nullptr;
   Target& body = *time.body;
   if (!binding || !binding->value.as<Tensor>() || !body.outer->is_inside(binding->graph))
-    el.fail_at("bad-recurrence", base.span, "only a tensor with a name from outside of the `recur` has parts in time",
-               {}, "give it a name before the `recur`");
+    el.fail_at("bad-recurrence", base.span,
+               "only a tensor with a name from outside of the `recur` has parts in time", {},
+               "give it a name before the `recur`");
   if (subscript.kind != Subscript::Kind::index)
     el.fail_at("bad-recurrence", subscript.span, "a slice that moves with time is not possible");
   const std::optional<Affine> at = affine_of(el.eval(*subscript.begin, scope));
@@ -300,6 +300,8 @@ Value value_from_outside(Elaborator& el, const Expr& e, std::size_t position, co
       el.fail_at("bad-index", e.span,
                  fmt::format("{} axes are indexed, of {}", e.subscripts.size(), el.type(x).text()));
     ordered = in_time_order(el, x, axis, *at, subscript.span);
+    if (el.target->graph.locations(ordered).empty())
+      el.target->graph.add_location(ordered, el.location(e.span));
   }
   const auto known = std::ranges::find(body.sequences, ordered);
   ValueId element;
@@ -342,8 +344,8 @@ bool assign_at_time(Elaborator& el, const Expr& target, const Value& v, Scope* s
   const bool is_now = only_subscript(target) && steps_back(el, name, target, scope) == 0;
   if (!is_now || el.target != name.time.terms[0].first->body)
     el.fail_at("bad-recurrence", target.span,
-               fmt::format("a step assigns to `{0}[{1}]`; `{0}[-1]` is what it was before the first", name.name,
-                           time));
+               fmt::format("a step assigns to `{0}[{1}]`; `{0}[-1]` is what it was before the first",
+                           name.name, time));
   if (name.now)
     el.fail_at("duplicate-name", target.span, fmt::format("`{}[{}]` is assigned twice", name.name, time));
   name.now = el.tensor(v, target.span);

@@ -9,8 +9,8 @@ namespace mlpc::frontend {
 /// A name that has a value at each time.
 struct RecurrentName {
   std::string name;
-  Span span;                  // where it is first assigned to
-  Affine time;                // `t`
+  Span span;                                    // where it is first assigned to
+  Affine time;                                  // `t`
   std::map<std::int64_t, ir::ValueId> initial;  // by k: of k steps before the first, in the graph around
   std::vector<ir::ValueId> carried;             // what it was 1, 2, … steps before, in the body
   std::vector<std::uint32_t> loops;             // indexes of those among the body's loop values

@@ -105,7 +105,8 @@ void poison(const Stmt& s, Scope& scope, const SourceFile* file) {
   const auto mark = [&](const std::string& name) {
     scope.names[name] = {{Poison{}}, file, s.span, std::nullopt, nullptr};
   };
-  if (!s.name.empty() && s.kind != Stmt::Kind::update && s.kind != Stmt::Kind::loop && s.kind != Stmt::Kind::recurrence)
+  if (!s.name.empty() && s.kind != Stmt::Kind::update && s.kind != Stmt::Kind::loop &&
+      s.kind != Stmt::Kind::recurrence)
     mark(s.name);
   if (s.kind == Stmt::Kind::loop)
     for (const std::string& name : assigned_names(s.body)) mark(name);

@@ -24,7 +24,8 @@ struct Target {
   // Of a body: the graph that runs it, and what that hands over, by index.
   Target* outer = nullptr;
   std::vector<ir::ValueId> consts, loops, sequences;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> state_loops;  // index in the table, index of the loop value
+  std::vector<std::pair<std::uint32_t, std::uint32_t>>
+      state_loops;                              // index in the table, index of the loop value
   std::map<ir::ValueId, ir::ValueId> captured;  // parameters by the value, a const, that they stand for
   std::map<std::pair<ir::Role, std::uint32_t>, ir::ValueId> parameters;
   std::map<std::uint32_t, ir::ValueId> new_state;  // by index: what `<-` gave

@@ -143,7 +143,7 @@ std::optional<Op> tensor_op(const std::string& op) {
   static const std::map<std::string, Op> ops = {
       {"+", Op::add_},           {"-", Op::sub_},         {"*", Op::mul_}, {"/", Op::div_}, {"==", Op::eq_},
       {"!=", Op::ne_},           {"<", Op::lt_},          {"<=", Op::le_}, {">", Op::gt_},  {">=", Op::ge_},
-      {"and", Op::logical_and_}, {"or", Op::logical_or_}, {"^", Op::pow_},       {"%", Op::mod_}, {"//", Op::div_}};
+      {"and", Op::logical_and_}, {"or", Op::logical_or_}, {"^", Op::pow_}, {"%", Op::mod_}, {"//", Op::div_}};
   const auto found = ops.find(op);
   return found == ops.end() ? std::nullopt : std::optional(found->second);
 }

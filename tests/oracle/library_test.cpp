@@ -64,6 +64,8 @@ void replay(const std::string& group) {
 TEST_CASE("activations are PyTorch's") { replay("activations"); }
 TEST_CASE("losses are PyTorch's") { replay("losses"); }
 TEST_CASE("layers are PyTorch's") { replay("layers"); }
+TEST_CASE("convolutions and pooling are PyTorch's") { replay("convolutions"); }
+TEST_CASE("recurrent layers, embeddings and attention are PyTorch's") { replay("recurrent"); }
 
 TEST_CASE("optimizers, clipping and schedules are PyTorch's, step by step") {
   for (const nlohmann::json& record : recorded("optimizers")) {

@@ -109,9 +109,10 @@ TEST_CASE("noise may be 0 and 1") {
 }
 
 TEST_CASE("turns of a loop draw different noise") {
-  const Values out = run(program_of(model("x = zeros(2)\n for i in 0..2 { noise e[2] ~ normal(0, 1)\n"
-                                          "x = 10 * x + e }\n loss l = sum(x)\n metric a = x[0]\n metric b = x[1]")),
-                         "forward", {{"seed", {1}}});
+  const Values out =
+      run(program_of(model("x = zeros(2)\n for i in 0..2 { noise e[2] ~ normal(0, 1)\n"
+                           "x = 10 * x + e }\n loss l = sum(x)\n metric a = x[0]\n metric b = x[1]")),
+          "forward", {{"seed", {1}}});
   CHECK(out.at("a")[0] != out.at("b")[0]);
 }
 

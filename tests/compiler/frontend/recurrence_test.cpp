@@ -27,14 +27,16 @@ TEST_CASE("a recurrence is a loop over time, which is the second axis after it")
 }
 
 TEST_CASE("steps of rank 0 have time as the first axis; T may be free; the time is a number") {
-  const Values out = stepped("input x[T]\n recur t in 0..T { s[-1] = 0\n s[t] = s[t-1] + t * x[t] }\n output y = s",
-                             {{"x", {5, 6, 7}}}, 3);
+  const Values out =
+      stepped("input x[T]\n recur t in 0..T { s[-1] = 0\n s[t] = s[t-1] + t * x[t] }\n output y = s",
+              {{"x", {5, 6, 7}}}, 3);
   CHECK(out.at("y") == Numbers{0, 6, 20});
 }
 
 TEST_CASE("several steps back, several names, and values of the step itself") {
   const Values out = stepped(
-      "recur t in 0..6 { f[-1], f[-2] = 1, 0\n f[t] = f[t-1] + f[t-2]\n double = 2 * f[t]\n g[t] = double + 1 }\n"
+      "recur t in 0..6 { f[-1], f[-2] = 1, 0\n f[t] = f[t-1] + f[t-2]\n double = 2 * f[t]\n g[t] = double + "
+      "1 }\n"
       "output a = f\n output b = g",
       {});
   CHECK(out.at("a") == Numbers{1, 2, 3, 5, 8, 13});
@@ -42,19 +44,20 @@ TEST_CASE("several steps back, several names, and values of the step itself") {
 }
 
 TEST_CASE("tensors from outside are read at other times too, as far as they reach") {
-  const Values out = stepped("input x[5]\n recur t in 0..2 { s[t] = x[t+1] + 10 * x[2*t] + 100 * x[4-t] }\n output y = s",
-                             {{"x", {1, 2, 3, 4, 5}}});
+  const Values out =
+      stepped("input x[5]\n recur t in 0..2 { s[t] = x[t+1] + 10 * x[2*t] + 100 * x[4-t] }\n output y = s",
+              {{"x", {1, 2, 3, 4, 5}}});
   CHECK(out.at("y") == Numbers{512, 433});
   CHECK(fails_with(model("input x[5]\n recur t in 0..5 { s[t] = x[t-1] }\n output y = s"), "bad-index"));
   CHECK(fails_with(model("input x[5]\n recur t in 0..5 { s[t] = x[t+1] }\n output y = s"), "bad-index"));
-  CHECK(program_of(model("input x[N]\n recur t in 0..T { s[t] = x[t] }\n input z[T]\n output y = s + z")).checks.size() ==
-        1);
+  CHECK(program_of(model("input x[N]; input z[T]\n recur t in 0..T { s[t] = x[t] }\n output y = s + z"))
+            .checks.size() == 1);
 }
 
 TEST_CASE("a layer made in a step is one layer for all steps") {
   CHECK(param_paths("model m { input x[B, T, 4]\n recur t in 0..T { h[-1] = zeros(B, 2)\n"
-                    "h[t] = dense(2, tanh, bias = false)(x[:, t]) + h[t-1] }\n output y = h |> dense(1, bias = false) }") ==
-        Names{"dense.W", "dense_2.W"});
+                    "h[t] = dense(2, tanh, bias = false)(x[:, t]) + h[t-1] }\n output y = h |> dense(1, bias "
+                    "= false) }") == Names{"dense.W", "dense_2.W"});
 }
 
 TEST_CASE("loops nest, and a second bracket indexes the value") {
@@ -66,9 +69,9 @@ TEST_CASE("loops nest, and a second bracket indexes the value") {
 }
 
 TEST_CASE("noise is drawn afresh at each step, state is handed on") {
-  const ir::Program program = program_of(
-      model("recur t in 0..4 { noise e ~ normal(0, 1)\n s[t] = e }\n loss l = sum(s)\n"
-            "metric a = s[0]\n metric b = s[1]"));
+  const ir::Program program =
+      program_of(model("recur t in 0..4 { noise e ~ normal(0, 1)\n s[t] = e }\n loss l = sum(s)\n"
+                       "metric a = s[0]\n metric b = s[1]"));
   const Values out = run(program, "forward", {{"seed", {1}}});
   CHECK(out.at("a")[0] != out.at("b")[0]);
   const ir::Program counting =
@@ -81,9 +84,9 @@ TEST_CASE("noise is drawn afresh at each step, state is handed on") {
 }
 
 TEST_CASE("a recurrence is differentiated through time") {
-  const ir::Program program = program_of(
-      model("input x[3]; param w = 1\n recur t in 0..3 { s[-1] = 0\n s[t] = w * s[t-1] + x[t] }\n"
-            "output g = grad(s[-1], w)"));
+  const ir::Program program =
+      program_of(model("input x[3]; param w = 1\n recur t in 0..3 { s[-1] = 0\n s[t] = w * s[t-1] + x[t] }\n"
+                       "output g = grad(s[-1], w)"));
   const Values out = run(autodiff::expand_derivatives(program), "infer", {{"x", {1, 2, 3}}, {"w", {2}}});
   CHECK(out.at("g") == Numbers{2 * 2 * 1 + 2});
 }
