@@ -142,7 +142,8 @@ void classify_neighbours(std::vector<Lexeme>& all) {
     Lexeme& l = all[i];
     l.is_tight = is_shifted_time(all, i);
     const auto opening = static_cast<std::size_t>(l.is(")") && l.innermost ? l.innermost - all.data() : 0);
-    l.is_binder = opening > 0 && all[opening - 1].is("sum") && i + 1 < all.size() && all[i + 1].is("(");
+    l.is_binder =
+        opening > 0 && all[opening - 1].token.text == "sum" && i + 1 < all.size() && all[i + 1].is("(");
   }
 }
 

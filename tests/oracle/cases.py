@@ -262,7 +262,7 @@ CONVOLUTIONS = [
     Case("conv_transposed", "f = conv_transposed({c}, {k}, stride = {s}, padding = {p}, extra = {e})\ny = f(x)",
          lambda t, c, k, s, p, e: F.conv_transpose2d(t["x"], t["f.W"], t["f.b"], s, p, e),
          [{"x": (x,), "f.W": ((x[1], c, k, k),), "f.b": ((c,),), "hyper": {"c": c, "k": k, "s": s, "p": p, "e": e}}
-          for x, c, k, s, p, e in [((2, 3, 4, 5), 2, 3, 1, 0, 0), ((1, 2, 3, 3), 3, 3, 2, 1, 1), ((1, 1, 1, 4), 1, 4, 3, 2, 0)]]),
+          for x, c, k, s, p, e in [((2, 3, 4, 5), 2, 3, 1, 0, 0), ((1, 2, 3, 3), 3, 3, 2, 1, 1), ((1, 1, 2, 4), 1, 4, 3, 2, 0)]]),
     Case("conv_1d", "f = conv_1d({c}, {k}, stride = {s}, dilation = {d}, padding = {p}, groups = {g})\ny = f(x)",
          lambda t, c, k, s, d, p, g: F.conv1d(t["x"], t["f.W"], t["f.b"], s, p, d, g),
          [{"x": (x,), "f.W": ((c, x[1] // g, k),), "f.b": ((c,),), "hyper": {"c": c, "k": k, "s": s, "d": d, "p": p, "g": g}}
