@@ -84,8 +84,21 @@ std::optional<ValueId> sliced(Builder& b, ValueId x, std::size_t axis, const Dim
               : std::nullopt;
 }
 
-/// `stride` - 1 zeros between the elements of an axis.
+bool is_padded_along(const Node& pad, std::size_t axis) {
+  return std::get<Shape>(pad.attributes[0])[axis] != Dim(0) ||
+         std::get<Shape>(pad.attributes[1])[axis] != Dim(0);
+}
+
+/// `stride` - 1 zeros between the elements of an axis, below the windows and pads of other axes.
 ValueId spread(Builder& b, ValueId x, std::size_t axis, std::int64_t stride) {
+  const Node node = b.graph().producer(x);
+  if (node.op == Op::window_)
+    if (const std::optional<std::size_t> below = axis_below(node, axis))
+      return windowed(b, node, spread(b, b.graph().operands(node)[0], *below, stride));
+  if (node.op == Op::pad_ && !is_padded_along(node, axis)) {
+    const ValueId inside = spread(b, b.graph().operands(node)[0], axis, stride);
+    return b.pad(inside, std::get<Shape>(node.attributes[0]), std::get<Shape>(node.attributes[1]));
+  }
   const Shape shape = b.type(x).shape;
   Shape apart = shape, together = shape;
   apart.insert(apart.begin() + static_cast<std::ptrdiff_t>(axis) + 1, 1);
