@@ -55,7 +55,7 @@ class Grouper {
   /// Leading axes of an operand that run with the member's own leading axes.
   std::size_t operand_prefix(ValueId v) const {
     const Node& node = graph_.producer(v);
-    if (kind(v) == Kind::contraction) return 0;
+    if (kind(v) == Kind::contraction || kind(v) == Kind::turns) return 0;
     if (kind(v) == Kind::cumulative) return running_axis(node);
     if (kind(v) != Kind::reduction)
       return is_layout(node.op) ? kept_prefix(graph_, node) : graph_.type(v).rank();
@@ -96,7 +96,7 @@ class Grouper {
   std::optional<Shape> joined_space(std::int32_t g, ValueId v, const Leaves& leaves) const {
     const Group& group = out_.groups[static_cast<std::size_t>(g)];
     const Shape& shape = graph_.type(v).shape;
-    if (group.members.size() >= kMostMembers || group.is_cumulative) return std::nullopt;
+    if (group.members.size() >= kMostMembers || group.is_cumulative || group.is_turns) return std::nullopt;
     std::size_t prefix = common_prefix(group.space, shape);
     for (const auto& [leaf, kept] : leaves)
       if (group_of(leaf) == g) prefix = std::min(prefix, kept);
@@ -109,7 +109,9 @@ class Grouper {
 
   /// The last group that v reads of; then, where v cannot join that, one that runs later over the same space.
   std::int32_t group_to_join(ValueId v, const Leaves& leaves) const {
-    if (!options_.fuse || kind(v) == Kind::contraction || kind(v) == Kind::cumulative) return Grouping::kNone;
+    const bool is_alone =
+        kind(v) == Kind::contraction || kind(v) == Kind::cumulative || kind(v) == Kind::turns;
+    if (!options_.fuse || is_alone) return Grouping::kNone;
     std::int32_t latest = Grouping::kNone;
     for (const auto& [leaf, kept] : leaves) latest = std::max(latest, group_of(leaf));
     if (latest >= 0 && joined_space(latest, v, leaves)) return latest;
@@ -140,7 +142,19 @@ class Grouper {
     });
   }
 
+  /// All results of a scan, whose first is given.
+  void place_turns(ValueId first) {
+    Group group{{}, {}};
+    group.is_turns = true;
+    for (std::uint32_t r = 0; r < graph_.producer(first).result_count; ++r) {
+      group.members.push_back({first.index + r});
+      out_.group_of[first.index + r] = static_cast<std::int32_t>(out_.groups.size());
+    }
+    out_.groups.push_back(std::move(group));
+  }
+
   void place(ValueId v, const Leaves& leaves, std::int32_t g) {
+    if (kind(v) == Kind::turns) return place_turns(v);
     if (g == Grouping::kNone) {
       g = static_cast<std::int32_t>(out_.groups.size());
       out_.groups.push_back({graph_.type(v).shape, {}, kind(v) == Kind::contraction});

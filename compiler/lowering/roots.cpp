@@ -42,6 +42,7 @@ class Classifier {
     if (std::holds_alternative<ir::ReductionLowering>(lowering)) kind = Kind::reduction;
     if (std::holds_alternative<ir::ContractionLowering>(lowering)) kind = Kind::contraction;
     if (std::holds_alternative<ir::CumulativeLowering>(lowering)) kind = Kind::cumulative;
+    if (std::holds_alternative<ir::BodyLowering>(lowering)) kind = Kind::turns;
     if (std::holds_alternative<ir::ElementwiseLowering>(lowering) && !fuse_) kind = Kind::elementwise;
     MLPC_CHECK(!std::holds_alternative<ir::CompositeLowering>(lowering), "graph {}: {} was not expanded",
                graph_.name, ir::def(node.op).name);
@@ -77,7 +78,7 @@ class Classifier {
   }
 
   /// Contractions read each operand element many times; a broadcast of dear work would repeat it; a reshape
-  /// that merges axes has to view a buffer.
+  /// that merges axes has to view a buffer; a body reads buffers.
   void by_use(const Node& node) {
     const auto operands = graph_.operands(node);
     if (is_epilogue(node)) compute(Graph::result(node));
@@ -87,6 +88,8 @@ class Classifier {
         const bool is_turned = graph_.producer(operand).op == Op::transpose_;  // made by prepare()
         if (is_turned && !is_packed(node, operand)) compute(operand);
       }
+    if (kinds_[Graph::result(node).index] == Kind::turns)
+      std::ranges::for_each(operands, [&](ValueId v) { compute(v); });
     if (node.op == Op::reshape_ && !has_affine_index(graph_, node)) compute(operands[0]);
     if (node.op == Op::broadcast_ && is_dear(strip_layout(operands[0]))) compute(strip_layout(operands[0]));
   }
