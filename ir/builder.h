@@ -55,6 +55,25 @@ class Builder {
   ValueId transpose(ValueId a, Integers permutation) {
     return value(Op::transpose_, {a}, {std::move(permutation)});
   }
+  ValueId slice(ValueId a, Shape start, Shape extent, Integers step) {
+    return value(Op::slice_, {a}, {std::move(start), std::move(extent), std::move(step)});
+  }
+  /// Zeros around.
+  ValueId pad(ValueId a, Shape before, Shape after) {
+    return value(Op::pad_, {a}, {std::move(before), std::move(after)});
+  }
+  ValueId flip(ValueId a, Integers axes) { return value(Op::flip_, {a}, {std::move(axes)}); }
+  ValueId window(ValueId a, std::size_t axis, Shape extents, std::int64_t stride, std::int64_t dilation) {
+    return value(Op::window_, {a}, {static_cast<std::int64_t>(axis), std::move(extents), stride, dilation});
+  }
+  ValueId fold(ValueId a, std::size_t axis, Dim extent, std::int64_t stride, std::int64_t dilation) {
+    return value(Op::fold_, {a},
+                 {static_cast<std::int64_t>(axis), Shape{std::move(extent)}, stride, dilation});
+  }
+  ValueId gather(ValueId table, ValueId ids) { return value(Op::gather_, {table, ids}); }
+  ValueId scatter_add(ValueId ids, ValueId updates, Dim extent) {
+    return value(Op::scatter_add_, {ids, updates}, {Shape{std::move(extent)}});
+  }
   ValueId einsum(std::string_view spec, std::span<const ValueId> operands);
 
  private:

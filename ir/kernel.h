@@ -72,10 +72,12 @@ struct IndexValue {
   ScalarId result;
   AffineIndex index;
 };
+/// Where `guard`, a bool, is false, the result is 0 (false), the index may be anything, and nothing is read.
 struct Load {
   ScalarId result;
   BufferId buffer;
-  std::vector<AffineIndex> index;  // one an axis
+  std::vector<AffineIndex> index;                // one an axis
+  std::optional<ScalarId> guard = std::nullopt;  // none: always
 };
 struct Store {
   BufferId buffer;
@@ -124,7 +126,8 @@ struct Reduce {
 };
 
 /// for var in 0 … extent-1, in that order. `before` is `start` in the first turn, and in every other one what
-/// the turn before had as `after`, a scalar of its type in the body. Stands in no reduction.
+/// the turn before had as `after`, a scalar of its type in the body; it may read what earlier turns stored.
+/// Stands in no reduction.
 struct Recurrence {
   VarId var;
   Dim extent;

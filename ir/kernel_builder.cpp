@@ -130,10 +130,16 @@ Scalar KernelBuilder::append_pure(Statement statement, std::string key, std::siz
   return result;
 }
 
-Scalar KernelBuilder::load(BufferId id, std::vector<AffineIndex> index) {
-  const std::size_t depth = depth_of(index);
+Scalar KernelBuilder::load(BufferId id, std::vector<AffineIndex> index, std::optional<Scalar> guard) {
+  std::size_t depth = depth_of(index);
   std::string key = fmt::format("load {} {}", id.index, key_of(index));
-  return append_pure({Load{{}, id, std::move(index)}}, std::move(key), depth, buffer(id).type.element);
+  Load load{{}, id, std::move(index)};
+  if (guard) {
+    load.guard = guard->id;
+    depth = std::max(depth, depth_of(*guard));
+    key += fmt::format(" if %{}", guard->id.index);
+  }
+  return append_pure({std::move(load)}, std::move(key), depth, buffer(id).type.element);
 }
 
 void KernelBuilder::store(BufferId id, std::vector<AffineIndex> index, Scalar value) {

@@ -39,7 +39,8 @@ class KernelBuilder {
   };
   std::vector<Scalar> close_reduce(std::span<const Reduction> reductions);
 
-  Scalar load(BufferId buffer, std::vector<AffineIndex> index);
+  /// 0 where the guard is false.
+  Scalar load(BufferId buffer, std::vector<AffineIndex> index, std::optional<Scalar> guard = std::nullopt);
   void store(BufferId buffer, std::vector<AffineIndex> index, Scalar value);
   Scalar index_value(AffineIndex index);
   Scalar let(ScalarOp op, std::span<const Scalar> operands, ElementType type,

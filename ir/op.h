@@ -127,8 +127,15 @@ struct ReductionLowering {
 /// An einsum: products of the operands, summed by one chain of FMAs in the order of the contracted letters.
 struct ContractionLowering {};
 
-/// The result is the operand under another index: broadcast, reshape, transpose, slice, pad, concat.
+/// The result is the operands under another index, or zero outside of them: broadcast, reshape, transpose,
+/// slice, pad, concat, flip, window, gather.
 struct LayoutLowering {};
+
+/// Each element is the sum, in the order of the taps, of the elements of the windows that lie on it: fold.
+struct FoldLowering {};
+
+/// Each row is the sum, in the order of the ids, of the rows that operand 0 sends to it: scatter_add.
+struct ScatterLowering {};
 
 /// A value that runs along an axis (attribute 0), from its end where attribute 1 is 1: each turn makes it
 /// from what the turn before had, `start` in the first, and the operands' elements. The result has it turn by
@@ -148,8 +155,8 @@ struct CompositeLowering {
 struct BodyLowering {};
 
 using OpLowering = std::variant<ElementwiseLowering, SourceLowering, ReductionLowering, ContractionLowering,
-                                LayoutLowering, CumulativeLowering, CompositeLowering, BodyLowering,
-                                std::monostate>;  // monostate: never lowered
+                                LayoutLowering, FoldLowering, ScatterLowering, CumulativeLowering,
+                                CompositeLowering, BodyLowering, std::monostate>;  // monostate: never lowered
 
 // ---- Reference ------------------------------------------------------------------------------------------
 

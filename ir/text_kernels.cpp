@@ -82,7 +82,9 @@ class KernelPrinter {
     out_ += fmt::format("%s{} = index [{}]\n", value.result.index, index_text(value.index));
   }
   void statement(const Load& load, std::size_t) {
-    out_ += fmt::format("%s{} = load {}\n", load.result.index, access_text(load.buffer, load.index));
+    out_ += fmt::format("%s{} = load {}", load.result.index, access_text(load.buffer, load.index));
+    if (load.guard) out_ += fmt::format(" if %s{}", load.guard->index);
+    out_ += "\n";
   }
   void statement(const Store& store, std::size_t) {
     out_ += fmt::format("store {} = %s{}\n", access_text(store.buffer, store.index), store.value.index);
@@ -303,7 +305,9 @@ class KernelParser {
     r_.expect("=");
     if (r_.accept("load")) {
       auto [buffer, at] = access();
-      return Load{result, buffer, std::move(at)};
+      Load load{result, buffer, std::move(at)};
+      if (r_.accept("if")) load.guard = ScalarId{id('s')};
+      return load;
     }
     if (r_.accept("index")) {
       r_.expect("[");

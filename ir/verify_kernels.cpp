@@ -96,6 +96,7 @@ class KernelVerifier {
   }
 
   void statement(const Load& load, std::vector<ScalarId>& own) {
+    if (load.guard && use(*load.guard) != ElementType::boolean) error("a guard is no bool");
     define(load.result, access(load.buffer, load.index).type.element, own);
   }
   void statement(const IndexValue& value, std::vector<ScalarId>& own) {

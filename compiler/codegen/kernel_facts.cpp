@@ -96,6 +96,11 @@ class Checker {
 
   void check(const ir::Load& load, double) {
     VarSet vars = check_access(load.buffer, load.index);
+    if (load.guard) {
+      use(*load.guard);
+      require(facts_.type_of[load.guard->index] == ElementType::boolean, "guards a load by what is no bool");
+      add_all(vars, facts_.vars_of[load.guard->index]);
+    }
     define(load.result, kernel_.buffers[load.buffer.index].type.element, std::move(vars));
   }
 

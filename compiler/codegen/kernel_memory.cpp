@@ -37,13 +37,14 @@ bool lane_exists(llvm::Value* mask, int lane) {
 }  // namespace
 
 const Access& Memory::access_of(const void* statement, ir::BufferId buffer,
-                                const std::vector<ir::AffineIndex>& index) {
+                                const std::vector<ir::AffineIndex>& index, bool may_miss) {
   auto found = accesses_.find(statement);
-  if (found == accesses_.end()) found = accesses_.emplace(statement, make_access(buffer, index)).first;
+  if (found == accesses_.end())
+    found = accesses_.emplace(statement, make_access(buffer, index, may_miss)).first;
   return found->second;
 }
 
-Access Memory::make_access(ir::BufferId buffer, const std::vector<ir::AffineIndex>& index) {
+Access Memory::make_access(ir::BufferId buffer, const std::vector<ir::AffineIndex>& index, bool may_miss) {
   const ir::Type& type = state_.kernel.buffers[buffer.index].type;
   Access access{.buffer = buffer, .element = type.element, .form = 0};
   Dim stride = 1, constant;
@@ -63,8 +64,9 @@ Access Memory::make_access(ir::BufferId buffer, const std::vector<ir::AffineInde
   std::erase_if(access.coefficients, [](const auto& entry) { return entry.second == Dim(0); });
   access.constant = constant_part(constant);
   access.varying_constant = constant - Dim(access.constant);
-  access.rises = surely_not_negative(constant);
-  std::string key = fmt::format("{}:{}", buffer.index, access.varying_constant.text());
+  access.rises = !may_miss && surely_not_negative(constant);
+  std::string key =
+      fmt::format("{}:{}{}", buffer.index, access.varying_constant.text(), may_miss ? " guarded" : "");
   for (const auto& [var, coefficient] : access.coefficients) {
     access.rises = access.rises && surely_not_negative(coefficient);
     key += fmt::format(" {}:{}", var.index, coefficient.text());
@@ -245,10 +247,12 @@ llvm::Value* Memory::load_chosen(const Access& access) {
 }
 
 Instances Memory::load(const ir::Load& load) {
-  const Access& access = access_of(&load, load.buffer, load.index);
-  const std::optional<BlockLevels> block = block_levels(access);
-  Instances result = block ? load_blocks(access, *block)
-                           : state_.emit_instances(access.vars, [&] { return load_chosen(access); });
+  const Access& access = access_of(&load, load.buffer, load.index, load.guard.has_value());
+  const VarSet& vars = state_.facts.vars_of[load.result.index];
+  const std::optional<BlockLevels> block = load.guard ? std::nullopt : block_levels(access);
+  Instances result = block ? load_blocks(access, *block) : state_.emit_instances(vars, [&] {
+    return load.guard ? load_guarded(access, vars, state_.value_of(*load.guard)) : load_chosen(access);
+  });
   if (access.element == ElementType::boolean)
     for (llvm::Value*& value : result.values)
       value = state_.builder.CreateICmpNE(value, llvm::Constant::getNullValue(value->getType()));

@@ -33,9 +33,10 @@ class Memory {
   void store(const ir::Store& store);
 
  private:
+  /// `may_miss`: the index may lie outside of the buffer, where a guard is false.
   const Access& access_of(const void* statement, ir::BufferId buffer,
-                          const std::vector<ir::AffineIndex>& index);
-  Access make_access(ir::BufferId buffer, const std::vector<ir::AffineIndex>& index);
+                          const std::vector<ir::AffineIndex>& index, bool may_miss = false);
+  Access make_access(ir::BufferId buffer, const std::vector<ir::AffineIndex>& index, bool may_miss);
 
   /// The pointer to the chosen instance (its lane 0), without the constant displacement and gathers.
   llvm::Value* running_pointer(const Access& access, std::size_t levels);
@@ -54,6 +55,10 @@ class Memory {
   llvm::Value* load_chosen(const Access& access);
   void store_chosen(const Access& access, llvm::Value* value);
   /// Each lane's `count` neighbours in memory, as an element or a vector; 0 for lanes that do not exist.
+  // Guarded loads (kernel_guards.cpp): where the guard is false, 0.
+  llvm::Value* load_guarded(const Access& access, const VarSet& vars, llvm::Value* guard);
+  llvm::Value* load_or_zero(const Access& access, llvm::Value* pointer, llvm::Value* guard);
+  llvm::Value* gather_guarded(const Access& access, std::size_t level, llvm::Value* guard);
   std::vector<llvm::Value*> load_rows(const Access& access, std::size_t level, int count);
   void store_rows(const Access& access, std::size_t level, const std::vector<llvm::Value*>& rows);
   llvm::Value* gather(const Access& access, std::size_t level);
@@ -77,6 +82,7 @@ class Memory {
   std::map<const void*, Access> accesses_;
   std::map<std::string, std::uint32_t> forms_;
   std::map<std::uint32_t, llvm::Value*> roots_;  // by form
+  llvm::AllocaInst* zero_ = nullptr;             // what a load whose guard is false reads
 };
 
 }  // namespace mlpc::codegen

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <unordered_map>
+#include <utility>
 
 #include "compiler/lowering/access.h"
 #include "compiler/lowering/packing.h"
@@ -31,6 +32,12 @@ using ir::Shape;
 using ir::ValueId;
 using Index = std::vector<AffineIndex>;
 
+/// Layout ops whose elements are other ones than the operand's at the same place.
+bool is_part(Op op) {
+  return is_layout(op) && op != Op::broadcast_ && op != Op::reshape_ && op != Op::transpose_ &&
+         op != Op::recompute_;
+}
+
 Dim product(const Shape& shape) { return ir::Type{ElementType::f32, shape}.element_count(); }
 
 class GroupEmitter {
@@ -44,6 +51,10 @@ class GroupEmitter {
     const Group& group = c_.grouping.groups[static_cast<std::size_t>(g_)];
     is_flat_ = is_flat(group);
     space_ = is_flat_ ? Shape{product(group.space)} : group.space;
+    if (group.is_scatter) {
+      emit_scatter(group.members.front());
+      return finish();
+    }
     open_space(group);
     if (group.is_cumulative) {
       emit_cumulative(group.members.front());
@@ -72,6 +83,7 @@ class GroupEmitter {
 
   Kind kind(ValueId v) const { return c_.grouping.kinds[v.index]; }
   bool is_buffer(ValueId v) const { return kind(v) != Kind::inlined; }
+  bool is_own(ValueId v) const { return c_.grouping.group_of[v.index] == g_ && g_ != Grouping::kNone; }
   const Shape& shape(ValueId v) const { return c_.graph.type(v).shape; }
 
   // ---- The loops over the space ----
@@ -96,6 +108,7 @@ class GroupEmitter {
     const Node& node = c_.graph.producer(v);
     const bool is_source = std::holds_alternative<ir::SourceLowering>(ir::def(node.op).lowering);
     if (is_source && shape(v).size() > 0) return true;
+    if (is_part(node.op)) return true;
     return std::ranges::any_of(c_.graph.operands(node),
                                [&](ValueId o) { return kind(o) == Kind::inlined && reads_index(o); });
   }
@@ -142,6 +155,7 @@ class GroupEmitter {
     Dim work = 1;
     for (std::size_t axis = space_.size(); axis < shape(member).size(); ++axis)
       work = work * shape(member)[axis];
+    if (node.op == Op::fold_) return work * shape(c_.graph.operands(node)[0])[folded_axis(node) + 1];
     if (kind(member) == Kind::reduction)
       for (std::int64_t axis : reduced_axes(node))
         work = work * shape(c_.graph.operands(node)[0])[static_cast<std::size_t>(axis)];
@@ -263,6 +277,39 @@ class GroupEmitter {
     builder_.close_recurrence(after);
   }
 
+  /// Columns in lanes and tasks; of some columns, zeros first, then row after row in the order of the ids.
+  /// The turns of the recurrence meet in memory and hand nothing else on.
+  void emit_scatter(ValueId v) {
+    const Node& node = c_.graph.producer(v);
+    const ValueId ids = c_.graph.operands(node)[0], updates = c_.graph.operands(node)[1];
+    const ElementType type = c_.graph.type(v).element;
+    const Dim rows = shape(v)[0], width = product({shape(v).begin() + 1, shape(v).end()}),
+              count = product(shape(ids));
+    std::vector<BufferId> sums;
+    for (const BufferRef& place : c_.storage.places[v.index])
+      sums.push_back(add_buffer({type, {rows, width}}, place, true));
+    const ir::VarId column = builder_.new_var(), row = builder_.new_var(), once = builder_.new_var(),
+                    turn = builder_.new_var();
+    const int vectors = c_.level < 2 ? 1 : 4;
+    const std::int64_t block = std::int64_t{vectors} * c_.target.lanes;
+    if (width.constant().value_or(block + 1) > block) builder_.add_task_split(column, block);
+    open(column, width, {vectors, true});
+    open(row, rows, {});
+    for (BufferId sum : sums)
+      builder_.store(sum, {AffineIndex::of(row), AffineIndex::of(column)}, builder_.constant(type, 0));
+    close();
+    open(once, rows + 1 - Dim::max(rows, 1), {});  // not where there are no rows
+    const Scalar nothing =
+        builder_.open_recurrence(turn, count, ir::Constant::of_integer(ElementType::i64, 0));
+    memo_.emplace_back();
+    const Scalar id = load(ids, {count}, {AffineIndex::of(turn)});
+    const Index at = {{0, {}, clamped(id, rows).id}, AffineIndex::of(column)};
+    const Scalar update = load(updates, {count, width}, {AffineIndex::of(turn), AffineIndex::of(column)});
+    for (BufferId sum : sums) builder_.store(sum, at, builder_.add(builder_.load(sum, at), update));
+    memo_.pop_back();
+    builder_.close_recurrence(nothing);
+  }
+
   /// Loops over the axes of a member beyond the space; those that are open are used again if they are the
   /// same.
   Index open_inner(ValueId v, bool in_lanes) {
@@ -289,13 +336,41 @@ class GroupEmitter {
   /// The order of a reduction follows from its operand's shape and the target: over the last axis in lanes.
   int lanes_of_reduction(ValueId v) const {
     const Node& node = c_.graph.producer(v);
+    if (node.op == Op::fold_) return 0;
     const std::size_t rank = shape(c_.graph.operands(node)[0]).size();
     const Integers axes = reduced_axes(node);
     return !axes.empty() && axes.back() == static_cast<std::int64_t>(rank) - 1 ? c_.target.lanes : 0;
   }
 
+  /// One chain over the taps: of tap u the window (i - dilation · u) / stride lies on element i, if there is
+  /// one.
+  Scalar fold(const Node& node, const Index& index) {
+    const ValueId operand = c_.graph.operands(node)[0];
+    const std::size_t axis = folded_axis(node);
+    const Dim stride = std::get<std::int64_t>(node.attributes[2]),
+              dilation = std::get<std::int64_t>(node.attributes[3]);
+    const ir::VarId tap = builder_.new_var();
+    open_reduce({{tap, shape(operand)[axis + 1]}}, 0, 1);
+    OperandAccess access{index, {}};
+    AffineIndex first = index[axis] + AffineIndex{0, {{tap, Dim(0) - dilation}}, {}};
+    std::optional<Scalar> divides;
+    if (stride != Dim(1)) {
+      const Scalar place = builder_.index_value(first), step = builder_.index_value({stride, {}, {}});
+      const Scalar window = builder_.binary(ir::ScalarOp::div_, place, step);
+      divides = builder_.compare(ir::ScalarOp::eq_, builder_.mul(window, step), place);
+      first = {0, {}, window.id};
+    }
+    access.index[axis] = first;
+    access.index.insert(access.index.begin() + static_cast<std::ptrdiff_t>(axis) + 1, AffineIndex::of(tap));
+    access.bounds = {{first, true, shape(operand)[axis]}};
+    std::optional<Scalar> inside = bounded(access.bounds);
+    if (divides) inside = builder_.binary(ir::ScalarOp::and_, *divides, *inside);
+    return close_reduce(ir::Reducer::sum, {eval_if(*inside, operand, access.index)});
+  }
+
   Scalar reduce(ValueId v, const Index& index) {
     const Node& node = c_.graph.producer(v);
+    if (node.op == Op::fold_) return fold(node, index);
     const ValueId operand = c_.graph.operands(node)[0];
     const Integers axes = reduced_axes(node);
     const ir::Reducer reducer = std::get<ir::ReductionLowering>(ir::def(node.op).lowering).reducer;
@@ -395,6 +470,7 @@ class GroupEmitter {
       key += "|" + i.constant.text();
       for (const AffineIndex::Term& t : i.terms)
         key += fmt::format("+{}*{}", t.coefficient.text(), t.var.index);
+      if (i.scalar) key += fmt::format("+%{}", i.scalar->index);
     }
     return key;
   }
@@ -405,13 +481,94 @@ class GroupEmitter {
 
   /// The scalar of v at an index: from registers, from its buffer, or computed here.
   Scalar eval(ValueId v, const Index& index) {
-    const std::string key = key_of(v, index);
-    for (const auto& scope : memo_)
-      if (const auto found = scope.find(key); found != scope.end()) return found->second;
+    if (guard_ && shape(v).empty()) return without_guard([&] { return eval(v, index); });
+    std::string key = key_of(v, index);
+    if (guard_ && is_own(v))  // it may live in registers only
+      if (const std::optional<Scalar> value = remembered(key)) return *value;
+    if (guard_) key += fmt::format(" if %{}", guard_->id.index);
+    if (const std::optional<Scalar> value = remembered(key)) return *value;
     const Scalar value =
         is_buffer(v) ? load(v, is_flat_ && !shape(v).empty() ? space_ : shape(v), index) : compute(v, index);
     memo_[builder_.depth_of(value)].emplace(key, value);
     return value;
+  }
+
+  std::optional<Scalar> remembered(const std::string& key) const {
+    for (const auto& scope : memo_)
+      if (const auto found = scope.find(key); found != scope.end()) return found->second;
+    return std::nullopt;
+  }
+
+  // ---- Guards: what lies below reads nothing where they are false ----
+
+  /// Whether all bounds hold; nullopt: they always do.
+  std::optional<Scalar> bounded(const std::vector<Bound>& bounds) {
+    std::optional<Scalar> all;
+    const auto require = [&](Scalar condition) {
+      all = all ? builder_.binary(ir::ScalarOp::and_, *all, condition) : condition;
+    };
+    for (const Bound& bound : bounds) {
+      const Scalar at = builder_.index_value(bound.index);
+      if (bound.may_be_negative) require(builder_.compare(ir::ScalarOp::ge_, at, builder_.index_value({})));
+      if (bound.extent)
+        require(builder_.compare(ir::ScalarOp::lt_, at, builder_.index_value({*bound.extent, {}, {}})));
+    }
+    return all;
+  }
+
+  /// What has rank 0 is there in any case.
+  template <typename F>
+  Scalar without_guard(F evaluate) {
+    const std::optional<Scalar> outer = std::exchange(guard_, std::nullopt);
+    const Scalar value = evaluate();
+    guard_ = outer;
+    return value;
+  }
+
+  /// The scalar of v at an index that means something only where the condition holds.
+  Scalar eval_under(Scalar condition, ValueId v, const Index& index) {
+    const std::optional<Scalar> outer = guard_;
+    guard_ = outer ? builder_.binary(ir::ScalarOp::and_, *outer, condition) : condition;
+    const Scalar value = eval(v, index);
+    guard_ = outer;
+    return value;
+  }
+
+  /// The same, and 0 where the condition does not hold.
+  Scalar eval_if(Scalar condition, ValueId v, const Index& index) {
+    const Scalar value = eval_under(condition, v, index);
+    if (is_buffer(v) && !is_own(v) && !shape(v).empty()) return value;  // loads give 0 there
+    return builder_.select(condition, value, builder_.constant(value.type, 0));
+  }
+
+  /// A row's number, in a table of so many.
+  Scalar clamped(Scalar id, const Dim& rows) {
+    const Scalar row = builder_.convert(id, ElementType::i64), zero = builder_.index_value({});
+    const Scalar last = builder_.index_value({rows - 1, {}, {}});
+    const Scalar below = builder_.select(builder_.compare(ir::ScalarOp::gt_, row, last), last, row);
+    return builder_.select(builder_.compare(ir::ScalarOp::lt_, below, zero), zero, below);
+  }
+
+  Scalar gather(const Node& node, const Index& index) {
+    const ValueId table = c_.graph.operands(node)[0], ids = c_.graph.operands(node)[1];
+    const auto split = index.begin() + static_cast<std::ptrdiff_t>(shape(ids).size());
+    const Dim& rows = shape(table)[0];
+    Index at = {{0, {}, clamped(eval(ids, {index.begin(), split}), rows).id}};
+    at.insert(at.end(), split, index.end());
+    if (rows.constant().value_or(0) > 0) return eval(table, at);
+    return eval_if(*bounded({{{}, false, rows}}), table, at);
+  }
+
+  Scalar concat(const Node& node, const Index& index) {
+    const auto parts = c_.graph.operands(node);
+    std::optional<Scalar> value;
+    for (std::size_t k = parts.size(); k-- > 0;) {
+      const OperandAccess access = *operand_access(c_.graph, node, index, k);
+      const std::optional<Scalar> inside = bounded(access.bounds);
+      const Scalar part = inside ? eval_under(*inside, parts[k], access.index) : eval(parts[k], access.index);
+      value = value ? builder_.select(*inside, part, *value) : part;
+    }
+    return *value;
   }
 
   Scalar compute(ValueId v, const Index& index) {
@@ -435,7 +592,12 @@ class GroupEmitter {
   Scalar compute_layout(const Node& node, const Index& index) {
     const ValueId operand = c_.graph.operands(node)[0];
     if (is_flat_) return eval(operand, shape(operand).empty() ? Index{} : index);
-    if (auto operand_at = operand_index(c_.graph, node, index)) return eval(operand, *operand_at);
+    if (node.op == Op::gather_) return gather(node, index);
+    if (node.op == Op::concat_) return concat(node, index);
+    if (const std::optional<OperandAccess> access = operand_access(c_.graph, node, index)) {
+      const std::optional<Scalar> inside = bounded(access->bounds);
+      return inside ? eval_if(*inside, operand, access->index) : eval(operand, access->index);
+    }
     return load(operand, shape(Graph::result(node)), index);  // the same elements under another shape
   }
 
@@ -456,16 +618,15 @@ class GroupEmitter {
 
   Scalar load(ValueId v, const Shape& as_shape, const Index& index) {
     flush_stores_of(v);
-    const bool is_own = c_.grouping.group_of[v.index] == g_ && g_ != Grouping::kNone;
-    if (is_own && as_shape == (is_flat_ ? space_ : shape(v)))
-      return builder_.load(written_buffer(v, 0), index);
+    if (is_own(v) && as_shape == (is_flat_ ? space_ : shape(v)))
+      return builder_.load(written_buffer(v, 0), index, guard_);
     const auto& places = c_.storage.places[v.index];
     MLPC_CHECK(!places.empty(), "graph {}: value {} is read but not stored", c_.graph.name, v.index);
     const auto found =
         std::ranges::find_if(reads_, [&](const auto& r) { return r.value == v && r.shape == as_shape; });
-    if (found != reads_.end()) return builder_.load(found->buffer, index);
+    if (found != reads_.end()) return builder_.load(found->buffer, index, guard_);
     reads_.push_back({v, as_shape, add_buffer({c_.graph.type(v).element, as_shape}, places.front(), false)});
-    return builder_.load(reads_.back().buffer, index);
+    return builder_.load(reads_.back().buffer, index, guard_);
   }
 
   /// Stores stand at the end of their block, after all its loads: an element that is updated in place is read
@@ -500,6 +661,7 @@ class GroupEmitter {
   int reduce_unroll_ = 1;
   bool has_few_rows_ = false;
   std::optional<Packed> packed_;
+  std::optional<Scalar> guard_;  // of what is evaluated
   Shape inner_shape_;
   bool inner_in_lanes_ = false;
   Index inner_;

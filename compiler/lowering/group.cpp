@@ -13,6 +13,7 @@ namespace {
 
 using ir::Graph;
 using ir::Node;
+using ir::Op;
 using ir::Shape;
 using ir::ValueId;
 
@@ -52,13 +53,14 @@ class Grouper {
   static bool is_member(Kind k) { return k != Kind::parameter && k != Kind::inlined; }
   std::int32_t group_of(ValueId v) const { return out_.group_of[v.index]; }
 
-  /// Leading axes of an operand that run with the member's own leading axes.
-  std::size_t operand_prefix(ValueId v) const {
+  /// Leading axes of operand k that run with the member's own leading axes.
+  std::size_t operand_prefix(ValueId v, std::size_t k) const {
     const Node& node = graph_.producer(v);
-    if (kind(v) == Kind::contraction || kind(v) == Kind::turns) return 0;
+    if (kind(v) == Kind::contraction || kind(v) == Kind::scatter || kind(v) == Kind::turns) return 0;
+    if (node.op == Op::fold_) return folded_axis(node);
     if (kind(v) == Kind::cumulative) return running_axis(node);
     if (kind(v) != Kind::reduction)
-      return is_layout(node.op) ? kept_prefix(graph_, node) : graph_.type(v).rank();
+      return is_layout(node.op) ? kept_prefix(graph_, node, k) : graph_.type(v).rank();
     const ir::Integers axes = reduced_axes(node);
     const std::size_t rank = graph_.type(graph_.operands(node)[0]).rank();
     std::size_t prefix = 0;
@@ -74,16 +76,17 @@ class Grouper {
       const auto [it, is_new] = to.emplace(value, prefix);
       if (!is_new) it->second = std::min(it->second, prefix);
     };
-    const auto push_operands = [&](ValueId user, std::size_t prefix) {
-      for (ValueId operand : graph_.operands(graph_.producer(user)))
-        reach(kind(operand) == Kind::inlined ? pending : leaves, operand,
-              std::min(prefix, graph_.type(operand).rank()));
+    const auto push_operands = [&](ValueId user, std::size_t limit) {
+      const auto operands = graph_.operands(graph_.producer(user));
+      for (std::size_t k = 0; k < operands.size(); ++k)
+        reach(kind(operands[k]) == Kind::inlined ? pending : leaves, operands[k],
+              std::min({limit, operand_prefix(user, k), graph_.type(operands[k]).rank()}));
     };
-    push_operands(v, operand_prefix(v));
+    push_operands(v, SIZE_MAX);
     while (!pending.empty()) {
       const auto [value, prefix] = *pending.rbegin();
       pending.erase(std::prev(pending.end()));
-      push_operands(value, std::min(prefix, operand_prefix(value)));
+      push_operands(value, prefix);
     }
     return leaves;
   }
@@ -96,7 +99,8 @@ class Grouper {
   std::optional<Shape> joined_space(std::int32_t g, ValueId v, const Leaves& leaves) const {
     const Group& group = out_.groups[static_cast<std::size_t>(g)];
     const Shape& shape = graph_.type(v).shape;
-    if (group.members.size() >= kMostMembers || group.is_cumulative || group.is_turns) return std::nullopt;
+    const bool is_closed = group.is_cumulative || group.is_scatter || group.is_turns;
+    if (group.members.size() >= kMostMembers || is_closed) return std::nullopt;
     std::size_t prefix = common_prefix(group.space, shape);
     for (const auto& [leaf, kept] : leaves)
       if (group_of(leaf) == g) prefix = std::min(prefix, kept);
@@ -109,8 +113,8 @@ class Grouper {
 
   /// The last group that v reads of; then, where v cannot join that, one that runs later over the same space.
   std::int32_t group_to_join(ValueId v, const Leaves& leaves) const {
-    const bool is_alone =
-        kind(v) == Kind::contraction || kind(v) == Kind::cumulative || kind(v) == Kind::turns;
+    const bool is_alone = kind(v) == Kind::contraction || kind(v) == Kind::cumulative ||
+                          kind(v) == Kind::scatter || kind(v) == Kind::turns;
     if (!options_.fuse || is_alone) return Grouping::kNone;
     std::int32_t latest = Grouping::kNone;
     for (const auto& [leaf, kept] : leaves) latest = std::max(latest, group_of(leaf));
@@ -158,6 +162,10 @@ class Grouper {
     if (g == Grouping::kNone) {
       g = static_cast<std::int32_t>(out_.groups.size());
       out_.groups.push_back({graph_.type(v).shape, {}, kind(v) == Kind::contraction});
+      if (kind(v) == Kind::scatter) {
+        out_.groups.back().is_scatter = true;
+        out_.groups.back().space.clear();
+      }
       if (kind(v) == Kind::cumulative) {
         out_.groups.back().is_cumulative = true;
         out_.groups.back().space.resize(running_axis(graph_.producer(v)));

@@ -15,6 +15,7 @@ enum class Kind : std::uint8_t {
   reduction,
   contraction,
   cumulative,
+  scatter,
   turns,  // by the kernels of a body, run once a turn
 };
 
@@ -26,6 +27,7 @@ struct Group {
   std::vector<ir::ValueId> members;
   bool is_contraction = false;  // its first member is one; the others are its epilogue, of the same shape
   bool is_cumulative = false;   // its only member is one, whose axis is the first behind the space
+  bool is_scatter = false;      // its only member adds rows; there is no space
   bool is_turns = false;        // no kernel, but a loop over turns: its members are all results of one scan
 };
 

@@ -39,7 +39,10 @@ class Classifier {
     const ir::OpLowering& lowering = ir::def(node.op).lowering;
     Kind kind = Kind::inlined;
     if (node.op == Op::parameter_) kind = Kind::parameter;
-    if (std::holds_alternative<ir::ReductionLowering>(lowering)) kind = Kind::reduction;
+    if (std::holds_alternative<ir::ReductionLowering>(lowering) ||
+        std::holds_alternative<ir::FoldLowering>(lowering))
+      kind = Kind::reduction;
+    if (std::holds_alternative<ir::ScatterLowering>(lowering)) kind = Kind::scatter;
     if (std::holds_alternative<ir::ContractionLowering>(lowering)) kind = Kind::contraction;
     if (std::holds_alternative<ir::CumulativeLowering>(lowering)) kind = Kind::cumulative;
     if (std::holds_alternative<ir::BodyLowering>(lowering)) kind = Kind::turns;
@@ -53,9 +56,10 @@ class Classifier {
     if (kinds_[v.index] == Kind::inlined) kinds_[v.index] = Kind::elementwise;
   }
 
-  /// The value below a chain of layout ops.
+  /// The value below a chain of layout ops of one operand.
   ValueId strip_layout(ValueId v) const {
-    while (is_layout(graph_.producer(v).op)) v = graph_.operands(graph_.producer(v))[0];
+    while (is_layout(graph_.producer(v).op) && graph_.producer(v).operand_count == 1)
+      v = graph_.operands(graph_.producer(v))[0];
     return v;
   }
 
@@ -77,22 +81,30 @@ class Classifier {
            });
   }
 
-  /// Contractions read each operand element many times; a broadcast of dear work would repeat it; a reshape
-  /// that merges axes has to view a buffer; a body reads buffers.
+  /// Contractions read each operand element many times; a broadcast of dear work would repeat it, and so
+  /// would windows; a reshape that merges axes has to view a buffer, and indexes that are computed want one;
+  /// a body reads buffers.
   void by_use(const Node& node) {
     const auto operands = graph_.operands(node);
     if (is_epilogue(node)) compute(Graph::result(node));
     if (std::holds_alternative<ir::ContractionLowering>(ir::def(node.op).lowering))
       for (ValueId operand : operands) {
-        if (is_elementwise(strip_layout(operand))) compute(strip_layout(operand));
+        const ValueId below = strip_layout(operand);
+        if (is_elementwise(below) || is_layout(graph_.producer(below).op)) compute(below);
         const bool is_turned = graph_.producer(operand).op == Op::transpose_;  // made by prepare()
         if (is_turned && !is_packed(node, operand)) compute(operand);
       }
     if (kinds_[Graph::result(node).index] == Kind::turns)
       std::ranges::for_each(operands, [&](ValueId v) { compute(v); });
-    if (node.op == Op::reshape_ && !has_affine_index(graph_, node)) compute(operands[0]);
-    if (node.op == Op::broadcast_ && is_dear(strip_layout(operands[0]))) compute(strip_layout(operands[0]));
+    if (is_layout(node.op) && !has_affine_index(graph_, node)) compute(operands[0]);
+    if (node.op == Op::fold_ && has_stride(node)) compute(operands[0]);
+    if (node.op == Op::scatter_add_)
+      for (ValueId operand : operands) compute(operand);
+    const bool repeats = node.op == Op::broadcast_ || node.op == Op::window_;
+    if (repeats && is_dear(strip_layout(operands[0]))) compute(strip_layout(operands[0]));
   }
+
+  static bool has_stride(const Node& fold) { return std::get<std::int64_t>(fold.attributes[2]) != 1; }
 
   bool is_packed(const Node& node, ValueId operand) const {
     const std::optional<Packing> packing = packing_of(graph_, Graph::result(node));
@@ -126,6 +138,10 @@ class Classifier {
 }  // namespace
 
 std::vector<Kind> classify(const Graph& graph, bool fuse) { return Classifier(graph, fuse).run(); }
+
+std::size_t folded_axis(const Node& node) {
+  return static_cast<std::size_t>(std::get<std::int64_t>(node.attributes[0]));
+}
 
 std::size_t running_axis(const Node& node) {
   return static_cast<std::size_t>(std::get<std::int64_t>(node.attributes[0]));

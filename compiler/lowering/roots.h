@@ -14,6 +14,9 @@ std::vector<Kind> classify(const ir::Graph& graph, bool fuse);
 /// The axis along which a cumulative node runs.
 std::size_t running_axis(const ir::Node& node);
 
+/// The axis of a fold that its windows lie on.
+std::size_t folded_axis(const ir::Node& node);
+
 /// The axes of its operand that a reduction node takes away, ascending.
 ir::Integers reduced_axes(const ir::Node& node);
 

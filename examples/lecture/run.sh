@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The lecture's claims, run, measured and drawn: run.sh NAME|all [--seed N] [--small] [--out DIRECTORY].
-# Installs what is missing and builds mlpc first, unless MLPC names a tool. Writes numbers/ and pictures/, and, for
-# `all`, claims.md.
+# Installs what is missing and builds mlpc first, unless MLPC names a tool. Writes numbers/, pictures/ and
+# claims.md, the table of all numbers there are.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 if [ -z "${MLPC:-}" ]; then

@@ -14,6 +14,7 @@ MLPC = os.environ.get("MLPC", str(HERE.parent.parent / "build/release/mlpc"))
 FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
 _scratch = tempfile.TemporaryDirectory(prefix="lecture-")
 SCRATCH = pathlib.Path(_scratch.name)
+ONE_THREAD = ["--workers", 1]  # nets this small gain nothing from a second one; and bits are the same for any number
 
 
 def call(*words):
@@ -25,12 +26,13 @@ def call(*words):
 
 
 class Net:
-    """A .net file with constants: Net("universal", H=32). Weights are dicts of arrays by path."""
+    """A .net file with constants: Net("universal", H=32). Weights are dicts of arrays by path. `level` is -O: a net that
+    is run once compiles faster at 1, to the same bits."""
 
-    def __init__(self, name, **constants):
+    def __init__(self, name, level=2, **constants):
         path = pathlib.Path(name)
         self.path = path if path.suffix else HERE / f"{name}.net"
-        self.words = [word for key, value in constants.items() for word in ("-D", f"{key}={value}")]
+        self.words = [f"-O{level}"] + [word for key, value in constants.items() for word in ("-D", f"{key}={value}")]
 
     def init(self, seed):
         call("init", self.path, *self.words, "--seed", seed, "-o", SCRATCH / "init.safetensors")
@@ -40,7 +42,7 @@ class Net:
         """Trains from `weights`, or from drawn ones. Returns the weights and the lines of the log: every
         `log_every`th epoch's, or none."""
         out, log = SCRATCH / "trained.safetensors", SCRATCH / "train.jsonl"
-        words = ["train", self.path, *_inputs(data, "train"), *self.words, "--seed", seed, "--quiet", "-o", out]
+        words = ["train", self.path, *_inputs(data, "train"), *self.words, "--seed", seed, "--quiet", "-o", out, *ONE_THREAD]
         if validation:
             words += ["--val", *_inputs(validation, "validation")]
         if weights is not None:
@@ -60,6 +62,7 @@ class Net:
         for old in out.iterdir():
             old.unlink()
         words = ["run", self.path, *_inputs(data, "run"), *self.words, "--entry", entry, "--seed", seed, "-o", out]
+        words += ONE_THREAD
         if weights:
             write_safetensors(SCRATCH / "run.safetensors", weights)
             words += ["--weights", SCRATCH / "run.safetensors"]
@@ -69,7 +72,8 @@ class Net:
     def evaluate(self, data, weights):
         """Losses and metrics over all rows."""
         write_safetensors(SCRATCH / "eval.safetensors", weights)
-        text = call("eval", self.path, *_inputs(data, "eval"), *self.words, "--weights", SCRATCH / "eval.safetensors")
+        words = ["eval", self.path, *_inputs(data, "eval"), *self.words, "--weights", SCRATCH / "eval.safetensors"]
+        text = call(*words, *ONE_THREAD)
         return {name: float(value) for name, value in (line.split() for line in text.splitlines())}
 
 

@@ -1,5 +1,6 @@
 #include "ir/ops/common.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace mlpc::ir::ops {
@@ -29,6 +30,22 @@ std::vector<Type> same_number_type(Types operands, const Attributes& attributes)
 std::vector<Type> same_float_type(Types operands, const Attributes& attributes) {
   require_float(operands[0]);
   return same_type(operands, attributes);
+}
+
+std::size_t checked_axis(const Attribute& attribute, std::size_t rank) {
+  const std::int64_t axis = std::get<std::int64_t>(attribute);
+  if (axis < 0 || axis >= static_cast<std::int64_t>(rank)) fail("axis {} of a tensor of rank {}", axis, rank);
+  return static_cast<std::size_t>(axis);
+}
+
+bool surely_negative(const Dim& extent) {
+  const auto falls = [](const DimTerm& term) {
+    return term.coefficient < 0 &&
+           std::ranges::all_of(
+               term.factors, [](const DimFactor& factor) { return factor.atom.kind == DimAtom::Kind::name; });
+  };
+  const std::vector<DimTerm>& terms = extent.terms();
+  return !terms.empty() && terms.back().factors.empty() && std::ranges::all_of(terms, falls);
 }
 
 ValueId finite_or_zero(Builder& b, ValueId x) {

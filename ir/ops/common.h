@@ -26,6 +26,10 @@ std::vector<Type> same_float_type(Types operands, const Attributes&);
 void require_same_type(const Type& a, const Type& b);
 void require_float(const Type& type);
 void require_number(const Type& type);
+/// The attribute as an axis of a tensor of that rank.
+std::size_t checked_axis(const Attribute& attribute, std::size_t rank);
+/// Whether an extent is below 0 whatever the free dims are. What is not provable is checked by the plan.
+bool surely_negative(const Dim& extent);
 
 /// x where it is finite, else 0: inf - inf would be NaN.
 ValueId finite_or_zero(Builder& b, ValueId x);

@@ -8,7 +8,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 for seed in 1 2; do
   "$lecture/run.sh" "$name" --small --seed $seed --out "$work/$seed"
-  for file in numbers/$name.json pictures/$name.svg pictures/$name.png; do
+  for file in numbers/$name.json pictures/$name.svg pictures/$name.png claims.md; do
     [ -s "$work/$seed/$file" ] || { echo "FAILED: $file was not written" >&2; exit 1; }
   done
 done

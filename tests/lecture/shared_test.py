@@ -12,8 +12,29 @@ import numpy as np  # noqa: E402
 
 import claim  # noqa: E402
 import deep_shallow  # noqa: E402
+import dump  # noqa: E402
 import figure  # noqa: E402
 import tool  # noqa: E402
+
+
+# Three turns of h ↦ h + sin(h), which keep each h; then the sum of the last one and of all three.
+LOOP = """
+graph body.0 {
+  %t = parameter turn 0 "t" : i64[]
+  %h = parameter loop 0 "h" : f64[]
+  %1 = sin(%h) : f64[] @3
+  %next = add(%h, %1) : f64[]
+  return loop 0 "h" %next
+  return stacked 0 "hs" %next
+}
+graph forward {
+  %x = parameter input 0 "x" : f64[] @0
+  %last, %hs = scan(%x; body=body.0, consts=0, loops=1, length=[3], reverse=0) : f64[], f64[3]
+  %all = reduce_sum(%hs; axes=[0]) : f64[]
+  %L = add(%last, %all) : f64[]
+  return loss_total 0 "loss" %L
+}
+"""
 
 
 class Shared(unittest.TestCase):
@@ -51,6 +72,11 @@ class Shared(unittest.TestCase):
 
     def test_takagi_has_its_known_values(self):
         np.testing.assert_allclose(deep_shallow.takagi(np.array([0, 1, 2, 3]), 6), [0, 0.5, 2 / 3, 0.5], atol=1e-15)
+
+    def test_a_loop_of_a_dump_counts_turn_by_turn(self):
+        graphs = dump.graphs_in(LOOP)
+        self.assertEqual(dump.size_of(graphs, "forward"), 3 * 2 + 2)
+        self.assertEqual(dump.paths_between(graphs, "forward", "x", "loss"), 8 + (2 + 4 + 8))
 
     def test_a_claim_is_told_as_what_it_came_to(self):
         words = [claim.verdict(claim.Claim("", "", holds)) for holds in (True, False, None)]

@@ -226,6 +226,8 @@ class Interpreter {
   }
 
   void run(const ir::Load& load) {
+    const ElementType element = kernel_.buffers[load.buffer.index].type.element;
+    if (load.guard && scalars_[load.guard->index].whole == 0) return define(load.result, element, {});
     const std::byte* from = address(load.buffer, load.index);
     note_read(load.buffer, from);
     const ElementType type = kernel_.buffers[load.buffer.index].type.element;

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "ir/error.h"
+#include "tests/support/random_parts.h"
 #include "tests/support/random_scan.h"
 
 namespace mlpc::testing {
@@ -167,6 +168,7 @@ std::uint64_t Random::next() {
 
 Attributes random_attributes(Op op, const std::vector<Type>& operands, ElementType floats, Random& random) {
   if (def(op).arity == kArityOfBody) return random_scan_attributes(operands, random);
+  if (std::optional<Attributes> own = random_parts(op, operands, floats, random)) return *std::move(own);
   std::size_t rank = random.below(4);
   if (!operands.empty() && random.chance(0.9)) rank = operands[0].rank();
   Attributes attributes;

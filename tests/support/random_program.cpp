@@ -23,6 +23,16 @@ Type concrete(Type type, std::int64_t extent) {
   return type;
 }
 
+/// Throws mlpc::Error where the op does not take such operands at that extent.
+void check_at(Op op, std::vector<Type> operands, Attributes attributes, std::int64_t extent) {
+  for (Type& type : operands) type = concrete(std::move(type), extent);
+  for (Attribute& attribute : attributes)
+    if (auto* shape = std::get_if<Shape>(&attribute)) *shape = concrete({{}, *shape}, extent).shape;
+  for (const Type& type : def(op).type_rule(operands, attributes))
+    for (const Dim& dim : type.shape)
+      if (*dim.constant() < 0) throw Error("a negative extent");
+}
+
 class ProgramMaker {
  public:
   ProgramMaker(ElementType floats, Random& random, OpCounts& counts)
@@ -121,6 +131,8 @@ class ProgramMaker {
     try {
       attributes = random_attributes(op, types, floats_, random_);
       const std::vector<Type> results = def(op).type_rule(types, attributes);
+      check_at(op, types, attributes, 0);
+      for (std::int64_t extent : kFreeExtents) check_at(op, types, attributes, extent);
       for (const Type& type : results)
         for (std::int64_t extent : kFreeExtents)
           if (count_of(concrete(type, extent)) > kMostElements) return false;
@@ -143,9 +155,7 @@ class ProgramMaker {
   static std::int64_t count_of(const Type& type) {
     std::int64_t count = 1;
     for (const Dim& dim : type.shape) {
-      const std::int64_t extent = dim.constant().value();
-      if (extent < 0) throw Error("a negative extent");
-      count *= extent;
+      count *= dim.constant().value();
     }
     return count;
   }

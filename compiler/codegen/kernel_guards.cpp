@@ -1,0 +1,49 @@
+#include "compiler/codegen/kernel_memory.h"
+
+// Loads that a guard may forbid. They touch no memory that the guard excludes: vectors by a mask, single
+// elements by another address, that of a zero.
+
+namespace mlpc::codegen {
+
+llvm::Value* Memory::load_or_zero(const Access& access, llvm::Value* pointer, llvm::Value* guard) {
+  if (!zero_) {
+    llvm::IRBuilder<>::InsertPointGuard here(state_.builder);
+    state_.builder.SetInsertPoint(state_.function.getEntryBlock().getTerminator());
+    zero_ = state_.builder.CreateAlloca(state_.builder.getInt64Ty());
+    state_.builder.CreateStore(state_.int64(0), zero_);
+  }
+  return state_.builder.CreateAlignedLoad(state_.memory_type(access.element),
+                                          state_.builder.CreateSelect(guard, pointer, zero_),
+                                          llvm::Align(ir::size_of(access.element)));
+}
+
+llvm::Value* Memory::gather_guarded(const Access& access, std::size_t level, llvm::Value* guard) {
+  llvm::Value* result = llvm::Constant::getNullValue(
+      with_width(state_.memory_type(access.element), state_.open[level].tile.width));
+  for_each_lane(access, level, [&](int lane, llvm::Value* pointer) {
+    const auto number = static_cast<std::uint64_t>(lane);
+    llvm::Value* element = load_or_zero(access, pointer, state_.builder.CreateExtractElement(guard, number));
+    result = state_.builder.CreateInsertElement(result, element, number);
+  });
+  return result;
+}
+
+llvm::Value* Memory::load_guarded(const Access& access, const VarSet& vars, llvm::Value* guard) {
+  llvm::IRBuilder<>& builder = state_.builder;
+  const std::optional<std::size_t> level = state_.vector_level(vars);
+  if (!level) return load_or_zero(access, pointer_to(access), guard);
+  const int width = state_.open[*level].tile.width;
+  llvm::Value* lanes = state_.widened(guard, width);
+  if (llvm::Value* exist = state_.mask_at(*level)) lanes = builder.CreateAnd(exist, lanes);
+  llvm::Type* vector = with_width(state_.memory_type(access.element), width);
+  llvm::Value* zeros = llvm::Constant::getNullValue(vector);
+  if (!contains(access.vars, state_.open[*level].var)) {
+    llvm::Value* element = load_or_zero(access, pointer_to(access), builder.CreateOrReduce(lanes));
+    return builder.CreateSelect(lanes, state_.widened(element, width), zeros);
+  }
+  if (!is_contiguous(access, *level)) return gather_guarded(access, *level, lanes);
+  return builder.CreateMaskedLoad(vector, pointer_to(access), llvm::Align(ir::size_of(access.element)), lanes,
+                                  zeros);
+}
+
+}  // namespace mlpc::codegen
