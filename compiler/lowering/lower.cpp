@@ -71,6 +71,8 @@ class ActionWriter {
   void turns(const TurnStorage& t) {
     for (const Storage::Copy& copy : t.first) call(emit_copy(c_, copy));
     const EntryContext body{t.body, t.grouping, t.storage, c_.target, c_.level};
+    for (std::size_t g = 0; g < t.grouping.groups.size(); ++g)
+      if (t.storage.is_packed_before[g]) call(emit_packing(body, g));
     out_.push_back({ir::TurnLoop{t.length, t.reverse, ActionWriter(body, kernels_).run()}});
     for (const Storage::Copy& copy : t.last) call(emit_copy(c_, copy));
   }

@@ -95,7 +95,7 @@ class Classifier {
         if (is_turned && !is_packed(node, operand)) compute(operand);
       }
     if (kinds_[Graph::result(node).index] == Kind::turns)
-      std::ranges::for_each(operands, [&](ValueId v) { compute(v); });
+      for (ValueId operand : operands) compute(viewed(graph_, kinds_, operand));
     if (is_layout(node.op) && !has_affine_index(graph_, node)) compute(operands[0]);
     if (node.op == Op::fold_ && has_stride(node)) compute(operands[0]);
     if (node.op == Op::scatter_add_)
@@ -141,6 +141,12 @@ std::vector<Kind> classify(const Graph& graph, bool fuse) { return Classifier(gr
 
 std::size_t folded_axis(const Node& node) {
   return static_cast<std::size_t>(std::get<std::int64_t>(node.attributes[0]));
+}
+
+ValueId viewed(const Graph& graph, const std::vector<Kind>& kinds, ValueId v) {
+  while (kinds[v.index] == Kind::inlined && graph.producer(v).op == Op::reshape_)
+    v = graph.operands(graph.producer(v))[0];
+  return v;
 }
 
 std::size_t running_axis(const Node& node) {

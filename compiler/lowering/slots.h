@@ -17,6 +17,10 @@ class SlotAllocator {
 
   /// A slot for a value that kernel `from` writes and kernel `to` reads last.
   std::uint32_t allocate(const ir::Dim& bytes, std::int32_t from, std::int32_t to);
+  /// A slot of a body that no other value of it shares: it is written before the turns.
+  std::uint32_t allocate_for_all_turns(const ir::Dim& bytes) {
+    return outer_->allocate(bytes, kernel_, kernel_);
+  }
   std::vector<ir::WorkspaceSlot> finish();
 
  private:

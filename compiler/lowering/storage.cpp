@@ -4,6 +4,7 @@
 
 #include "compiler/lowering/packing.h"
 #include "compiler/lowering/prepare.h"
+#include "compiler/lowering/roots.h"
 #include "compiler/lowering/slots.h"
 #include "ir/error.h"
 #include "ir/ops/scan.h"
@@ -209,10 +210,24 @@ class Assigner {
       const ValueId first = group(g).members.front();
       const std::optional<Packing> packing =
           group(g).is_contraction ? packing_of(graph_, first) : std::nullopt;
-      if (packing)
-        out_.packed_slots.back() =
-            slots_.allocate(bytes_of({graph_.type(first).element, {packing->depth, packing->columns}}), g, g);
+      out_.is_packed_before.push_back(packing && is_same_in_every_turn(operand_of(first, packing->operand)));
+      if (!packing) continue;
+      const ir::Dim bytes = bytes_of({graph_.type(first).element, {packing->depth, packing->columns}});
+      out_.packed_slots.back() =
+          out_.is_packed_before.back() ? slots_.allocate_for_all_turns(bytes) : slots_.allocate(bytes, g, g);
     }
+  }
+
+  ValueId operand_of(ValueId v, std::size_t k) const { return graph_.operands(graph_.producer(v))[k]; }
+
+  /// A const of the body, or one turned.
+  bool is_same_in_every_turn(ValueId v) const {
+    if (!body_) return false;
+    while (grouping_.kinds[v.index] == Kind::inlined && graph_.producer(v).op == ir::Op::transpose_)
+      v = operand_of(v, 0);
+    return std::ranges::any_of(graph_.parameters(), [&](const Graph::Parameter& p) {
+      return p.value == v && p.role == Role::constant;
+    });
   }
 
   BufferRef slot(const ir::Dim& bytes, std::int32_t from, std::int32_t to) {
@@ -230,7 +245,8 @@ class Assigner {
   void assign_turns(std::int32_t g, const std::vector<std::int32_t>& last_read) {
     const Node& node = graph_.producer(group(g).members.front());
     const ir::ops::ScanSpec spec = ir::ops::ScanSpec::of(node.attributes);
-    const std::span<const ValueId> operands = graph_.operands(node);
+    std::vector<ValueId> operands;
+    for (ValueId v : graph_.operands(node)) operands.push_back(viewed(graph_, grouping_.kinds, v));
     const std::size_t consts = spec.const_count(), loops = spec.loop_count();
     auto turns = std::make_shared<TurnStorage>();
     turns->body = prepare(spec.body.graph());
@@ -247,7 +263,7 @@ class Assigner {
       out_.places[result.index] = {places.loops.back().last};
     }
     for (std::size_t k = consts + loops; k < operands.size(); ++k)
-      places.sequences.push_back(element(place(operands[k]), operands[k], places.depth));
+      places.sequences.push_back(element(place(operands[k]), graph_.operands(node)[k], places.depth));
     for (std::size_t r = loops; r < node.result_count; ++r) {
       const ValueId result = Graph::result(node, r);
       std::vector<BufferRef>& elements = places.stacked.emplace_back();

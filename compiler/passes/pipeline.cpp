@@ -21,6 +21,7 @@ constexpr std::array kPipeline = {
          Stage::joint},  // after the step took them
     Pass{"expand_composites", expand_composites, Stage::joint, Stage::joint},
     Pass{"canonicalize", canonicalize, Stage::joint, Stage::joint},  // sees the expanded ops
+    Pass{"hoist_contractions", hoist_contractions, Stage::joint, Stage::joint},
     Pass{"drop_unused", drop_unused, Stage::joint, Stage::joint},
 };
 
