@@ -7,6 +7,7 @@
 
 #include "compiler/codegen/kernel_codegen.h"
 #include "compiler/codegen/model_state.h"
+#include "compiler/codegen/model_turns.h"
 #include "ir/error.h"
 #include "runtime/abi.h"
 
@@ -280,59 +281,13 @@ class EntryEmitter {
     if (turns_.empty()) places_.clear();
   }
 
-  struct Turn {
-    llvm::Value *number, *before;  // how many turns were before
-  };
-  /// A buffer's address without the turns' share, and by offset: its bytes.
-  struct Place {
-    llvm::Value* base;
-    std::vector<llvm::Value*> bytes;
-  };
-
   void find_places(const std::vector<ir::Action>& actions, llvm::Value* context) {
     for (const ir::Action& action : actions) {
       if (const auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) find_places(loop->actions, context);
       if (const auto* call = std::get_if<ir::KernelCall>(&action.kind))
         for (const BufferRef& ref : call->buffers)
-          places_.emplace(&ref, place_of(ref, plan_, args_, context, dims_));
+          places_.emplace(&ref, turn_place(s_, ref, base_address(ref, plan_, args_, context), dims_));
     }
-  }
-
-  Place place_of(const BufferRef& ref, llvm::Value* plan, llvm::Value* args, llvm::Value* context,
-                 llvm::Value* dims) {
-    Place out{base_address(ref, plan, args, context), {}};
-    for (const ir::TurnOffset& offset : ref.offsets)
-      out.bytes.push_back(emit_dim(s_.b, offset.bytes, dims, s_.dims()));
-    return out;
-  }
-
-  llvm::Value* address_in_turn(const BufferRef& ref, const Place& place, const std::vector<Turn>& turns,
-                               llvm::Value* dims) {
-    llvm::Value* out = place.base;
-    for (std::size_t i = 0; i < ref.offsets.size(); ++i) {
-      llvm::Value* times = nullptr;
-      const ir::TurnOffset& offset = ref.offsets[i];
-      switch (offset.kind) {
-        case ir::TurnOffset::Kind::turn:
-          times = turns[offset.loop].number;
-          break;
-        case ir::TurnOffset::Kind::now:
-          times = s_.b.CreateAnd(turns[offset.loop].before, s_.b.getInt64(1));
-          break;
-        case ir::TurnOffset::Kind::next:
-          times =
-              s_.b.CreateXor(s_.b.CreateAnd(turns[offset.loop].before, s_.b.getInt64(1)), s_.b.getInt64(1));
-          break;
-        case ir::TurnOffset::Kind::last: {
-          llvm::Value* length = emit_dim(s_.b, offset.length, dims, s_.dims());
-          llvm::Value* is_any = s_.b.CreateICmpSGT(length, s_.b.getInt64(0));
-          times = s_.b.CreateSelect(is_any, s_.b.CreateAnd(length, s_.b.getInt64(1)), s_.b.getInt64(0));
-          break;
-        }
-      }
-      out = s_.b.CreateInBoundsGEP(s_.i8, out, s_.b.CreateMul(times, place.bytes[i]));
-    }
-    return out;
   }
 
   /// The turns as a task finds them.
@@ -396,7 +351,8 @@ class EntryEmitter {
   /// The pointer of a kernel's buffer, in the entry or in a task.
   llvm::Value* address(const BufferRef& ref, llvm::Value* plan, llvm::Value* args, llvm::Value* context,
                        const std::vector<Turn>& turns, llvm::Value* dims) {
-    return address_in_turn(ref, place_of(ref, plan, args, context, dims), turns, dims);
+    const TurnPlace place = turn_place(s_, ref, base_address(ref, plan, args, context), dims);
+    return address_in_turn(s_, ref, place, turns, dims);
   }
 
   llvm::Value* base_address(const BufferRef& ref, llvm::Value* plan, llvm::Value* args,
@@ -467,7 +423,7 @@ class EntryEmitter {
       return [=, this](llvm::Value* i) { s_.b.CreateCall(task, {context, i, s_.b.getInt32(0)}); };
     std::vector<llvm::Value*> buffers;
     for (const BufferRef& ref : call.buffers)
-      buffers.push_back(address_in_turn(ref, places_.at(&ref), turns_, dims_));
+      buffers.push_back(address_in_turn(s_, ref, places_.at(&ref), turns_, dims_));
     return [=, this](llvm::Value* i) {
       std::vector<llvm::Value*> operands = {dims_, i};
       operands.insert(operands.end(), buffers.begin(), buffers.end());
@@ -503,8 +459,8 @@ class EntryEmitter {
   const ir::LoweredEntry& e_;
   llvm::StructType* context_type_ = nullptr;
   std::set<Space> used_, written_;
-  std::vector<Turn> turns_;  // of the loops that the builder stands in, outermost first
-  std::map<const BufferRef*, Place> places_;
+  std::vector<Turn> turns_;                       // of the loops that the builder stands in, outermost first
+  std::map<const BufferRef*, TurnPlace> places_;  // in loops over turns
   std::size_t call_count_ = 0;
   llvm::Value *plan_ = nullptr, *args_ = nullptr, *dims_ = nullptr, *ranges_ = nullptr;
 };
