@@ -59,7 +59,7 @@ enum class Role : std::uint8_t {
   loss_bar,    // cotangent of the total loss, a scalar of the model's type
   accumulate,  // bool[]: add to the gradients that are there
   residual,    // what the linear graph needs of the primal one; `index` is its number
-  tangent,     // of params[index], in the linear graph
+  tangent,     // of params[index], in the linear graph, and in `jvp` and `hvp`
   turn,        // of a body, from here on: i64[], the turn's number
   constant,    // operand of the scan, the same in every turn
   loop,        // loop value; as a result: its value for the next turn

@@ -183,11 +183,12 @@ struct BufferRef {
   enum class Space : std::uint8_t {
     input,   // args.inputs[index], index into LoweredEntry::inputs
     result,  // args.results[index], index into LoweredEntry::results
-    params,  // the caller's buffer at params[index].offset; so the next four
+    params,  // the caller's buffer at params[index].offset; so the next five
     state,
     state_out,
     slots,
     grads,
+    tangents,
     workspace,  // LoweredEntry::slots[index], at the offset that the plan evaluated
     scalar,     // a rank-0 argument of the call, or a turn: `role` says which
   } space;
@@ -232,7 +233,7 @@ struct WorkspaceSlot {
 
 /// One entry of the compiled model. Before the actions run, every input with an index bound is checked.
 struct LoweredEntry {
-  std::string name;                   // infer, loss, grad, update, train_step, init
+  std::string name;                   // one of entry_names()
   std::vector<std::uint32_t> inputs;  // of Program::inputs that it reads, in order of declaration
   struct ResultInfo {
     std::string name;

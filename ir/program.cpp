@@ -37,6 +37,12 @@ std::string text_of(const SourceLocation& l) {
   return fmt::format("{}:{}:{}{}", l.file, l.line, l.column, as);
 }
 
+std::span<const std::string_view> entry_names() {
+  static constexpr std::array<std::string_view, 9> kNames = {"infer", "loss", "grad", "update",  "train_step",
+                                                             "init",  "jvp",  "hvp",  "jacobian"};
+  return kNames;
+}
+
 const Graph* Program::find(std::string_view graph_name) const {
   const auto found = std::ranges::find(graphs, graph_name, &Graph::name);
   return found == graphs.end() ? nullptr : &*found;

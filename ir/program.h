@@ -1,6 +1,8 @@
 #pragma once
 
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ir/graph.h"
@@ -55,11 +57,14 @@ struct Program {
   std::string train = "{}";       // settings of the trainer, JSON on one line
   std::vector<DimCheck> checks;
   std::vector<SourceLocation> locations;
-  std::vector<Graph> graphs;  // infer, loss, forward, update, init; then grad, train_step
+  std::vector<Graph> graphs;  // infer, loss, forward, update, init; then grad, train_step; jvp, hvp, jacobian
 
   const Graph* find(std::string_view graph_name) const;
   Graph* find(std::string_view graph_name);
 };
+
+/// The entries that a compiled model can have, in the order of the ABI's enum mlpc_entry_kind.
+std::span<const std::string_view> entry_names();
 
 /// Bytes of a buffer that holds all of `tensors` at their offsets; a multiple of 64.
 std::int64_t buffer_bytes(const std::vector<TensorInfo>& tensors);

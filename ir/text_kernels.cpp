@@ -18,8 +18,8 @@ using detail::Reader;
 
 constexpr std::array<std::string_view, 8> kReducers = {"sum", "prod", "max",    "min",
                                                        "any", "all",  "argmax", "fma"};
-constexpr std::array<std::string_view, 9> kSpaces = {"input", "result", "params",    "state", "state_out",
-                                                     "slots", "grads",  "workspace", "scalar"};
+constexpr std::array<std::string_view, 10> kSpaces = {"input", "result", "params",   "state",     "state_out",
+                                                      "slots", "grads",  "tangents", "workspace", "scalar"};
 constexpr std::array<std::string_view, 4> kOffsets = {"turn", "now", "next", "last"};
 
 // ---- Printing ----

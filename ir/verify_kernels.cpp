@@ -309,6 +309,7 @@ class EntryVerifier {
         return e_.results.size();
       case BufferRef::Space::params:
       case BufferRef::Space::grads:
+      case BufferRef::Space::tangents:
         return p_.header.params.size();
       case BufferRef::Space::state:
       case BufferRef::Space::state_out:

@@ -56,7 +56,10 @@ enum mlpc_entry_kind {
   MLPC_GRAD = 2,
   MLPC_UPDATE = 3,
   MLPC_TRAIN_STEP = 4,
-  MLPC_INIT = 5
+  MLPC_INIT = 5,
+  MLPC_JVP = 6, /* these on request, --entries= */
+  MLPC_HVP = 7,
+  MLPC_JACOBIAN = 8
 };
 
 enum mlpc_type { MLPC_F32 = 0, MLPC_F64 = 1, MLPC_I32 = 2, MLPC_I64 = 3, MLPC_U8 = 4, MLPC_BOOL = 5 };
@@ -88,16 +91,17 @@ typedef struct mlpc_args {
   void* state;
   void* state_out; /* of `grad` only */
   void* slots;
-  void* grads; /* has the parameters' offsets */
+  void* grads; /* has the parameters' offsets; of `hvp`, its products */
   void* workspace;
   uint64_t seed;
   int64_t step, steps, epoch;
   int64_t row_offset;     /* global index of the first row: random draws are by global row */
-  double loss_bar;        /* cotangent of the loss; `grad` only; 1 for the gradient itself */
+  double loss_bar;        /* cotangent of the loss; `grad` and `hvp`; 1 for the gradient itself */
   mlpc_parallel parallel; /* null: tasks run in the caller */
   void* host;             /* passed on to parallel */
   int32_t error_argument; /* out: of MLPC_INDEX_OUT_OF_RANGE, which input … */
   int64_t error_position; /* … and which element of it, row-major */
+  const void* tangents;   /* of `jvp` and `hvp`: the direction, with the parameters' offsets */
 } mlpc_args;
 
 /* An extent: a constant, or a dim of the table. */

@@ -69,6 +69,10 @@ class Loader {
     std::erase_if(tensors_, [&](const auto& entry) { return entry.first.starts_with(prefix); });
   }
 
+  void forget(const Rows<mlpc_tensor>& rows) {
+    for (const mlpc_tensor& t : rows) tensors_.erase(t.name);
+  }
+
   void finish() {
     if (!options_.is_partial)
       for (const auto& [key, tensor] : tensors_)
@@ -157,6 +161,19 @@ Checkpoint load_checkpoint(const std::string& path, const Model& model, Weights&
   }
   loader.finish();
   weights = std::move(read);
+  return out;
+}
+
+Bytes load_direction(const std::string& path, const Model& model) {
+  const Safetensors file = read_safetensors(path);
+  const LoadOptions strict;
+  Loader loader(file, strict, path);
+  Bytes out = model.zero_weights().params;
+  loader.take("", model.params(), out);
+  loader.forget(model.state());
+  loader.ignore(kSlot);
+  loader.ignore(kBest);
+  loader.finish();
   return out;
 }
 

@@ -37,4 +37,8 @@ struct Checkpoint {
 Checkpoint load_checkpoint(const std::string& path, const Model& model, Weights& weights,
                            const LoadOptions& options);
 
+/// A direction in the space of the parameters, laid out as they are: a file with a tensor for each of them.
+/// State and slots in it are ignored, so that a checkpoint is one.
+Bytes load_direction(const std::string& path, const Model& model);
+
 }  // namespace mlpc::runtime

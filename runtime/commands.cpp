@@ -103,6 +103,17 @@ void set_scalars(mlpc_args& args, const RunOptions& options) {
   args.loss_bar = options.loss_bar;
 }
 
+void set_direction(Call& call, const Model& model, const RunOptions& options) {
+  const std::uint32_t kind = call.entry().kind;
+  const bool has_direction = kind == MLPC_JVP || kind == MLPC_HVP;
+  if (!has_direction && !options.tangents.empty())
+    fail("--tangents", "the entry `{}` has no direction; jvp and hvp do", options.entry);
+  if (kind == MLPC_HVP && options.tangents.empty())
+    fail("--tangents", "hvp needs a direction: a .safetensors file with a tensor for each parameter");
+  if (!options.tangents.empty())
+    std::ranges::copy(load_direction(options.tangents, model), call.tangents.begin());
+}
+
 bool is_logged(const TrainReport& report, std::int64_t every) {
   return report.is_end_of_epoch && ((report.epoch + 1) % every == 0 || report.step == report.steps);
 }
@@ -144,12 +155,13 @@ void run_entry(const Model& model, const RunOptions& options) {
   Call call(model, entry, data.dims, threads.workers());
   call.use(weights);
   set_scalars(call.args, options);
+  set_direction(call, model, options);
   all.run(call, 0, 1, {});
   ResultFiles files;
   const Rows<mlpc_tensor> results = results_of(entry);
   for (std::size_t i = 0; i < results.size(); ++i)
     files.add(results[i].name, call.results[i].type, call.results[i].shape, call.results[i].bytes);
-  if (entry.kind == MLPC_GRAD) files.add_parts(model.params(), call.grads);
+  if (entry.kind == MLPC_GRAD || entry.kind == MLPC_HVP) files.add_parts(model.params(), call.grads);
   if (entry.kind == MLPC_TRAIN_STEP || draws) {
     files.add_parts(model.params(), weights.params);
     files.add_parts(model.state(), weights.state);

@@ -29,6 +29,7 @@ void run_init(const Model& model, const InitOptions& options);
 struct RunOptions {
   std::string entry = "infer";
   WeightFile weights;
+  std::string tangents;  // of `jvp` and `hvp`: the direction, .safetensors; none: 0, for `jvp` only
   std::vector<std::string> inputs;  // "x=FILE", "x1=0.5"
   std::string output;               // a directory
   std::uint64_t seed = 0;
@@ -37,8 +38,8 @@ struct RunOptions {
   int threads = 0;  // 0: one a processor
 };
 /// Calls one entry and writes OUT/NAME.npy for each result: by name; for `grad` also each parameter's
-/// gradient, for `train_step` and `init` each parameter, by path. Without weights, parameters are drawn as
-/// `run_init` does.
+/// gradient, for `hvp` each part of the product, for `train_step` and `init` each parameter, by path. Without
+/// weights, parameters are drawn as `run_init` does.
 void run_entry(const Model& model, const RunOptions& options);
 
 struct EvalOptions {

@@ -171,15 +171,16 @@ Call::Call(const Model& model, const mlpc_entry& entry, std::span<const std::int
   for (const mlpc_tensor& result : results_of(entry))
     results.push_back(Tensor::zeros(type_of(result), shape_of(result, dims)));
   for (Tensor& result : results) outputs_.push_back(result.bytes.data());
-  if (entry.kind == MLPC_GRAD) {
-    grads.resize(static_cast<std::size_t>(table.params_bytes));
-    state_out.resize(static_cast<std::size_t>(table.state_bytes));
-  }
+  const auto bytes = [](std::int64_t count) { return static_cast<std::size_t>(count); };
+  if (entry.kind == MLPC_GRAD || entry.kind == MLPC_HVP) grads.resize(bytes(table.params_bytes));
+  if (entry.kind == MLPC_GRAD) state_out.resize(bytes(table.state_bytes));
+  if (entry.kind == MLPC_JVP || entry.kind == MLPC_HVP) tangents.resize(bytes(table.params_bytes));
   args.size = sizeof args;
   args.inputs = inputs_.data();
   args.results = outputs_.data();
   args.grads = grads.data();
   args.state_out = state_out.data();
+  args.tangents = tangents.data();
   args.workspace = workspace_.data();
   args.steps = 1;
   args.loss_bar = 1;

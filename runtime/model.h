@@ -106,8 +106,8 @@ class Call {
   Call(const Model& model, const mlpc_entry& entry, std::span<const std::int64_t> dims,
        const Workers& workers);
 
-  /// Uses the buffers, which must outlive the calls. `state_out` and `grads` (of `grad`) are this object's
-  /// own.
+  /// Uses the buffers, which must outlive the calls. `state_out`, `grads` and `tangents`, of the entries that
+  /// have them, are this object's own.
   void use(Weights& weights);
   void set_input(std::size_t i, const void* data) { inputs_[i] = data; }
   /// Throws a CallError unless the entry returns MLPC_OK.
@@ -117,7 +117,7 @@ class Call {
 
   mlpc_args args{};  // seed, step, flags and the like; its pointers are this object's
   std::vector<Tensor> results;
-  Bytes grads, state_out;
+  Bytes grads, state_out, tangents;
   const mlpc_entry& entry() const { return entry_; }
   std::size_t workspace_bytes() const { return workspace_.size(); }
 

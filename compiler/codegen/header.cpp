@@ -125,7 +125,7 @@ class HeaderWriter {
         "  const void *inputs[] = {{{3}0}};\n"
         "  void *results[] = {{{4}0}};\n"
         "  mlpc_args args = {{sizeof(mlpc_args), 0, inputs, results, (void *)params, (void *)state, 0, 0, 0, "
-        "workspace, 0, 0, 0, 0, 0, 1.0, 0, 0, 0, 0}};\n"
+        "workspace, 0, 0, 0, 0, 0, 1.0, 0, 0, 0, 0, 0}};\n"
         "  return {0}_{1}(plan, &args);\n}}\n\n",
         name_, e.name, arguments, inputs, results);
   }

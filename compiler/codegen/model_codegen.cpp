@@ -5,7 +5,6 @@
 #include <llvm/TargetParser/Triple.h>
 
 #include <algorithm>
-#include <array>
 #include <set>
 
 #include "compiler/codegen/kernel_codegen.h"
@@ -47,11 +46,10 @@ std::int64_t plan_bytes(const ir::KernelProgram& program) {
 }
 
 int entry_kind(std::string_view name) {
-  constexpr std::array<std::string_view, 6> kNames = {"infer",  "loss",       "grad",
-                                                      "update", "train_step", "init"};
-  const auto found = std::ranges::find(kNames, name);
-  if (found == kNames.end()) fail("`{}` is no entry", name);
-  return static_cast<int>(found - kNames.begin());
+  const std::span<const std::string_view> names = ir::entry_names();
+  const auto found = std::ranges::find(names, name);
+  if (found == names.end()) fail("`{}` is no entry", name);
+  return static_cast<int>(found - names.begin());
 }
 
 ModelState::ModelState(llvm::Module& m, const ir::KernelProgram& p)
@@ -65,8 +63,8 @@ ModelState::ModelState(llvm::Module& m, const ir::KernelProgram& p)
   for (const ir::LoweredEntry& entry : p.entries) most_slots = std::max(most_slots, entry.slots.size());
   plan_type = llvm::StructType::get(context, {i32, i32, i64, i64, llvm::ArrayType::get(i64, MLPC_MAX_DIMS),
                                               llvm::ArrayType::get(i64, most_slots)});
-  args_type = llvm::StructType::get(context, {i32, i32, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr,
-                                              i64, i64, i64, i64, i64, f64, ptr, ptr, i32, i64});
+  args_type = llvm::StructType::get(context, {i32, i32, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64,
+                                              i64, i64, i64, i64, f64, ptr, ptr, i32, i64, ptr});
 }
 
 llvm::Function* ModelState::exported(std::string_view suffix, llvm::Type* result,

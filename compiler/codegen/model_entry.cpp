@@ -98,7 +98,7 @@ class EntryEmitter {
     return s_.b.CreateLoad(s_.ptr, s_.b.CreateConstInBoundsGEP1_64(s_.ptr, pointers, i));
   }
 
-  std::size_t most_ranges() const { return e_.inputs.size() + e_.results.size() + 6; }
+  std::size_t most_ranges() const { return e_.inputs.size() + e_.results.size() + 7; }
 
   std::vector<Range> ranges() {
     std::vector<Range> out;
@@ -125,6 +125,7 @@ class EntryEmitter {
     caller_buffer(out, Space::state_out, args_field::state_out, ir::buffer_bytes(header().state));
     caller_buffer(out, Space::slots, args_field::slots, ir::buffer_bytes(header().slots));
     caller_buffer(out, Space::grads, args_field::grads, ir::buffer_bytes(header().params));
+    caller_buffer(out, Space::tangents, args_field::tangents, ir::buffer_bytes(header().params));
     if (used_.contains(Space::workspace))
       out.push_back({arg(args_field::workspace, s_.ptr),
                      s_.b.CreateLoad(s_.i64, s_.plan_at(plan_, plan_field::workspace_bytes)), 64, true});
@@ -377,6 +378,8 @@ class EntryEmitter {
         return part(args_field::slots, header().slots);
       case Space::grads:
         return part(args_field::grads, header().params);
+      case Space::tangents:
+        return part(args_field::tangents, header().params);
       case Space::workspace: {
         llvm::Value* tail = s_.plan_at(plan, plan_field::offsets);
         llvm::Value* offset =

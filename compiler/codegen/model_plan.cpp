@@ -118,7 +118,7 @@ void check_sizes(ModelState& s, CheckedDims& checked, const ir::LoweredEntry& en
 
 void plan_entry(ModelState& s, const ir::LoweredEntry& entry, llvm::Value* plan, llvm::Value* dims) {
   const int kind = entry_kind(entry.name);
-  if (kind == MLPC_GRAD || kind == MLPC_TRAIN_STEP)
+  if (kind == MLPC_GRAD || kind == MLPC_TRAIN_STEP || kind == MLPC_HVP)
     for (std::size_t i = 0; i < s.dims().size(); ++i) {
       llvm::Value* dim = s.b.CreateLoad(s.i64, s.b.CreateConstInBoundsGEP1_64(s.i64, dims, i));
       s.return_if(s.b.CreateICmpEQ(dim, s.b.getInt64(0)), MLPC_BAD_DIM);

@@ -36,7 +36,8 @@ enum : unsigned {
   parallel,
   host,
   error_argument,
-  error_position
+  error_position,
+  tangents
 };
 }
 

@@ -10,6 +10,7 @@
 #include "compiler/frontend/frontend.h"
 #include "compiler/lowering/lower.h"
 #include "compiler/lowering/override_schedule.h"
+#include "compiler/passes/passes.h"
 #include "compiler/passes/pipeline.h"
 #include "ir/error.h"
 #include "ir/target.h"
@@ -35,13 +36,13 @@ ir::Program parse_source(const Source& source, const CompileOptions& options) {
       frontend::parse_net(source.text, source.name, front, diagnostics, files);
   if (!program) throw SourceError(diagnostics.text(), diagnostics.json());
   program->target = checked_target(options.target);
-  return std::move(*program);
+  return passes::add_entries(*program, options.entries);
 }
 
 /// What was compiled in cannot be changed in a dump.
 void refuse_source_options(const CompileOptions& options, const Source& source) {
-  if (!options.defines.empty() || !options.train.empty())
-    fail("{} is a dump: -D and --train.KEY need the source", source.name);
+  if (!options.defines.empty() || !options.train.empty() || !options.entries.empty())
+    fail("{} is a dump: -D, --train.KEY and --entries need the source", source.name);
 }
 
 ir::Program program_of(const Source& source, const CompileOptions& options, ir::Stage until,

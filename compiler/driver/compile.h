@@ -31,6 +31,7 @@ struct CompileOptions {
   std::vector<std::pair<std::string, std::string>> defines;  // -D
   std::vector<std::pair<std::string, std::string>> train;    // --train.KEY
   int level = 2;
+  std::vector<std::string> entries;   // on request: jvp, hvp, jacobian
   std::optional<MemoryBound> memory;  // --memory
   std::optional<Source> schedule;     // see override_schedule.h
   bool use_cache = true;              // of object code, see object_cache.h

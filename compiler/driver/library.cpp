@@ -28,6 +28,7 @@ mlpc::driver::CompileOptions options_of(const mlpc_compile_options* given) {
     if (equals == std::string::npos) mlpc::fail("`{}` is no definition: NAME=VALUE", define);
     options.defines.emplace_back(define.substr(0, equals), define.substr(equals + 1));
   }
+  for (int64_t i = 0; i < given->entry_count; ++i) options.entries.emplace_back(given->entries[i]);
   return options;
 }
 

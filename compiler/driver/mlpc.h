@@ -17,6 +17,8 @@ typedef struct mlpc_compile_options {
   const char* cpu;            /* a target row, or null for this processor */
   const char* const* defines; /* "H=512", as of -D */
   int64_t define_count;
+  const char* const* entries; /* on request: "jvp", "hvp", "jacobian" */
+  int64_t entry_count;
 } mlpc_compile_options;
 
 /* Compiles source text: a network, or any dump of one. `name` stands in messages; `use` is relative to it.

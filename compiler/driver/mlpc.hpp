@@ -14,6 +14,7 @@ struct JitOptions {
   int level = 2;
   std::string cpu;                   // a target row; empty: this processor
   std::vector<std::string> defines;  // "H=512"
+  std::vector<std::string> entries;  // on request: "jvp", "hvp", "jacobian"
 };
 
 /// A model compiled into this process. Throws std::runtime_error with the diagnostics.
@@ -43,11 +44,16 @@ class CompiledModel {
  private:
   template <typename Compile>
   CompiledModel(Compile compile, const JitOptions& options) : handle_(nullptr, mlpc_free) {
-    std::vector<const char*> defines;
+    std::vector<const char*> defines, entries;
     for (const std::string& define : options.defines) defines.push_back(define.c_str());
-    const mlpc_compile_options c_options{sizeof(mlpc_compile_options), options.level,
-                                         options.cpu.empty() ? nullptr : options.cpu.c_str(), defines.data(),
-                                         static_cast<int64_t>(defines.size())};
+    for (const std::string& entry : options.entries) entries.push_back(entry.c_str());
+    const mlpc_compile_options c_options{sizeof(mlpc_compile_options),
+                                         options.level,
+                                         options.cpu.empty() ? nullptr : options.cpu.c_str(),
+                                         defines.data(),
+                                         static_cast<int64_t>(defines.size()),
+                                         entries.data(),
+                                         static_cast<int64_t>(entries.size())};
     handle_.reset(compile(&c_options));
     if (!handle_) throw std::bad_alloc();
     if (const char* error = mlpc_error(handle_.get())) throw std::runtime_error(error);

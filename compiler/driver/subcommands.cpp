@@ -61,6 +61,12 @@ runtime::Model load(const NetOptions& net) {
   return runtime::Model(jit->table(), jit);
 }
 
+/// `run` asks for what it calls; a library or a dump has what it has.
+void ask_for_entry(NetOptions& net, const std::string& entry) {
+  const bool is_on_request = entry == "jvp" || entry == "hvp" || entry == "jacobian";
+  if (is_on_request && net.input.ends_with(".net")) net.entries.push_back(entry);
+}
+
 }  // namespace
 
 void print_errors(const NetOptions& options, const std::exception* caught) {
@@ -88,6 +94,11 @@ void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required)
                  "NAME=VALUE: overrides a const, by a number, true, false, or a name (-D act=tanh)")
       ->take_all()
       ->expected(1)
+      ->allow_extra_args(false);
+  app.add_option("--entries", options.entries, "what is there on request: jvp,hvp,jacobian")
+      ->delimiter(',')
+      ->expected(1)
+      ->take_all()
       ->allow_extra_args(false);
   app.add_option("-O", options.level, "0 one kernel an op; 1 fused; 2 tiled (default); 3")
       ->check(CLI::Range(0, 3));
@@ -130,6 +141,7 @@ CompileOptions compile_options(const NetOptions& net) {
   for (const std::string& define : net.defines) out.defines.push_back(split_at_equals(define, "-D"));
   out.train = net.train;
   out.level = net.level;
+  out.entries = net.entries;
   if (!net.memory.empty()) out.memory = parse_memory_bound(net.memory);
   out.use_cache = !net.no_cache;
   if (!net.schedule.empty()) out.schedule = read_source(net.schedule);
@@ -202,7 +214,10 @@ Subcommands::Subcommands(CLI::App& app, NetOptions& net) : state_(new State{.net
   s.add_workers(*s.eval_app);
   s.run_app = s.add(app, "run", "calls an entry and writes its results as .npy");
   s.run_app->add_option("DATA", s.run.inputs, "INPUT=FILE, or INPUT=NUMBER for a scalar");
-  s.run_app->add_option("--entry", s.run.entry, "infer (default), loss, grad");
+  s.run_app->add_option("--entry", s.run.entry,
+                        "infer (default), loss, grad, …; jvp, hvp, jacobian of a source are made for it");
+  s.run_app->add_option("--tangents", s.run.tangents,
+                        "FILE.safetensors: the direction of jvp and hvp, a tensor for each parameter");
   s.run_app->add_option("-o", s.run.output, "a directory")->required();
   s.run_app->add_option("--seed", s.run.seed, "of the random numbers");
   s.add_weights(*s.run_app, s.run.weights, false);
@@ -244,6 +259,7 @@ bool Subcommands::run(int& status) {
   } else if (s.eval_app->parsed()) {
     runtime::run_eval(load(s.net), s.eval);
   } else if (s.run_app->parsed()) {
+    ask_for_entry(s.net, s.run.entry);
     runtime::run_entry(load(s.net), s.run);
   } else if (s.info_app->parsed()) {
     fmt::print("{}", runtime::model_info(load(s.net)));

@@ -13,6 +13,7 @@ namespace mlpc::driver {
 struct NetOptions {
   std::string input;  // "-": standard input
   std::vector<std::string> defines;
+  std::vector<std::string> entries;                        // on request
   std::vector<std::pair<std::string, std::string>> train;  // --train.KEY=VALUE
   int level = 2;
   bool no_cache = false;

@@ -1,6 +1,5 @@
 #include "compiler/lowering/lower.h"
 
-#include <array>
 #include <unordered_map>
 
 #include "compiler/lowering/emit_group.h"
@@ -12,9 +11,6 @@ namespace mlpc::lowering {
 namespace {
 
 using ir::Graph;
-
-constexpr std::array<std::string_view, 6> kEntries = {"infer",  "loss",       "grad",
-                                                      "update", "train_step", "init"};
 
 /// Keeps every distinct kernel once: equal layers share their code.
 class KernelTable {
@@ -107,7 +103,7 @@ ir::KernelProgram lower(const ir::Program& program, const LoweringOptions& optio
   out.header = program;
   out.header.graphs.clear();
   KernelTable kernels(out.kernels);
-  for (std::string_view name : kEntries)
+  for (std::string_view name : ir::entry_names())
     if (const Graph* graph = program.find(name))
       out.entries.push_back(lower_entry(*graph, *target, options.level, kernels));
   return out;

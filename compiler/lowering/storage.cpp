@@ -127,6 +127,8 @@ class Assigner {
         return {Space::slots, p.index};
       case Role::grad:
         return {Space::grads, p.index};
+      case Role::tangent:
+        return {Space::tangents, p.index};
       case Role::seed:
       case Role::step:
       case Role::steps:

@@ -40,6 +40,18 @@ std::vector<ValueId> take_results(const Graph& from, const ir::Copier& copier, G
   return taken;
 }
 
+void accumulate(Graph& graph) {
+  Builder b(graph);
+  const ValueId flag = graph.add_parameter("accumulate", {ir::ElementType::boolean, {}}, Role::accumulate);
+  for (Graph::Result& r : graph.results) {
+    if (r.role != Role::grad) continue;
+    const ir::Type type = graph.type(r.value);
+    const ValueId old = graph.add_parameter(r.name + ".old", type, Role::grad, r.index);
+    const ValueId condition = type.rank() == 0 ? flag : b.broadcast(flag, type.shape, {});
+    r.value = b.where(condition, b.add(old, r.value), r.value);
+  }
+}
+
 }  // namespace
 
 ir::Program compose_train_step(const ir::Program& program) {
@@ -67,17 +79,8 @@ ir::Program compose_train_step(const ir::Program& program) {
 
 ir::Program accumulate_gradients(const ir::Program& program) {
   ir::Program out = program;
-  Graph* grad = out.find("grad");
-  if (!grad) return out;
-  Builder b(*grad);
-  const ValueId flag = grad->add_parameter("accumulate", {ir::ElementType::boolean, {}}, Role::accumulate);
-  for (Graph::Result& r : grad->results) {
-    if (r.role != Role::grad) continue;
-    const ir::Type type = grad->type(r.value);
-    const ValueId old = grad->add_parameter(r.name + ".old", type, Role::grad, r.index);
-    const ValueId condition = type.rank() == 0 ? flag : b.broadcast(flag, type.shape, {});
-    r.value = b.where(condition, b.add(old, r.value), r.value);
-  }
+  for (std::string_view name : {"grad", "hvp"})
+    if (Graph* graph = out.find(name)) accumulate(*graph);
   return out;
 }
 

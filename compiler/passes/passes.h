@@ -1,11 +1,17 @@
 #pragma once
 
 #include <functional>
+#include <span>
+#include <string>
 #include <string_view>
 
 #include "ir/program.h"
 
 namespace mlpc::passes {
+
+/// Adds the entries that are there on request (abi.md): `jvp`, `hvp`, `jacobian`, written with derivatives as
+/// ops. Requires stage `graph`. Throws mlpc::Error for an entry that the model cannot have, or another name.
+ir::Program add_entries(const ir::Program& program, std::span<const std::string> names);
 
 /// Rewrites each graph by exact rules: the same bits come out, and no right side is dearer than its left.
 /// Runs before lowering, so that a derivative's mask is read from the value that is there anyway.
@@ -26,7 +32,7 @@ ir::Program compose_train_step(const ir::Program& program);
 ir::Program recompute_segments(const ir::Program& program, std::int64_t segments,
                                const std::function<std::int64_t(std::string_view)>& value_of_dim);
 
-/// Lets `grad` add to the gradients that are there, if the call asks for it.
+/// Lets `grad` and `hvp` add to what the buffer of gradients holds, if the call asks for it.
 ir::Program accumulate_gradients(const ir::Program& program);
 
 /// What a loop contracts turn by turn, though no turn waits for it, becomes one contraction of all turns:

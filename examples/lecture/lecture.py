@@ -9,7 +9,7 @@ import time
 from claim import verdict
 
 # In the order of the lecture.
-NAMES = ["paths", "worked", "vanishing", "universal", "deep_shallow", "regularise"]
+NAMES = ["paths", "modular", "worked", "vanishing", "universal", "deep_shallow", "regularise", "dropout"]
 
 
 def run(name, seed, small, directory):

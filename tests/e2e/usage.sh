@@ -52,6 +52,10 @@ $mlpc init "$lecture" -o w.safetensors
 head -c 40 w.safetensors >cut.safetensors
 expect 1 'cut.safetensors' $mlpc run "$lecture" --weights=cut.safetensors x1=1 x2=1 -o out
 expect 1 'x2' $mlpc run "$lecture" --weights=w.safetensors x1=1 -o out
+expect 1 'is no entry that can be asked for' $mlpc "$lecture" --entries=grad -o m.o
+expect 1 'hvp needs a direction' $mlpc run "$lecture" --entry=hvp --weights=w.safetensors x1=1 x2=1 y=1 -o out
+expect 1 'cut.safetensors' $mlpc run "$lecture" --entry=hvp --tangents=cut.safetensors --weights=w.safetensors x1=1 x2=1 y=1 -o out
+expect 1 'has no direction' $mlpc run "$lecture" --tangents=w.safetensors --weights=w.safetensors x1=1 x2=1 -o out
 expect 1 'nothing.npy' $mlpc run "$lecture" --weights=w.safetensors x1=nothing.npy x2=1 -o out
 leftovers=$(ls | grep -vE '^(out.txt|err.txt|bad.net|cut.joint|fake.so|w.safetensors|cut.safetensors|cache)$' || true)
 [ -z "$leftovers" ] || fail "something was half-written: $leftovers"

@@ -76,6 +76,7 @@ CallMemory::CallMemory(const Program& program, const Graph& graph, Dims dims)
       state_out(bytes_of(program.state)),
       slots(bytes_of(program.slots)),
       grads(bytes_of(program.params)),
+      tangents(bytes_of(program.params)),
       program_(program),
       graph_(graph),
       dims_(std::move(dims)) {
@@ -111,6 +112,8 @@ void CallMemory::set(const Graph::Parameter& p, const HostTensor& value) {
       return write(slots.data() + program_.slots[p.index].offset);
     case Role::grad:
       return write(grads.data() + program_.params[p.index].offset);
+    case Role::tangent:
+      return write(tangents.data() + program_.params[p.index].offset);
     case Role::seed:
       seed = static_cast<std::int64_t>(scalar);
       return;

@@ -40,7 +40,7 @@ class CallMemory {
   /// Bytes of a value of that type.
   std::size_t size_of(const ir::Type& type) const;
 
-  Bytes params, state, state_out, slots, grads;
+  Bytes params, state, state_out, slots, grads, tangents;
   std::map<std::string, Bytes> inputs, results;  // by name
   std::int64_t seed = 0, step = 0, steps = 0, epoch = 0, row_offset = 0;
   double loss_bar = 0;

@@ -27,6 +27,7 @@ mlpc_args arguments_of(CallMemory& memory) {
   args.state_out = memory.state_out.data();
   args.slots = memory.slots.data();
   args.grads = memory.grads.data();
+  args.tangents = memory.tangents.data();
   args.seed = static_cast<std::uint64_t>(memory.seed);
   args.step = memory.step;
   args.row_offset = memory.row_offset;

@@ -36,7 +36,7 @@ class Call {
 
  private:
   void note_memory() {
-    for (Bytes* bytes : {&memory_.params, &memory_.state, &memory_.slots, &memory_.grads})
+    for (Bytes* bytes : {&memory_.params, &memory_.state, &memory_.slots, &memory_.grads, &memory_.tangents})
       notes_.add(bytes->data(), bytes->size(), true);
     notes_.add(memory_.state_out.data(), memory_.state_out.size(), false);
     for (auto& [name, bytes] : memory_.inputs) notes_.add(bytes.data(), bytes.size(), true);
@@ -102,6 +102,8 @@ class Call {
         return part(memory_.slots, program_.slots);
       case BufferRef::Space::grads:
         return part(memory_.grads, program_.params);
+      case BufferRef::Space::tangents:
+        return part(memory_.tangents, program_.params);
       case BufferRef::Space::workspace:
         return workspace_[ref.index].data();
       case BufferRef::Space::scalar:
