@@ -211,6 +211,130 @@ TEST_CASE("a recurrent net of free length and rows: 0, 1 and more turns, few row
                 kFloatTolerance);
 }
 
+TEST_CASE("a loop without turns gives its first values") {
+  const Program program = parse_program(R"(mlpc.graph 1 graph
+model m : f64
+source ""
+target "x86-64-v4"
+dim T
+input "h0" : f64[3]
+input "ws" : f64[T, 3]
+train "{}"
+graph body.0 {
+  %t = parameter turn 0 "t" : i64[]
+  %g = parameter loop 0 "g" : f64[3]
+  %h = parameter loop 1 "h" : f64[3]
+  %k = parameter loop 2 "k" : f64[3]
+  %w = parameter sequence 0 "w" : f64[3]
+  %h_next = sub(%w, %g) : f64[3]
+  return loop 0 "g" %h
+  return loop 1 "h" %h_next
+  return loop 2 "k" %k
+  return stacked 0 "gs" %g
+}
+graph infer {
+  %h0 = parameter input 0 "h0" : f64[3]
+  %ws = parameter input 1 "ws" : f64[T, 3]
+  %g0 = neg(%h0) : f64[3]
+  %g, %h, %k, %gs = scan(%g0, %h0, %g0, %ws; body=body.0, consts=0, loops=3, length=[T], reverse=1) : f64[3], f64[3], f64[3], f64[T, 3]
+  return output 0 "g" %g
+  return output 0 "h" %h
+  return output 0 "k" %k
+  return output 0 "gs" %gs
+}
+)",
+                                        "test");
+  check_program(program, {{{"T", 0}}, {{"T", 1}}, {{"T", 2}}, {{"T", 5}}}, 0);
+}
+
+/// Rows of U lie 1 KiB apart, and the way back reads it turned: both are packed. The inputs' contraction
+/// waits for no turn; nor does that of their cotangents.
+Program packed_program() {
+  return parse_program(R"(mlpc.graph 1 graph
+model m : f64
+source ""
+target "x86-64-v4"
+dim B
+dim T
+param "U" : f64[64, 128] offset 0 init "" @0
+param "W" : f64[8, 128] offset 65536 init "" @0
+param "x0" : f64[8] offset 73728 init "" @0
+input "xs" : f64[T, B, 8]
+train "{}"
+graph body.0 {
+  %t = parameter turn 0 "t" : i64[]
+  %U = parameter const 0 "U" : f64[64, 128]
+  %W = parameter const 1 "W" : f64[8, 128]
+  %h = parameter loop 0 "h" : f64[B, 64]
+  %x = parameter sequence 0 "x" : f64[B, 8]
+  %hu = einsum("bi,ij->bj", %h, %U) : f64[B, 128]
+  %xw = einsum("bi,ij->bj", %x, %W) : f64[B, 128]
+  %z = add(%hu, %xw) : f64[B, 128]
+  %za = slice(%z; start=[0, 0], extent=[B, 64], step=[1, 1]) : f64[B, 64]
+  %zb = slice(%z; start=[0, 64], extent=[B, 64], step=[1, 1]) : f64[B, 64]
+  %a = tanh(%za) : f64[B, 64]
+  %b = sigmoid(%zb) : f64[B, 64]
+  %next = mul(%a, %b) : f64[B, 64]
+  return loop 0 "h" %next
+  return stacked 0 "hs" %next
+}
+graph forward {
+  %U = parameter param 0 "U" : f64[64, 128]
+  %W = parameter param 1 "W" : f64[8, 128]
+  %x0 = parameter param 2 "x0" : f64[8]
+  %xs = parameter input 0 "xs" : f64[T, B, 8]
+  %x0s = broadcast(%x0; shape=[T, B, 8], axes=[2]) : f64[T, B, 8]
+  %x = mul(%xs, %x0s) : f64[T, B, 8]
+  %zero = constant(; value=f64(0)) : f64[]
+  %h0 = broadcast(%zero; shape=[B, 64], axes=[]) : f64[B, 64]
+  %h, %hs = scan(%U, %W, %h0, %x; body=body.0, consts=2, loops=1, length=[T], reverse=0) : f64[B, 64], f64[T, B, 64]
+  %squares = mul(%hs, %hs) : f64[T, B, 64]
+  %y = reduce_sum(%squares; axes=[0, 1, 2]) : f64[]
+  return loss_total 0 "loss" %y
+}
+)",
+                       "test");
+}
+
+/// The calls in loops, or those that are in none.
+std::vector<KernelCall> calls_of(const std::vector<Action>& actions, bool in_loops) {
+  std::vector<KernelCall> out;
+  for (const Action& action : actions) {
+    const auto* call = std::get_if<KernelCall>(&action.kind);
+    if (call && !in_loops) out.push_back(*call);
+    const auto* loop = std::get_if<TurnLoop>(&action.kind);
+    for (const Action& inner : loop&& in_loops ? loop->actions : std::vector<Action>{})
+      if (const auto* turn = std::get_if<KernelCall>(&inner.kind)) out.push_back(*turn);
+  }
+  return out;
+}
+
+std::size_t count_packing(const KernelProgram& program, const std::vector<KernelCall>& calls) {
+  std::size_t count = 0;
+  for (const KernelCall& call : calls)
+    for (const KernelBuffer& buffer : program.kernels[call.kernel].buffers)
+      count += buffer.is_written && buffer.type.rank() == 3 && buffer.type.shape[0].is_constant();
+  return count;
+}
+
+TEST_CASE(
+    "weights of a loop are packed before its turns, and contractions that wait for none run before or "
+    "behind") {
+  const Program joint = passes::run_pipeline(packed_program(), Stage::joint);
+  const KernelProgram program = lowering::lower(joint, {2});
+  const std::vector<Action>& actions = program.entries[0].actions;
+  CHECK(count_packing(program, calls_of(actions, true)) == 0);
+  CHECK(count_packing(program, calls_of(actions, false)) == 2);
+  std::size_t contractions = 0;  // in bodies
+  const Graph& grad = *joint.find("grad");
+  for (std::uint32_t i = 0; i < grad.node_count(); ++i)
+    if (const Body* body = body_of(grad.node({i})))
+      for (std::uint32_t k = 0; k < body->graph().node_count(); ++k)
+        contractions += body->graph().node({k}).op == Op::einsum_;
+  CHECK(contractions == 2);  // h U and z̄ Uᵀ
+  check_program(packed_program(), {{{"B", 2}, {"T", 3}}, {{"B", 6}, {"T", 2}}}, kTolerance);
+}
+
 TEST_CASE("kernels do not depend on the length, and equal bodies share them") {
   const auto kernels = [](const std::string& length) {
     std::string text = print(recurrent_program());
