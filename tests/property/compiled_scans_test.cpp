@@ -123,6 +123,8 @@ void check_program(const Program& program, const std::vector<Dims>& at, double t
       INFO(graph.name);
       CHECK(largest_error(values, expected) <= tolerance);
       CHECK(same_bits(values, plain.run(graph.name, arguments, dims)));
+      CHECK(same_bits(values, tiled.run_backwards(graph.name, arguments, dims)));
+      CHECK(same_bits(values, plain.run_backwards(graph.name, arguments, dims)));
       CHECK(largest_error(interpreted.run(graph.name, arguments, dims), expected) <= tolerance);
     }
 }
