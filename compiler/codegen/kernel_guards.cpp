@@ -4,16 +4,44 @@
 // elements by another address, that of a zero.
 
 namespace mlpc::codegen {
+namespace {
 
-llvm::Value* Memory::load_or_zero(const Access& access, llvm::Value* pointer, llvm::Value* guard) {
+/// Whether some lanes are known to be off, though the mask is no constant.
+bool has_known_gaps(const llvm::Value* mask) {
+  const auto* both = llvm::dyn_cast<llvm::BinaryOperator>(mask);
+  if (!both || both->getOpcode() != llvm::Instruction::And) return false;
+  for (const llvm::Value* operand : both->operand_values()) {
+    const auto* constant = llvm::dyn_cast<llvm::Constant>(operand);
+    if (constant ? !constant->isAllOnesValue() : has_known_gaps(operand)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+llvm::Value* Memory::zero_in_memory() {
   if (!zero_) {
     llvm::IRBuilder<>::InsertPointGuard here(state_.builder);
     state_.builder.SetInsertPoint(state_.function.getEntryBlock().getTerminator());
     zero_ = state_.builder.CreateAlloca(state_.builder.getInt64Ty());
     state_.builder.CreateStore(state_.int64(0), zero_);
   }
+  return zero_;
+}
+
+/// LLVM 22 drops the mask of a half of a vector that it finds to be empty, and loads that half (AVX2,
+/// vmaskmov of two registers). So it must not find out: a volatile false is added to the lanes.
+llvm::Value* Memory::guarded_mask(llvm::Value* mask) {
+  if (!has_known_gaps(mask)) return mask;
+  llvm::IRBuilder<>& builder = state_.builder;
+  llvm::Value* none = builder.CreateAlignedLoad(builder.getInt1Ty(), zero_in_memory(), llvm::Align(1), true);
+  const auto* type = llvm::cast<llvm::FixedVectorType>(mask->getType());
+  return builder.CreateXor(mask, builder.CreateVectorSplat(type->getNumElements(), none));
+}
+
+llvm::Value* Memory::load_or_zero(const Access& access, llvm::Value* pointer, llvm::Value* guard) {
   return state_.builder.CreateAlignedLoad(state_.memory_type(access.element),
-                                          state_.builder.CreateSelect(guard, pointer, zero_),
+                                          state_.builder.CreateSelect(guard, pointer, zero_in_memory()),
                                           llvm::Align(ir::size_of(access.element)));
 }
 
@@ -42,8 +70,8 @@ llvm::Value* Memory::load_guarded(const Access& access, const VarSet& vars, llvm
     return builder.CreateSelect(lanes, state_.widened(element, width), zeros);
   }
   if (!is_contiguous(access, *level)) return gather_guarded(access, *level, lanes);
-  return builder.CreateMaskedLoad(vector, pointer_to(access), llvm::Align(ir::size_of(access.element)), lanes,
-                                  zeros);
+  return builder.CreateMaskedLoad(vector, pointer_to(access), llvm::Align(ir::size_of(access.element)),
+                                  guarded_mask(lanes), zeros);
 }
 
 }  // namespace mlpc::codegen

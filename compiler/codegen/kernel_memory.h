@@ -57,6 +57,8 @@ class Memory {
   /// Each lane's `count` neighbours in memory, as an element or a vector; 0 for lanes that do not exist.
   // Guarded loads (kernel_guards.cpp): where the guard is false, 0.
   llvm::Value* load_guarded(const Access& access, const VarSet& vars, llvm::Value* guard);
+  llvm::Value* zero_in_memory();
+  llvm::Value* guarded_mask(llvm::Value* mask);
   llvm::Value* load_or_zero(const Access& access, llvm::Value* pointer, llvm::Value* guard);
   llvm::Value* gather_guarded(const Access& access, std::size_t level, llvm::Value* guard);
   std::vector<llvm::Value*> load_rows(const Access& access, std::size_t level, int count);

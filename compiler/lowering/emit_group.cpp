@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "compiler/lowering/access.h"
+#include "compiler/lowering/convolution.h"
 #include "compiler/lowering/packing.h"
 #include "compiler/lowering/roots.h"
 #include "compiler/lowering/schedule.h"
@@ -148,7 +149,10 @@ class GroupEmitter {
       s.has_lanes_inside |= runs_in_lanes_inside(m);
       s.work = Dim::max(s.work, work_of(m));
     }
-    if (group.is_contraction) s.work = work_of(group.members.front());
+    if (group.is_contraction) {
+      s.work = work_of(group.members.front());
+      s.convolution = convolution_shape(c_.graph, group.members.front());
+    }
     s.turned_axis = turned_axis(group);
     s.has_few_rows = has_few_rows_;
     const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
@@ -358,12 +362,17 @@ class GroupEmitter {
     return index;
   }
 
-  /// The order of a reduction follows from its operand's shape and the target: over the last axis in lanes.
+  /// The order of a reduction follows from its operand's shape and the target: over the last axis in lanes,
+  /// unless that has just a few taps of windows.
   int lanes_of_reduction(ValueId v) const {
     const Node& node = c_.graph.producer(v);
     if (node.op == Op::fold_) return 0;
-    const std::size_t rank = shape(c_.graph.operands(node)[0]).size();
+    const ValueId operand = c_.graph.operands(node)[0];
+    const std::size_t rank = shape(operand).size();
     const Integers axes = reduced_axes(node);
+    const bool has_few_taps =
+        rank > 0 && shape(operand).back().constant().value_or(c_.target.lanes) < c_.target.lanes;
+    if (has_few_taps && reads_windows(c_.graph, operand)) return 0;
     return !axes.empty() && axes.back() == static_cast<std::int64_t>(rank) - 1 ? c_.target.lanes : 0;
   }
 

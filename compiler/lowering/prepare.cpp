@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/lowering/convolution.h"
 #include "ir/builder.h"
 #include "ir/copy.h"
 #include "ir/ops/einsum.h"
@@ -31,9 +32,11 @@ ValueId lane_last(Builder& b, ValueId operand, std::string& letters, char lane) 
 
 ValueId contraction(Builder& b, const Node& node, std::vector<ValueId> operands) {
   ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
+  const char lanes = lane_letter(b.graph(), spec, operands);
   if (!spec.result.empty())
     for (std::size_t k = 0; k < operands.size(); ++k)
-      operands[k] = lane_last(b, operands[k], spec.operands[k], spec.result.back());
+      if (!reads_windows(b.graph(), operands[k]))
+        operands[k] = lane_last(b, operands[k], spec.operands[k], lanes);
   return b.einsum(spec.text(), operands);
 }
 

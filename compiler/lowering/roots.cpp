@@ -56,9 +56,10 @@ class Classifier {
     if (kinds_[v.index] == Kind::inlined) kinds_[v.index] = Kind::elementwise;
   }
 
-  /// The value below a chain of layout ops of one operand.
-  ValueId strip_layout(ValueId v) const {
-    while (is_layout(graph_.producer(v).op) && graph_.producer(v).operand_count == 1)
+  /// The value below a chain of layout ops of one operand, or the first of them that is a `last`.
+  ValueId strip_layout(ValueId v, std::optional<Op> last = std::nullopt) const {
+    while (is_layout(graph_.producer(v).op) && graph_.producer(v).operand_count == 1 &&
+           graph_.producer(v).op != last)
       v = graph_.operands(graph_.producer(v))[0];
     return v;
   }
@@ -89,7 +90,7 @@ class Classifier {
     if (is_epilogue(node)) compute(Graph::result(node));
     if (std::holds_alternative<ir::ContractionLowering>(ir::def(node.op).lowering))
       for (ValueId operand : operands) {
-        const ValueId below = strip_layout(operand);
+        const ValueId below = strip_layout(operand, Op::pad_);  // its zeros are stored: no guards in the sums
         if (is_elementwise(below) || is_layout(graph_.producer(below).op)) compute(below);
         const bool is_turned = graph_.producer(operand).op == Op::transpose_;  // made by prepare()
         if (is_turned && !is_packed(node, operand)) compute(operand);

@@ -100,6 +100,45 @@ LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int
   return plan;
 }
 
+/// The axis whose elements are the rows of a register tile: the last one, which is contiguous in the result,
+/// if it fills a tile; else the longest.
+std::size_t row_axis(const GroupShape& group, int vectors) {
+  constexpr std::int64_t kLeastAccumulators = 12;
+  const std::size_t rank = group.space.size();
+  std::size_t longest = rank - 1;
+  if (guess(group.space[longest]) * vectors >= kLeastAccumulators) return longest;
+  for (std::size_t axis = 0; axis < rank; ++axis)
+    if (axis != group.convolution->lane_axis && guess(group.space[axis]) > guess(group.space[longest]))
+      longest = axis;
+  return longest;
+}
+
+/// Images (or taps) are tasks; in each of them panels of channels, then tiles of rows. The tile is stored
+/// through blocks turned in registers, where rows are contiguous.
+LoopPlan plan_convolution(const GroupShape& group, const ir::Target& target, int level) {
+  constexpr std::int64_t kMostTapsUnrolled = 8, kTasksWanted = 8;
+  LoopPlan plan;
+  const std::size_t lanes = group.convolution->lane_axis;
+  const Tile tile = level < 2 ? Tile{1, 1} : register_tile(guess(group.space[lanes]), group.widest, target);
+  const std::size_t rows = row_axis(group, tile.nv);
+  const std::int64_t taps = group.convolution->last_range.constant().value_or(0);
+  plan.reduce_unroll = level < 2 ? 1 : taps >= 1 && taps <= kMostTapsUnrolled ? static_cast<int>(taps) : 2;
+  std::int64_t tasks = 1;
+  std::vector<LoopPlan::Level> inside;
+  for (std::size_t axis = 0; axis < group.space.size(); ++axis) {
+    if (axis == lanes || axis == rows) continue;
+    if (tasks < kTasksWanted)
+      plan.levels.push_back({axis, {}, 1});
+    else
+      inside.push_back({axis, {}, 0});
+    tasks *= guess(group.space[axis]);
+  }
+  plan.levels.push_back({lanes, {tile.nv, true}, 0});
+  plan.levels.insert(plan.levels.end(), inside.begin(), inside.end());
+  plan.levels.push_back({rows, {tile.mr, false}, 0});
+  return plan;
+}
+
 LoopPlan plan_points(const GroupShape& group, const ir::Target& target, int level) {
   LoopPlan plan;
   const std::size_t rank = group.space.size();
@@ -126,8 +165,9 @@ LoopPlan plan_points(const GroupShape& group, const ir::Target& target, int leve
 
 LoopPlan plan_loops(const GroupShape& group, const ir::Target& target, int level) {
   if (group.space.empty()) return {};
-  LoopPlan plan =
-      group.is_contraction ? plan_contraction(group, target, level) : plan_points(group, target, level);
+  LoopPlan plan = group.convolution      ? plan_convolution(group, target, level)
+                  : group.is_contraction ? plan_contraction(group, target, level)
+                                         : plan_points(group, target, level);
   // A loop with one task is not cut, unless a loop inside it is: tasks are cut from the outside in.
   bool inner_is_cut = plan.panel > 0;  // its blocks count panels
   for (LoopPlan::Level& l : std::views::reverse(plan.levels)) {

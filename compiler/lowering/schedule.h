@@ -21,6 +21,12 @@ struct LoopPlan {
   int reduce_unroll = 1;   // of contractions
 };
 
+/// A contraction over windows, with channels in lanes.
+struct ConvolutionShape {
+  std::size_t lane_axis;  // not the last one
+  ir::Dim last_range;     // extent of the innermost sum
+};
+
 /// What a group does at each point of its space, for the sizes of tiles and tasks.
 struct GroupShape {
   ir::Shape space;
@@ -31,6 +37,7 @@ struct GroupShape {
   ir::ElementType widest = ir::ElementType::f32;
   ir::Dim work = 1;                                       // multiply-adds or elements a point
   std::optional<std::size_t> turned_axis = std::nullopt;  // of a transposing copy: its operand's last axis
+  std::optional<ConvolutionShape> convolution = std::nullopt;
 };
 
 /// From this many rows on a contraction runs in register tiles of rows; below, rows run one by one.

@@ -72,6 +72,11 @@ std::optional<ValueId> no_layout(Builder& b, const Node& n, std::span<const Valu
                           std::holds_alternative<ir::Shape>(n.attributes[0]) &&
                           std::get<ir::Shape>(n.attributes[0]) == b.type(x[0]).shape;
   if ((n.op == Op::reshape_ || n.op == Op::broadcast_) && same_shape) return x[0];
+  const auto is_zero = [](const ir::Dim& extent) { return extent == ir::Dim(0); };
+  if (n.op == Op::pad_ && std::ranges::all_of(std::get<ir::Shape>(n.attributes[0]), is_zero) &&
+      std::ranges::all_of(std::get<ir::Shape>(n.attributes[1]), is_zero))
+    return x[0];
+  if (n.op == Op::flip_ && std::get<Integers>(n.attributes[0]).empty()) return x[0];
   if (n.op == Op::transpose_ && is_ascending(std::get<Integers>(n.attributes[0]))) return x[0];
   if (n.op == Op::reduce_sum_ && std::get<Integers>(n.attributes[0]).empty()) return x[0];
   return std::nullopt;

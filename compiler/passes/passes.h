@@ -21,6 +21,10 @@ ir::Program canonicalize(const ir::Program& program);
 /// own.
 ir::Program expand_composites(const ir::Program& program);
 
+/// Writes folds of contractions as contractions of windows, whose sums are the fold's, too: the gradient of a
+/// convolution by its input is a convolution. Runs at every level, for it changes the order of sums.
+ir::Program contract_overlaps(const ir::Program& program);
+
 /// Adds `train_step`: gradients at loss_bar = 1, then the update, in one graph. Needs `grad` without
 /// accumulation.
 ir::Program compose_train_step(const ir::Program& program);

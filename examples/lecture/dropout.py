@@ -52,7 +52,7 @@ def one(sets, p, seed):
     return {
         "train": net.evaluate({"x": x, "y": y}, weights),
         "test": net.evaluate(test, weights),
-        "unscaled": Net("dropout", p=0).evaluate(test, weights),  # without the factor 1 − p
+        "unscaled": Net("dropout", level=1, p=0).evaluate(test, weights),  # without the factor 1 − p
     }
 
 

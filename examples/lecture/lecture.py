@@ -9,7 +9,7 @@ import time
 from claim import verdict
 
 # In the order of the lecture.
-NAMES = ["paths", "modular", "worked", "vanishing", "universal", "deep_shallow", "regularise", "dropout"]
+NAMES = ["paths", "modular", "worked", "vanishing", "universal", "deep_shallow", "regularise", "dropout", "double_descent"]
 
 
 def run(name, seed, small, directory):

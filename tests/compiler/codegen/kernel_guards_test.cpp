@@ -29,9 +29,9 @@ Scalar is_inside(KernelBuilder& b, const AffineIndex& index, const Dim& extent) 
 AffineIndex shifted(ir::VarId var, std::int64_t by) { return {Dim(by), {{var, 1}}, {}}; }
 
 /// y[i, j] = x[i - 1, j - 2] + rows[i - 1] + 1, where each stands for 0 outside of its buffer.
-ir::Kernel padded(ElementType type, LoopSchedule rows, LoopSchedule columns) {
+ir::Kernel padded(ElementType type, LoopSchedule rows, LoopSchedule columns, const Dim& m = Dim::named("M"),
+                  const Dim& n = Dim::named("N")) {
   KernelBuilder b("padded");
-  const Dim m = Dim::named("M"), n = Dim::named("N");
   const auto x = b.add_buffer("x", {type, {m, n}}, false);
   const auto row = b.add_buffer("row", {type, {m}}, false);
   const auto y = b.add_buffer("y", {type, {m + Dim(2), n + Dim(5)}}, true);
@@ -77,6 +77,12 @@ TEST_CASE("a load whose guard is false gives 0 and touches nothing, in lanes of 
       check_against_interpreter(padded(ElementType::f32, rows, columns), kTables, {.all_targets = true});
   for (ElementType type : {ElementType::f64, ElementType::i32, ElementType::u8})
     check_against_interpreter(padded(type, {1, false}, {2, true}), kTables);
+}
+
+TEST_CASE("a half of a vector whose lanes are all known to be off is not loaded") {
+  for (ElementType type : {ElementType::f32, ElementType::f64, ElementType::i64})
+    for (std::int64_t extent : {0, 1, 2, 3, 9})
+      check_against_interpreter(padded(type, {1, false}, {1, true}, 1, extent), {{}}, {.all_targets = true});
 }
 
 TEST_CASE("the turns of a recurrence read what earlier ones stored, in lanes, tasks or neither") {

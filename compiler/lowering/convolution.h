@@ -1,0 +1,24 @@
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "compiler/lowering/schedule.h"
+#include "ir/graph.h"
+#include "ir/ops/einsum.h"
+
+namespace mlpc::lowering {
+
+/// Whether v is a view of windows, read in place.
+bool reads_windows(const ir::Graph& graph, ir::ValueId v);
+
+/// The letter of a contraction's result that runs in lanes: the last one; but where an operand is windowed,
+/// that of the channels which the other operand alone has, if there are enough. Windows are rarely as wide as
+/// a vector, and then any number of them fills registers: each of their elements is spread over the lanes.
+char lane_letter(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
+                 std::span<const ir::ValueId> operands);
+
+/// Loops for a contraction whose lanes do not run over the last axis; nullopt for all others.
+std::optional<ConvolutionShape> convolution_shape(const ir::Graph& graph, ir::ValueId contraction);
+
+}  // namespace mlpc::lowering
