@@ -119,6 +119,19 @@ TEST_CASE("entries: hvp is the gradient's derivative in a direction, dropout hel
               difference([&](double by) { return net.run("grad", moved(params, v, by), {x, t}).back(); }));
 }
 
+TEST_CASE("entries: jacobian has every output by every input") {
+  const Net net("jacobian");
+  const Values params = random_values(net.param_count(), 1), x = random_values(kRows * 3, 3);
+  const Values found = net.run("jacobian", params, {x})[0];
+  for (std::size_t column = 0; column < x.size(); ++column) {
+    Values unit(x.size()), of_column;
+    unit[column] = 1;
+    for (std::size_t row = 0; row < kRows * 2; ++row) of_column.push_back(found[row * x.size() + column]);
+    check_close(of_column,
+                difference([&](double by) { return net.run("infer", params, {moved(x, unit, by)})[0]; }));
+  }
+}
+
 TEST_CASE("entries: a dump with them compiles to what the source does") {
   const driver::CompileOptions asked{.entries = {"hvp", "jvp"}};
   const std::string kernels = ir::print(driver::compile(kNet, asked));
