@@ -67,11 +67,16 @@ ir::Integers axes(Elaborator& el, Arguments& a, ir::ValueId x, bool last = false
 /// `axis = n`, or the last.
 std::size_t one_axis(Elaborator& el, Arguments& a, std::size_t rank);
 
+/// An integer input that indexes something of extent n is checked by every call, before anything is written.
+void note_bound(Elaborator& el, ir::ValueId index, std::int64_t n);
+
 /// What a builtin does with its arguments; those that it leaves over are errors.
 using Rule = Value (*)(Elaborator&, Arguments&);
 using Rules = std::map<std::string, Rule>;
 /// Axes and their order: reshape, transpose, rearrange, split, … (layout_builtins.cpp).
 const Rules& layout_rules();
+/// Parts of tensors, and tensors of parts: concat, stack, split, pad, gather, … (part_builtins.cpp).
+const Rules& part_rules();
 /// grad, jvp, vjp, jacobian (derivatives.cpp).
 const Rules& derivative_rules();
 

@@ -4,6 +4,7 @@
 
 #include "compiler/frontend/arguments.h"
 #include "compiler/frontend/glob.h"
+#include "compiler/frontend/indices.h"
 #include "ir/error.h"
 
 // What the language has besides its library: operations on tensors, distributions, numbers.
@@ -16,6 +17,14 @@ using ir::Integers;
 using ir::Op;
 using ir::Shape;
 using ir::ValueId;
+
+void note_bound(Elaborator& el, ValueId index, std::int64_t n) {
+  for (const ir::Graph::Parameter& p : el.target->graph.parameters())
+    if (p.value == index && p.role == ir::Role::input) {
+      std::int64_t& bound = el.program.inputs[p.index].index_bound;
+      bound = bound == 0 ? n : std::min(bound, n);
+    }
+}
 
 namespace {
 
@@ -34,6 +43,30 @@ Value elementwise(Elaborator& el, Arguments& a) {
                fmt::format("this is {}: the function is one of f32 and f64", el.describe(item.value)), {},
                "convert it: `f32(x)`");
   return {Tensor{el.b().value(op, {x})}};
+}
+
+Value tan(Elaborator& el, Arguments& a) {
+  Call::Item x = a.need(0, "x");
+  if (const auto* n = x.value.as<Number>()) return Value::real(std::tan(n->value));
+  const ValueId v = el.tensor(x.value, x.span);
+  return {Tensor{el.b().div(el.b().value(Op::sin_, {v}), el.b().value(Op::cos_, {v}))}};
+}
+
+/// atan2(y, x): the angle of the point (x, y).
+Value atan2(Elaborator& el, Arguments& a) {
+  const Call::Item &y = a.need(0, "y"), &x = a.need(1, "x");
+  const auto *ny = y.value.as<Number>(), *nx = x.value.as<Number>();
+  if (ny && nx) return Value::real(std::atan2(ny->value, nx->value));
+  const auto element = [&](const Value& v) {
+    return v.as<Tensor>() ? std::optional(el.type(v.as<Tensor>()->id).element) : std::nullopt;
+  };
+  const ValueId u = el.tensor(y.value, y.span, element(x.value)),
+                v = el.tensor(x.value, x.span, element(y.value));
+  const Shape shape = el.common_shape(el.type(u).shape, el.type(v).shape, [&] {
+    el.fail_at("shape-mismatch", a.span(),
+               fmt::format("`atan2` of {} and {}", el.type(u).text(), el.type(v).text()));
+  });
+  return {Tensor{el.b().value(Op::atan2_, {el.broadcast_to(u, shape), el.broadcast_to(v, shape)})}};
 }
 
 double sign(double x) { return (x > 0) - (x < 0); }
@@ -109,15 +142,6 @@ Value where(Elaborator& el, Arguments& a) {
                                       el.type(v).shape, mismatch);
   return {
       Tensor{el.b().where(el.broadcast_to(c, shape), el.broadcast_to(u, shape), el.broadcast_to(v, shape))}};
-}
-
-/// An integer input that indexes something of extent n is checked by every call, before anything is written.
-void note_bound(Elaborator& el, ValueId index, std::int64_t n) {
-  for (const ir::Graph::Parameter& p : el.target->graph.parameters())
-    if (p.value == index && p.role == ir::Role::input) {
-      std::int64_t& bound = el.program.inputs[p.index].index_bound;
-      bound = bound == 0 ? n : std::min(bound, n);
-    }
 }
 
 Value one_hot(Elaborator& el, Arguments& a) {
@@ -202,6 +226,8 @@ Value length(Elaborator& el, Arguments& a) {
   return Value::integer(static_cast<std::int64_t>(list->items.size()));
 }
 
+Value is_list(Elaborator&, Arguments& a) { return {a.need(0, "x").value.as<List>() != nullptr}; }
+
 ValueId sum_of_squares(Elaborator& el, ValueId x) {
   Integers all;
   for (std::size_t i = 0; i < el.type(x).rank(); ++i) all.push_back(static_cast<std::int64_t>(i));
@@ -227,12 +253,12 @@ Value params(Elaborator& el, Arguments& a) {
   const auto* glob = item.value.as<std::string>();
   if (!glob) el.fail_at("bad-value", item.span, "`params` takes a pattern in quotes: \"*.W\"");
   List out;
-  for (const auto& [key, id] : el.target->parameters) {
+  for (const auto& [key, id] : el.target->root().parameters) {
     if (key.first != ir::Role::param) continue;
     const std::string& path = el.program.params[key.second].path;
     if (path.starts_with(el.frame->path) &&
         matches_glob(*glob, std::string_view(path).substr(el.frame->path.size())))
-      out.items.push_back({Tensor{id}});
+      out.items.push_back({Tensor{el.imported(id, &el.target->root())}});
   }
   if (out.items.empty() && !el.diagnostics.empty()) throw Failure{};  // a layer failed: it may have had them
   if (out.items.empty()) el.fail_at("no-match", item.span, fmt::format("no parameter matches \"{}\"", *glob));
@@ -252,6 +278,15 @@ Value uniform(Elaborator& el, Arguments& a) {
   return {Distribution{Distribution::Kind::uniform, low, high}};
 }
 
+/// 1 with this probability, else 0.
+Value bernoulli(Elaborator& el, Arguments& a) {
+  const double p = a.number(0, "probability");
+  if (!(p >= 0 && p <= 1)) el.fail_at("bad-initialiser", a.span(), fmt::format("{} is no probability", p));
+  return {Distribution{Distribution::Kind::bernoulli, p, 0}};
+}
+
+Value orthogonal(Elaborator&, Arguments&) { return {Distribution{Distribution::Kind::orthogonal, 0, 0}}; }
+
 const Rules& own_rules() {
   static const Rules table = {{"exp", elementwise<Op::exp_, std::exp>},
                               {"expm1", elementwise<Op::expm1_, std::expm1>},
@@ -261,6 +296,8 @@ const Rules& own_rules() {
                               {"abs", elementwise<Op::abs_, std::abs>},
                               {"sin", elementwise<Op::sin_, std::sin>},
                               {"cos", elementwise<Op::cos_, std::cos>},
+                              {"tan", tan},
+                              {"atan2", atan2},
                               {"tanh", elementwise<Op::tanh_, std::tanh>},
                               {"erf", elementwise<Op::erf_, std::erf>},
                               {"floor", elementwise<Op::floor_, std::floor>},
@@ -268,6 +305,7 @@ const Rules& own_rules() {
                               {"sigmoid", elementwise<Op::sigmoid_, sigmoid>},
                               {"softplus", elementwise<Op::softplus_, softplus>},
                               {"sum", reduction<Op::reduce_sum_>},
+                              {"prod", reduction<Op::reduce_prod_>},
                               {"any", reduction<Op::reduce_any_>},
                               {"all", reduction<Op::reduce_all_>},
                               {"mean", mean},
@@ -284,6 +322,8 @@ const Rules& own_rules() {
                               {"params", params},
                               {"normal", normal},
                               {"uniform", uniform},
+                              {"bernoulli", bernoulli},
+                              {"orthogonal", orthogonal},
                               {"f32", convert<ElementType::f32>},
                               {"f64", convert<ElementType::f64>},
                               {"i32", convert<ElementType::i32>},
@@ -293,17 +333,28 @@ const Rules& own_rules() {
                               {"ones", filled<1>},
                               {"indices", indices},
                               {"moments", moments},
-                              {"len", length}};
+                              {"len", length},
+                              {"is_list", is_list}};
   return table;
 }
 
 const Rules& rules() {
   static const Rules table = [] {
     Rules out = own_rules();
-    for (const Rules* more : {&layout_rules(), &derivative_rules()}) out.insert(more->begin(), more->end());
+    for (const Rules* more : {&layout_rules(), &part_rules(), &derivative_rules()})
+      out.insert(more->begin(), more->end());
     return out;
   }();
   return table;
+}
+
+/// Functions of numbers: in index notation they are taken at every index.
+bool is_elementwise(const std::string& name) {
+  static const std::set<std::string_view> names = {
+      "exp",       "expm1", "log",   "log1p", "sqrt",    "abs",      "sin",  "cos", "tan",
+      "tanh",      "erf",   "floor", "sign",  "sigmoid", "softplus", "max",  "min", "where",
+      "stop_grad", "f32",   "f64",   "i32",   "i64",     "real",     "atan2"};
+  return names.contains(name);
 }
 
 }  // namespace
@@ -320,10 +371,23 @@ const std::vector<std::string>& Elaborator::builtin_names() {
 bool Elaborator::is_builtin(const std::string& name) { return rules().contains(name); }
 
 Value Elaborator::call_builtin(const std::string& name, Call& call) {
+  std::vector<Value> values;
+  for (const Call::Item& item : call.items) values.push_back(item.value);
+  const IndexVariables indices = indices_of(values);
+  if (!indices.empty() && !is_elementwise(name))
+    fail_at("bad-index", call.span,
+            fmt::format("in index notation `{}` has numbers as arguments: it takes tensors", name));
+  for (Call::Item& item : call.items)
+    if (!indices.empty()) {
+      if (item.value.as<Affine>())
+        item.value = binary("*", Value::real(1), item.value, nullptr, nullptr, item.span);
+      item.value = spread(*this, item.value, indices, item.span);
+    }
   Arguments arguments(*this, name, call);
   Value result = rules().at(name)(*this, arguments);
   arguments.done();
-  return result;
+  const auto* tensor = result.as<Tensor>();
+  return indices.empty() || !tensor ? result : Value{Indexed{tensor->id, indices}};
 }
 
 }  // namespace mlpc::frontend

@@ -78,6 +78,8 @@ std::string text_of(const Distribution& d, const Value& from) {
   const auto* f = from.as<Function>();
   const std::string name = f ? f->definition->name + ": " : "";
   if (d.kind == Distribution::Kind::constant) return fmt::format("{}{}", name, d.a);
+  if (d.kind == Distribution::Kind::orthogonal) return name + "orthogonal";
+  if (d.kind == Distribution::Kind::bernoulli) return fmt::format("{}bernoulli({})", name, d.a);
   return fmt::format("{}{}({}, {})", name, d.kind == Distribution::Kind::normal ? "normal" : "uniform", d.a,
                      d.b);
 }
@@ -100,7 +102,14 @@ Distribution initialiser(Elaborator& el, const Stmt& s, const Shape& shape, Valu
   }
   if (const auto* builtin = v.as<Builtin>(); builtin && (builtin->name == "zeros" || builtin->name == "ones"))
     return {Distribution::Kind::constant, builtin->name == "ones" ? 1.0 : 0.0, 0};
-  if (const auto* d = v.as<Distribution>()) return *d;
+  if (const auto* builtin = v.as<Builtin>(); builtin && builtin->name == "orthogonal")
+    v = {Distribution{Distribution::Kind::orthogonal, 0, 0}};
+  if (const auto* d = v.as<Distribution>()) {
+    if (d->kind == Distribution::Kind::orthogonal && shape.size() < 2)
+      el.fail_at("bad-initialiser", s.value->span,
+                 fmt::format("a matrix can be orthogonal; `{}` has {} axes", s.name, shape.size()));
+    return *d;
+  }
   if (const auto* n = v.as<Number>()) return {Distribution::Kind::constant, n->value, 0};
   el.fail_at(
       "bad-initialiser", s.value->span,
@@ -168,11 +177,11 @@ void declare_state(Elaborator& el, const Stmt& s, Scope* scope) {
   auto& table = is_slot ? el.program.slots : el.program.state;
   const std::uint32_t index =
       table_entry(el, table, is_slot ? el.slot_draws : el.state_draws, path, type, s, scope);
-  const ValueId old = el.parameter(is_slot ? Role::slot : Role::state, index, path, type);
-  const auto changed = el.target->new_state.find(index);
-  el.bind(*scope, s.name, s.name_span,
-          {Tensor{changed == el.target->new_state.end() ? old : changed->second}}, true);
-  scope->names[s.name].state = StateBinding{index, s.kind == Stmt::Kind::carry};
+  const bool is_carry = s.kind == Stmt::Kind::carry;
+  const ValueId now =
+      el.state_now(is_slot ? Role::slot : Role::state, index, path, type, is_slot || el.training || is_carry);
+  el.bind(*scope, s.name, s.name_span, {Tensor{now}}, true);
+  scope->names[s.name].state = StateBinding{index, is_carry};
 }
 
 void update_state(Elaborator& el, const Stmt& s, Scope* scope) {
@@ -181,6 +190,10 @@ void update_state(Elaborator& el, const Stmt& s, Scope* scope) {
   if (!binding->state)
     el.fail_at("bad-value", s.name_span, fmt::format("`{}` is no state", s.name),
                {el.note_of(*binding, "it is defined here")});
+  if (binding->graph != el.target)
+    el.fail_at("not-here", s.span,
+               fmt::format("`{}` is updated where it is declared, not in a `recur`", s.name),
+               {el.note_of(*binding, "it is declared here")});
   const bool is_slot = el.frame->kind == Elaborator::Frame::Kind::optimizer;
   if (!el.training && !is_slot && !binding->state->is_carry) return;
   const Value value = el.eval(*s.value, scope);
@@ -202,7 +215,8 @@ void update_state(Elaborator& el, const Stmt& s, Scope* scope) {
 void declare_objective(Elaborator& el, const Stmt& s, Scope* scope) {
   if (el.frame->kind != Elaborator::Frame::Kind::model)
     el.fail_at("not-here", s.span, "outputs, losses and metrics belong to a model");
-  if (scope->is_turn) el.fail_at("not-here", s.span, "an output, loss or metric stands outside of loops");
+  if (scope->is_turn || el.target->outer)
+    el.fail_at("not-here", s.span, "an output, loss or metric stands outside of loops");
   const Value value = el.eval(*s.value, scope);
   if (value.as<Poison>()) throw Failure{};
   const ValueId v = el.tensor(value, s.value->span);

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "compiler/frontend/arguments.h"
+#include "compiler/frontend/ast_walk.h"
 #include "ir/error.h"
 
 // grad, jvp, vjp and jacobian: operations of the graph, by the marked value of a name. The autodiff pass
@@ -18,32 +19,6 @@ using Values = std::vector<ValueId>;
 // ---- Which names are targets ----
 
 namespace {
-
-using OnExpr = std::function<void(const Expr&)>;
-
-void visit(const Expr& e, const OnExpr& f);
-void visit(const ExprPtr& e, const OnExpr& f) {
-  if (e) visit(*e, f);
-}
-
-void visit(const Expr& e, const OnExpr& f) {
-  f(e);
-  for (const ExprPtr& operand : e.operands) visit(operand, f);
-  for (const Argument& a : e.arguments) visit(a.value, f);
-  for (const Subscript& s : e.subscripts)
-    for (const ExprPtr* part : {&s.begin, &s.end, &s.step}) visit(*part, f);
-}
-
-void visit(const Block& block, const OnExpr& f) {
-  for (const Stmt& s : block) {
-    for (const auto* formals : {&s.formals, &s.inputs})
-      for (const Formal& formal : *formals) visit(formal.initial, f);
-    for (const ExprPtr& t : s.targets) visit(t, f);
-    visit(s.value, f);
-    visit(s.body, f);
-    visit(s.otherwise, f);
-  }
-}
 
 bool is_derivative(std::string_view name) {
   constexpr std::array<std::string_view, 4> kNames = {"grad", "jvp", "vjp", "jacobian"};
@@ -84,8 +59,8 @@ const std::string& callee_of(const Expr& e) {
 
 std::set<std::string> derivative_targets(const std::vector<const Block*>& blocks) {
   std::set<std::string> out;
-  const auto each = [&](const OnExpr& f) {
-    for (const Block* block : blocks) visit(*block, f);
+  const auto each = [&](const std::function<void(const Expr&)>& f) {
+    for (const Block* block : blocks) for_each_expression(*block, f);
   };
   each([&](const Expr& e) {
     if (e.kind != Expr::Kind::call || !is_derivative(callee_of(e))) return;

@@ -45,7 +45,7 @@ inline constexpr auto kDiagnosticIds = std::to_array<std::string_view>({
     "rank-mismatch", "extent-mismatch", "bad-shape", "bad-parameter", "bad-pattern", "bad-use",
     "bad-initialiser", "bad-input", "loss-not-scalar", "no-model", "no-result", "bad-name",
     "several-models", "bad-define", "bad-train-key", "bad-train-value", "assert-failed", "no-match",
-    "unpack-count", "not-here", "too-large", "bad-value", "bad-derivative", "not-supported-yet"});
+    "unpack-count", "not-here", "too-large", "bad-value", "bad-derivative", "bad-recurrence", "unknown-extent"});
 // clang-format on
 
 /// One of kDiagnosticIds: any other text does not compile.

@@ -20,6 +20,8 @@ namespace mlpc::frontend {
 /// Thrown where a statement cannot go on. The diagnostic has been added; Silent follows from an earlier one.
 struct Failure {};
 
+struct Notation;
+
 /// The arguments of a call, evaluated.
 struct Call {
   struct Item {
@@ -42,6 +44,14 @@ class Elaborator {
   // ---- What is being built ----
 
   ir::ValueId parameter(ir::Role role, std::uint32_t index, const std::string& name, const ir::Type& type);
+  /// A value of the graph at hand, or of one around it: then a const of the bodies in between.
+  ir::ValueId imported(ir::ValueId v, Target* from);
+  Value imported(Value v, Target* from);
+  /// A state or slot at this place; what can change in a body is handed on from step to step.
+  ir::ValueId state_now(ir::Role role, std::uint32_t index, const std::string& path, const ir::Type& type,
+                        bool can_change);
+  /// The number of the turn, i64[], of all loops around: as if they were one.
+  ir::ValueId turn_number();
   /// What random numbers of a type are drawn from at this place; those along a free leading extent belong to
   /// samples, which a shard counts from its row_offset.
   Draw draw(const ir::Type& drawn);
@@ -145,8 +155,17 @@ class Elaborator {
     Note note;
     Scope* scope;  // in which it stands
   };
-  std::vector<CallSite> call_sites;          // of layers and fns, outermost first
-  std::int64_t turns = 0;                    // of loops, elaborated one by one
+  std::vector<CallSite> call_sites;  // of layers and fns, outermost first
+  std::int64_t turns = 0;            // of loops, elaborated one by one
+  /// The turn of a loop: its number, known here or in a body.
+  struct Turn {
+    ir::Dim count;
+    std::int64_t number = 0;
+    Target* body = nullptr;
+    ir::ValueId value;  // i64[]
+  };
+  std::vector<Turn> running;                 // the loops around the statement at hand, outermost first
+  Notation* notation = nullptr;              // the statement of index notation at hand
   std::set<std::string> derivative_targets;  // names by which derivatives are taken (derivatives.h)
   std::int64_t marks = 0;                    // made so far
   std::set<std::int64_t> formal_marks;       // those of arguments of fns and layers

@@ -117,8 +117,17 @@ ExprPtr ExpressionParser::sum() {
 
 /// Index notation: `sum(k) a[i, k] * b[k, j]` goes on where a call would have ended.
 bool ExpressionParser::at_summand(const Expr& left) const {
-  return left.kind == Expr::Kind::call && left.operands[0]->text == "sum" &&
-         (now().kind == TokenKind::name || now().kind == TokenKind::number);
+  return binds_indices(left) && (now().kind == TokenKind::name || now().kind == TokenKind::number || at("("));
+}
+
+/// sum(k, u in 0..3): what it gives could not be called.
+bool ExpressionParser::binds_indices(const Expr& e) {
+  const auto is_binder = [](const Argument& a) {
+    const bool is_range = a.value->kind == Expr::Kind::binary && a.value->text == "in";
+    return a.name.empty() && (a.value->kind == Expr::Kind::name || is_range);
+  };
+  return e.kind == Expr::Kind::call && e.operands[0]->kind == Expr::Kind::name &&
+         e.operands[0]->text == "sum" && !e.arguments.empty() && std::ranges::all_of(e.arguments, is_binder);
 }
 
 ExprPtr ExpressionParser::product() {
@@ -159,6 +168,7 @@ ExprPtr ExpressionParser::postfix() {
   ExprPtr e = primary();
   for (;;) {
     if (at("(")) {
+      if (binds_indices(*e)) return e;
       e = call(std::move(e));
     } else if (at("[")) {
       e = subscripted(std::move(e));

@@ -30,6 +30,7 @@ class ExpressionParser : protected TokenReader {
   ExprPtr sum();
   ExprPtr product();
   bool at_summand(const Expr& left) const;
+  static bool binds_indices(const Expr& e);
   ExprPtr signed_factor();
   ExprPtr power();
   ExprPtr postfix();

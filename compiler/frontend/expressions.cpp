@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "compiler/frontend/index_notation.h"
+#include "compiler/frontend/recurrence.h"
 #include "ir/error.h"
 
 namespace mlpc::frontend {
@@ -144,30 +146,20 @@ namespace {
 
 bool holds_tensor(const Value& v) {
   const auto* list = v.as<List>();
-  return v.as<Tensor>() || (list && std::ranges::any_of(list->items, holds_tensor));
-}
-
-/// What the language has but this release does not.
-bool is_planned(const std::string& name) {
-  static const std::set<std::string_view> names = {
-      "concat", "stack",   "split",      "pad",  "gather",   "cumsum",    "flip",
-      "conv",   "maxpool", "avgpool",    "lstm", "gru",      "layernorm", "batchnorm",
-      "embed",  "prod",    "orthogonal", "tan",  "bernoulli"};
-  return names.contains(name);
+  return v.as<Tensor>() || v.as<Indexed>() || (list && std::ranges::any_of(list->items, holds_tensor));
 }
 
 Value name_value(Elaborator& el, const Expr& e, Scope& scope) {
   if (const Binding* binding = scope.find(e.text)) {
-    if (binding->graph != el.target && holds_tensor(binding->value))
-      el.fail_at(
-          "not-here", e.span,
-          fmt::format("`{}` is computed by the model: only numbers known at compile time reach here", e.text),
-          {el.note_of(*binding, "it is defined here")});
-    return binding->value;
+    if (const auto* sequence = binding->value.as<Sequence>()) refuse_bare(el, *sequence, e.span);
+    if (binding->graph == el.target || !holds_tensor(binding->value)) return binding->value;
+    if (el.target->is_inside(binding->graph)) return el.imported(binding->value, binding->graph);
+    el.fail_at(
+        "not-here", e.span,
+        fmt::format("`{}` is computed by the model: only numbers known at compile time reach here", e.text),
+        {el.note_of(*binding, "it is defined here")});
   }
   if (Elaborator::is_builtin(e.text)) return {Builtin{e.text}};
-  if (is_planned(e.text))
-    el.fail_at("not-supported-yet", e.span, fmt::format("`{}` is not supported yet", e.text));
   el.unknown_name(e.text, e.span, scope);
 }
 
@@ -326,6 +318,7 @@ Value evaluate(Elaborator& el, const Expr& e, Scope* scope) {
     }
     case Expr::Kind::binary: {
       if (e.text == "|>") return pipe(el, e, scope);
+      if (is_index_sum(e, *scope)) return sum_over_indices(el, e, scope);
       const Value a = el.eval(*e.operands[0], scope), b = el.eval(*e.operands[1], scope);
       return el.binary(e.text, a, b, e.operands[0].get(), e.operands[1].get(), e.span);
     }
@@ -351,13 +344,16 @@ Value evaluate(Elaborator& el, const Expr& e, Scope* scope) {
       return v;
     }
     case Expr::Kind::index_sum:
-      el.fail_at("not-supported-yet", e.span, "index notation is not supported yet");
+      return sum_over_indices(el, e, scope);
     case Expr::Kind::record:
     case Expr::Kind::range:
     case Expr::Kind::hole:
       break;
   }
-  el.fail_at("not-supported-yet", e.span, "this expression is not supported here yet");
+  el.fail_at("bad-value", e.span,
+             e.kind == Expr::Kind::hole    ? "`_` stands for a missing argument of a call"
+             : e.kind == Expr::Kind::range ? "a range stands in a loop, or in a sum over an index"
+                                           : "named values stand in `train` only: batch = {N: 256}");
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "compiler/frontend/elaborator.h"
 
 // Expressions that have a file of their own.
@@ -17,5 +19,8 @@ Value run_repeat(Elaborator& el, const Expr& e, Call::Item x, Scope* scope);
 
 /// x[:, 1:], x[.., _], items[-1] (indexing.cpp).
 Value subscripted(Elaborator& el, const Expr& e, Scope* scope);
+/// The part of a tensor that subscripts take; `e` is the expression that they stand in.
+Value part_of_tensor(Elaborator& el, ir::ValueId x, std::span<const Subscript* const> subscripts,
+                     const Expr& e, Scope* scope);
 
 }  // namespace mlpc::frontend

@@ -25,14 +25,17 @@ struct Comment {
 /// A token with what stood between it and the one before.
 struct Lexeme {
   Token token;
-  std::vector<Comment> comments;      // on lines of their own, before it
-  std::string_view trailing;          // the comment after it, on its line
-  bool is_separated = false;          // a newline or semicolon before it ended a statement
-  bool is_on_new_line = false;        // in the source
-  bool follows_blank_line = false;    // after the comments
-  bool is_block = false;              // a brace around statements or an `if`'s value, not of a record
-  bool is_spread = false;             // a brace of a block that takes several lines
-  bool is_unary = false;              // a minus
+  std::vector<Comment> comments;    // on lines of their own, before it
+  std::string_view trailing;        // the comment after it, on its line
+  bool is_separated = false;        // a newline or semicolon before it ended a statement
+  bool is_on_new_line = false;      // in the source
+  bool follows_blank_line = false;  // after the comments
+  bool is_block = false;            // a brace around statements or an `if`'s value, not of a record
+  bool is_spread = false;           // a brace of a block that takes several lines
+  bool is_unary = false;            // a minus
+  bool is_subscript = false;        // a bracket after what it indexes
+  bool is_tight = false;            // of h[t-1]: a sign between a name and a number, all that its bracket has
+  bool is_binder = false;           // the closing bracket of sum(k) before a product
   const Lexeme* innermost = nullptr;  // the bracket that is open around it; a closing one's is its partner
 
   bool is(std::string_view symbol) const { return token.is(symbol); }
@@ -106,6 +109,11 @@ void classify(std::vector<Lexeme>& all) {
     l.is_unary = l.is("-") && (i == 0 || l.is_separated || !is_operand_end(all[i - 1].token));
     if (l.is("{"))
       l.is_block = !(i + 2 < all.size() && all[i + 1].token.kind == TokenKind::name && all[i + 2].is(":"));
+    if (l.is("[") && i > 0) {
+      const Lexeme& before = all[i - 1];
+      l.is_subscript =
+          !l.is_separated && (before.token.kind == TokenKind::name || before.is("]") || before.is(")"));
+    }
     if (l.opens()) open.push_back(i);
     if (!l.closes() || open.empty()) continue;
     Lexeme& opening = all[open.back()];
@@ -116,6 +124,26 @@ void classify(std::vector<Lexeme>& all) {
                                        [](const Lexeme& inner) { return inner.is_on_new_line; });
     l.is_spread = opening.is_spread = l.is_block && has_lines && !is_empty;
     open.pop_back();
+  }
+}
+
+/// h[t-1], x[:, t+2]: the whole of a subscript is a name, a sign and a number.
+bool is_shifted_time(const std::vector<Lexeme>& all, std::size_t i) {
+  if (!(all[i].is("-") || all[i].is("+")) || i < 2 || i + 2 >= all.size()) return false;
+  const Lexeme &name = all[i - 1], &number = all[i + 1], *bracket = all[i].innermost;
+  const auto ends = [](const Lexeme& l) { return l.is(",") || l.is("[") || l.is("]"); };
+  return bracket && bracket->is("[") && bracket->is_subscript && name.token.kind == TokenKind::name &&
+         number.token.kind == TokenKind::number && ends(all[i - 2]) && ends(all[i + 2]);
+}
+
+/// Fills in what depends on the tokens around, bracket pairs known.
+void classify_neighbours(std::vector<Lexeme>& all) {
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    Lexeme& l = all[i];
+    l.is_tight = is_shifted_time(all, i);
+    const auto opening = static_cast<std::size_t>(l.is(")") && l.innermost ? l.innermost - all.data() : 0);
+    l.is_binder =
+        opening > 0 && all[opening - 1].token.text == "sum" && i + 1 < all.size() && all[i + 1].is("(");
   }
 }
 
@@ -134,13 +162,14 @@ bool is_spaced(const Lexeme& before, const Lexeme& l) {
   if (l.is(",")) return false;
   if (before.is(",")) return true;
   if (before.is("(") || before.is("[") || l.is(")") || l.is("]")) return false;
+  if (before.is_tight || l.is_tight) return false;
   if (before.is_unary || either_is(".") || either_is("..") || either_is("^")) return false;
   if (either_is(":")) {
     if (l.innermost && l.innermost->is("[")) return false;
     return before.is(":") || !l.innermost || l.innermost->is_block;
   }
   const bool ends_callee = before.token.kind == TokenKind::name || before.is(")") || before.is("]");
-  if (l.is("(")) return !ends_callee && !before.is("repeat");
+  if (l.is("(")) return before.is_binder || (!ends_callee && !before.is("repeat"));
   if (l.is("[")) return !ends_callee;
   return true;
 }
@@ -238,6 +267,7 @@ std::string meaning_of(const SourceFile& file) {
 std::string laid_out(const SourceFile& file) {
   std::vector<Lexeme> all = lexemes_of(file);
   classify(all);
+  classify_neighbours(all);
   std::string out = text_of(Layout().run(all));
   MLPC_CHECK(meaning_of(file) == meaning_of({file.name, out}), "fmt: {} would become another program",
              file.name);

@@ -1,9 +1,12 @@
 #include "compiler/frontend/expressions.h"
+#include "compiler/frontend/index_notation.h"
+#include "compiler/frontend/recurrence.h"
 
 // What stands in brackets: parts of a tensor's axes, or of a list.
 
 namespace mlpc::frontend {
 
+using ir::Dim;
 using ir::Shape;
 using ir::ValueId;
 
@@ -36,49 +39,108 @@ Value part_of_list(Elaborator& el, const List& list, const Expr& e, Scope* scope
   return {List{{list.items.begin() + begin, list.items.begin() + end}, list.weight}};
 }
 
-/// x[.., _], x[:, _, :]: whole axes and new ones.
-Value part_of_tensor(Elaborator& el, const Value& base, const Expr& e) {
-  const ValueId x = el.tensor(base, e.operands[0]->span);
-  const Shape from = el.type(x).shape;
-  std::size_t named = 0;
-  for (const Subscript& s : e.subscripts)
-    named += s.kind != Subscript::Kind::ellipsis && s.kind != Subscript::Kind::new_axis;
-  if (named > from.size())
-    el.fail_at("bad-index", e.span, fmt::format("{} axes are indexed, of {}", named, el.type(x).text()));
-  Shape to;
-  std::size_t axis = 0;
-  bool has_ellipsis = false;
-  for (const Subscript& s : e.subscripts) {
-    switch (s.kind) {
-      case Subscript::Kind::new_axis:
-        to.push_back(1);
-        break;
-      case Subscript::Kind::all:
-        to.push_back(from[axis++]);
-        break;
-      case Subscript::Kind::ellipsis:
-        if (has_ellipsis) el.fail_at("bad-index", s.span, "`..` stands twice");
-        has_ellipsis = true;
-        for (std::size_t i = 0; i < from.size() - named; ++i) to.push_back(from[axis++]);
-        break;
-      case Subscript::Kind::index:
-      case Subscript::Kind::slice:
-        el.fail_at("not-supported-yet", s.span,
-                   "parts of an axis are not supported yet: only `:`, `..` and `_`");
-    }
-  }
-  while (axis < from.size()) to.push_back(from[axis++]);
-  return {Tensor{el.b().reshape(x, to)}};
+/// A position in an axis of extent n: a negative number counts from the end.
+Dim position(Elaborator& el, const Expr& e, Scope* scope, const Dim& n) {
+  const Value v = el.eval(e, scope);
+  if (v.as<Poison>()) throw Failure{};
+  if (const auto* d = v.as<Dim>()) return *d;
+  if (v.as<Tensor>())
+    el.fail_at("bad-index", e.span,
+               fmt::format("a position is known at compile time; this is {}", el.describe(v)), {},
+               "`gather(x, i)` takes the rows that a tensor of integers names");
+  const std::int64_t at = el.integer(v, e.span, "a position");
+  return at < 0 ? n + at : Dim(at);
+}
+
+/// What is taken of one axis: positions start, start + step, …
+struct Part {
+  Dim start = 0, extent = 0;
+  std::int64_t step = 1;
+};
+
+Part one_position(Elaborator& el, const Subscript& s, Scope* scope, const Dim& n) {
+  const Dim at = position(el, *s.begin, scope, n);
+  using enum ir::DimCheck::Relation;
+  if (!el.require(at_least, at, 0, s.span) || !el.require(at_least, n, at + 1, s.span))
+    el.fail_at("bad-index", s.span, fmt::format("position {} of an axis of {}", at.text(), n.text()));
+  return {at, 1, 1};
+}
+
+Part slice(Elaborator& el, const Subscript& s, Scope* scope, const Dim& n) {
+  Part out;
+  if (s.step) out.step = el.integer(el.eval(*s.step, scope), s.step->span, "the step of a slice");
+  if (out.step < 1)
+    el.fail_at("bad-index", s.step->span, fmt::format("a slice in steps of {}", out.step), {},
+               "`flip(x, axis = …)` reverses an axis");
+  out.start = s.begin ? position(el, *s.begin, scope, n) : Dim(0);
+  const Dim end = s.end ? position(el, *s.end, scope, n) : n;
+  using enum ir::DimCheck::Relation;
+  if (!el.require(at_least, out.start, 0, s.span) || !el.require(at_least, n, end, s.span) ||
+      !el.require(at_least, end, out.start, s.span))
+    el.fail_at("bad-index", s.span,
+               fmt::format("from {} to {} of an axis of {}", out.start.text(), end.text(), n.text()), {},
+               "slices never clamp");
+  const Dim count = end - out.start;
+  out.extent = out.step == 1 ? count : Dim::floordiv(count + (out.step - 1), out.step);
+  return out;
 }
 
 }  // namespace
 
+Value part_of_tensor(Elaborator& el, ValueId x, std::span<const Subscript* const> subscripts, const Expr& e,
+                     Scope* scope) {
+  const Shape from = el.type(x).shape;
+  std::size_t named = 0;
+  for (const Subscript* s : subscripts)
+    named += s->kind != Subscript::Kind::ellipsis && s->kind != Subscript::Kind::new_axis;
+  if (named > from.size())
+    el.fail_at("bad-index", e.span, fmt::format("{} axes are indexed, of {}", named, el.type(x).text()));
+  Shape start, extents, to;
+  ir::Integers steps;
+  const auto take = [&](const Part& part, bool is_kept) {
+    start.push_back(part.start);
+    extents.push_back(part.extent);
+    steps.push_back(part.step);
+    if (is_kept) to.push_back(part.extent);
+  };
+  const auto whole = [&] { take({0, from[start.size()], 1}, true); };
+  bool has_ellipsis = false;
+  for (const Subscript* s : subscripts) {
+    switch (s->kind) {
+      case Subscript::Kind::new_axis:
+        to.push_back(1);
+        break;
+      case Subscript::Kind::all:
+        whole();
+        break;
+      case Subscript::Kind::ellipsis:
+        if (has_ellipsis) el.fail_at("bad-index", s->span, "`..` stands twice");
+        has_ellipsis = true;
+        for (std::size_t i = 0; i < from.size() - named; ++i) whole();
+        break;
+      case Subscript::Kind::index:
+        take(one_position(el, *s, scope, from[start.size()]), false);
+        break;
+      case Subscript::Kind::slice:
+        take(slice(el, *s, scope, from[start.size()]), true);
+        break;
+    }
+  }
+  while (start.size() < from.size()) whole();
+  if (extents != from) x = el.b().slice(x, start, extents, steps);
+  return {Tensor{to == el.type(x).shape ? x : el.b().reshape(x, to)}};
+}
+
 Value subscripted(Elaborator& el, const Expr& e, Scope* scope) {
+  if (e.subscripts.empty()) el.fail_at("bad-index", e.span, "there is nothing in the brackets");
+  if (std::optional<Value> v = at_time(el, e, scope)) return *v;
+  if (std::optional<Value> v = at_indices(el, e)) return *v;
   const Value base = el.eval(*e.operands[0], scope);
   if (base.as<Poison>()) return base;
-  if (e.subscripts.empty()) el.fail_at("bad-index", e.span, "there is nothing in the brackets");
   if (const auto* list = base.as<List>()) return part_of_list(el, *list, e, scope);
-  return part_of_tensor(el, base, e);
+  std::vector<const Subscript*> all;
+  for (const Subscript& s : e.subscripts) all.push_back(&s);
+  return part_of_tensor(el, el.tensor(base, e.operands[0]->span), all, e, scope);
 }
 
 }  // namespace mlpc::frontend

@@ -23,21 +23,27 @@ struct Range {
 /// Names of layers start anew at each turn, as the text does.
 class Turns {
  public:
-  Turns(Elaborator& el, Span span, std::int64_t count) : frame_(*el.frame), before_(*el.frame) {
+  Turns(Elaborator& el, Span span, std::int64_t count) : el_(el), frame_(*el.frame), before_(*el.frame) {
     if ((el.turns += count) > kMostTurns)
       el.fail_at("too-large", span,
                  fmt::format("with this loop's {} turns the program has {}; the most is {}", count, el.turns,
                              kMostTurns));
+    el.running.push_back({count, 0, nullptr, {}});
   }
   Turns(const Turns&) = delete;
-  ~Turns() { frame_.turns = before_.turns; }
+  ~Turns() {
+    frame_.turns = before_.turns;
+    el_.running.pop_back();
+  }
   void begin(std::int64_t turn) {
+    el_.running.back().number = turn;
     frame_.anonymous = before_.anonymous;
     frame_.layers = before_.layers;
     frame_.turns = fmt::format("{}[{}]", before_.turns, turn);
   }
 
  private:
+  Elaborator& el_;
   Elaborator::Frame& frame_;
   const Elaborator::Frame before_;
 };

@@ -14,8 +14,9 @@ void Elaborator::note_names_in(std::vector<Note>& notes, const SourceFile& sourc
   std::size_t added = 0;
   for (const Token& t : lex(piece, ignored)) {
     const Binding* binding = t.kind == TokenKind::name ? scope.find(std::string(t.text)) : nullptr;
+    // A dim is its name, and an index, and what has a value at each time.
     if (!binding || !binding->file || binding->file->is_library || binding->value.as<Poison>() ||
-        binding->value.as<ir::Dim>())  // a dim is its name
+        binding->value.as<ir::Dim>() || binding->value.as<Affine>() || binding->value.as<Sequence>())
       continue;
     const bool is_known = std::ranges::any_of(
         notes, [&](const Note& n) { return n.file == binding->file && n.span.begin == binding->span.begin; });

@@ -34,7 +34,7 @@ void declare_noise(Elaborator& el, const Stmt& s, Scope* scope) {
   const ir::Type type{el.program.element, el.shape(s.shape, scope, Elaborator::Dims::with_batch)};
   const Value from = el.eval(*s.value, scope);
   const auto* distribution = from.as<Distribution>();
-  if (!s.is_drawn || !distribution)
+  if (!s.is_drawn || !distribution || distribution->kind == Distribution::Kind::orthogonal)
     el.fail_at("bad-initialiser", s.value->span,
                fmt::format("noise is drawn, as `noise {}[…] ~ normal(0, 1)`; this is {}", s.name,
                            el.describe(from)));

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "compiler/frontend/derivatives.h"
+#include "compiler/frontend/index_notation.h"
+#include "compiler/frontend/recurrence.h"
 #include "ir/error.h"
 
 namespace mlpc::frontend {
@@ -15,12 +17,6 @@ using ir::ValueId;
 
 Elaborator::Elaborator(ir::Program& p, const FrontendOptions& o, Diagnostics& d)
     : program(p), options(o), diagnostics(d) {}
-
-ValueId Elaborator::parameter(Role role, std::uint32_t index, const std::string& name, const ir::Type& type) {
-  const auto [it, is_new] = target->parameters.try_emplace({role, index});
-  if (is_new) it->second = target->graph.add_parameter(name, type, role, index);
-  return it->second;
-}
 
 void Elaborator::bind(Scope& scope, const std::string& name, Span span, Value value, bool is_new) {
   const auto found = scope.names.find(name);
@@ -88,28 +84,19 @@ void check(Elaborator& el, const Stmt& s, Scope* scope) {
 }
 
 void bind_target(Elaborator& el, const Expr& t, Value value, Scope* scope) {
-  if (t.kind == Expr::Kind::hole) return;
-  if (t.kind != Expr::Kind::name) el.fail_at("not-supported-yet", t.span, "`a[i] = …` is not supported yet");
+  if (t.kind == Expr::Kind::hole || assign_at_time(el, t, value, scope)) return;
+  if (t.kind != Expr::Kind::name)
+    el.fail_at("bad-index", t.span, "an assignment in index notation has one target, as `S[i, j] = …`");
   if (const auto* layer = value.as<std::shared_ptr<MadeLayer>>()) el.name_layer(**layer, t.text, t.span);
   el.bind(*scope, t.text, t.span, std::move(value), false);
 }
 
 void assign(Elaborator& el, const Stmt& s, Scope* scope) {
-  Value value = el.eval(*s.value, scope);
-  if (s.targets.size() == 1) {
-    bind_target(el, *s.targets[0], std::move(value), scope);
-    return;
-  }
-  const auto* list = value.as<List>();
-  if (!list)
-    el.fail_at(
-        "unpack-count", s.value->span,
-        fmt::format("{} names take a list or a tuple; this is {}", s.targets.size(), el.describe(value)));
-  if (list->items.size() != s.targets.size())
-    el.fail_at("unpack-count", s.value->span,
-               fmt::format("{} values for {} names", list->items.size(), s.targets.size()));
+  if (is_initial_assignment(s, *scope)) return;  // has been done
+  if (is_index_assignment(s, *scope)) return assign_at_indices(el, s, scope);
+  const std::vector<Value> values = unpacked(el, s, el.eval(*s.value, scope));
   // From the right, so that anonymous layers' numbers are given back in turn.
-  for (std::size_t i = s.targets.size(); i-- > 0;) bind_target(el, *s.targets[i], list->items[i], scope);
+  for (std::size_t i = s.targets.size(); i-- > 0;) bind_target(el, *s.targets[i], values[i], scope);
 }
 
 /// After an error, the names that the statement would have bound are poison, so that no error follows from
@@ -118,12 +105,18 @@ void poison(const Stmt& s, Scope& scope, const SourceFile* file) {
   const auto mark = [&](const std::string& name) {
     scope.names[name] = {{Poison{}}, file, s.span, std::nullopt, nullptr};
   };
-  if (!s.name.empty() && s.kind != Stmt::Kind::update && s.kind != Stmt::Kind::loop) mark(s.name);
-  if (s.kind == Stmt::Kind::loop) {
+  if (!s.name.empty() && s.kind != Stmt::Kind::update && s.kind != Stmt::Kind::loop &&
+      s.kind != Stmt::Kind::recurrence)
+    mark(s.name);
+  if (s.kind == Stmt::Kind::loop)
     for (const std::string& name : assigned_names(s.body)) mark(name);
+  if (s.kind == Stmt::Kind::recurrence)
+    for (const std::string& name : names_over_time(s)) mark(name);
+  for (const ExprPtr& t : s.targets) {
+    const Expr& target = t->kind == Expr::Kind::index ? *t->operands[0] : *t;
+    const Binding* known = target.kind == Expr::Kind::name ? scope.find(target.text) : nullptr;
+    if (target.kind == Expr::Kind::name && !(known && known->value.as<Sequence>())) mark(target.text);
   }
-  for (const ExprPtr& t : s.targets)
-    if (t->kind == Expr::Kind::name) mark(t->text);
 }
 
 /// Brings in what a file defines. A name that reaches here by two ways has to be one definition.
@@ -205,7 +198,8 @@ std::optional<Value> execute(Elaborator& el, const Stmt& s, Scope* scope) {
       use(el, s, scope);
       break;
     case Stmt::Kind::recurrence:
-      el.fail_at("not-supported-yet", s.span, "`recur` is not supported yet");
+      run_recurrence(el, s, scope);
+      break;
   }
   return std::nullopt;
 }
@@ -220,6 +214,32 @@ std::optional<Value> executed(Elaborator& el, const Stmt& s, Scope* scope) {
 }
 
 }  // namespace
+
+std::vector<Value> unpacked(Elaborator& el, const Stmt& s, const Value& value) {
+  const std::size_t count = s.targets.size();
+  if (count == 1) return {value};
+  const auto wrong = [&](std::string text) { el.fail_at("unpack-count", s.value->span, std::move(text)); };
+  if (const auto* list = value.as<List>()) {
+    if (list->items.size() != count) wrong(fmt::format("{} values for {} names", list->items.size(), count));
+    return list->items;
+  }
+  const auto* tensor = value.as<Tensor>();
+  if (!tensor || el.type(tensor->id).rank() == 0)
+    wrong(fmt::format("{} names take a list, a tuple or a tensor; this is {}", count, el.describe(value)));
+  const Shape shape = el.type(tensor->id).shape;
+  if (shape[0] != Dim(static_cast<std::int64_t>(count)))
+    wrong(fmt::format("{} names take the {} parts of {} along its first axis", count, shape[0].text(),
+                      el.describe(value)));
+  Shape start(shape.size()), extents = shape;
+  extents[0] = 1;
+  std::vector<Value> out;
+  for (std::size_t i = 0; i < count; ++i) {
+    start[0] = static_cast<std::int64_t>(i);
+    const ValueId part = el.b().slice(tensor->id, start, extents, ir::Integers(shape.size(), 1));
+    out.push_back({Tensor{el.b().reshape(part, {shape.begin() + 1, shape.end()})}});
+  }
+  return out;
+}
 
 void Elaborator::define_all(const Block& block, const SourceFile& source, Scope* scope) {
   const SourceFile* caller = file;
@@ -252,7 +272,8 @@ std::optional<Value> Elaborator::run(const Block& block, Scope* scope) {
       poison(s, *scope, file);
     }
   }
-  if (failed && !result && (frame->kind != Frame::Kind::model || scope->is_turn)) throw Failure{};
+  const bool is_whole = frame->kind == Frame::Kind::model && !scope->is_turn && !target->outer;
+  if (failed && !result && !is_whole) throw Failure{};
   return result;
 }
 

@@ -20,6 +20,9 @@ void declare_constant(Elaborator& el, const Stmt& s, Scope* scope);
 /// `noise e[B, D] ~ normal(0, 1)`: drawn while training, else 0 (noise.cpp).
 void declare_noise(Elaborator& el, const Stmt& s, Scope* scope);
 
+/// The values for the targets of an assignment: of a list, a tuple, or a tensor along its leading axis.
+std::vector<Value> unpacked(Elaborator& el, const Stmt& s, const Value& value);
+
 // loops.cpp
 /// `for`: its turns one after the other.
 void run_loop(Elaborator& el, const Stmt& s, Scope* scope);

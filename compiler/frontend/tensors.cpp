@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "compiler/frontend/elaborator.h"
+#include "compiler/frontend/indices.h"
 #include "ir/error.h"
 
 // Arithmetic of values: numbers at compile time, tensors in the graph, literals taking the tensor's type.
@@ -31,6 +31,9 @@ std::string Elaborator::describe(const Value& v) const {
   if (v.as<std::shared_ptr<MadeLayer>>()) return "a layer";
   if (v.as<Distribution>()) return "a distribution";
   if (v.as<List>()) return "a list";
+  if (v.as<Affine>()) return "an index";
+  if (v.as<Indexed>()) return "an element of a tensor";
+  if (v.as<Sequence>()) return "a value at each time";
   return "nothing";
 }
 
@@ -38,14 +41,6 @@ void Elaborator::add_note(std::vector<Note>& notes, const Expr* e, const Value& 
   if (!e || e->kind != Expr::Kind::name || !current_scope) return;
   if (const Binding* binding = current_scope->find(e->text); binding && binding->file)
     notes.push_back(note_of(*binding, fmt::format("`{}` is {}", e->text, describe(v))));
-}
-
-Draw Elaborator::draw(const ir::Type& drawn) {
-  const ir::Type type{ElementType::i64, {}};
-  const ir::ValueId zero = b().constant(ir::Constant::of_integer(ElementType::i64, 0));
-  const bool has_rows = drawn.rank() > 0 && !drawn.shape[0].is_constant();
-  return {parameter(ir::Role::seed, 0, "seed", type), parameter(ir::Role::step, 0, "step", type), zero,
-          has_rows ? parameter(ir::Role::row_offset, 0, "row_offset", type) : zero};
 }
 
 bool Elaborator::require(ir::DimCheck::Relation relation, const Dim& left, const Dim& right, Span span) {
@@ -96,6 +91,8 @@ ValueId Elaborator::tensor(const Value& v, Span span, std::optional<ElementType>
   if (v.as<Poison>()) throw Failure{};
   const ElementType type = literal.value_or(program.element);
   if (const auto* t = v.as<Tensor>()) return t->id;
+  if (const auto* indexed = v.as<Indexed>(); indexed && indexed->axes.empty()) return indexed->id;
+  if (const auto* affine = v.as<Affine>()) return number_at(*this, *affine, span, type);
   if (const auto* d = v.as<Dim>()) return b().value(Op::dim_, {}, {Shape{*d}, type});
   if (const auto* c = v.as<bool>()) return b().constant(ir::Constant::of_integer(ElementType::boolean, *c));
   if (const auto* n = v.as<Number>()) {
@@ -146,7 +143,7 @@ std::optional<Op> tensor_op(const std::string& op) {
   static const std::map<std::string, Op> ops = {
       {"+", Op::add_},           {"-", Op::sub_},         {"*", Op::mul_}, {"/", Op::div_}, {"==", Op::eq_},
       {"!=", Op::ne_},           {"<", Op::lt_},          {"<=", Op::le_}, {">", Op::gt_},  {">=", Op::ge_},
-      {"and", Op::logical_and_}, {"or", Op::logical_or_}, {"^", Op::pow_}};
+      {"and", Op::logical_and_}, {"or", Op::logical_or_}, {"^", Op::pow_}, {"%", Op::mod_}, {"//", Op::div_}};
   const auto found = ops.find(op);
   return found == ops.end() ? std::nullopt : std::optional(found->second);
 }
@@ -176,6 +173,7 @@ std::optional<Value> compute(const std::string& op, const Number& a, const Numbe
 Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, const Expr* ex,
                          const Expr* ey, Span span) {
   if (x.as<Poison>() || y.as<Poison>()) return {Poison{}};
+  if (std::optional<Value> v = index_binary(*this, op, x, y, ex, ey, span)) return *v;
   if (x.as<Number>() && y.as<Number>()) {
     const auto value = compute(op, *x.as<Number>(), *y.as<Number>());
     if (!value) fail_at("not-a-tensor", span, fmt::format("`{}` takes tensors, not numbers", op));
@@ -197,6 +195,10 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
   }
   if (x.as<std::string>() && y.as<std::string>() && (op == "==" || op == "!="))
     return {(*x.as<std::string>() == *y.as<std::string>()) == (op == "==")};
+  const auto is_known = [](const Value& v) { return v.as<Number>() || v.as<bool>() || v.as<List>(); };
+  if ((op == "==" || op == "!=") &&
+      ((x.as<std::string>() && is_known(y)) || (y.as<std::string>() && is_known(x))))
+    return {op == "!="};  // a text is no number
   if (!x.as<Tensor>() && !y.as<Tensor>()) {
     const bool are_dims = (x.as<Dim>() || x.as<Number>()) && (y.as<Dim>() || y.as<Number>());
     if (!are_dims)
@@ -218,7 +220,7 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
   }
   if (op == "@") return {Tensor{matmul(tensor(x, span), tensor(y, span), ex, ey, span)}};
   const std::optional<Op> known = tensor_op(op);
-  if (!known) fail_at("not-supported-yet", span, fmt::format("`{}` of tensors is not supported yet", op));
+  MLPC_CHECK(known, "there is no operator {}", op);
   // A literal takes the other's type.
   const auto element = [&](const Value& v) {
     return v.as<Tensor>() ? std::optional(type(v.as<Tensor>()->id).element) : std::nullopt;
@@ -243,7 +245,8 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
   a = broadcast_to(a, result);
   c = broadcast_to(c, result);
   try {
-    return {Tensor{b().value(*known, {a, c})}};
+    const ValueId result = b().value(*known, {a, c});
+    return {Tensor{op == "//" ? b().value(Op::floor_, {result}) : result}};
   } catch (const Error& e) {
     fail_at("type-mismatch", span, fmt::format("`{}`: {}", op, e.what()), notes);
   }
@@ -252,6 +255,8 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
 Value Elaborator::negate(const Value& a, Span span) {
   if (a.as<Poison>()) return a;
   if (const auto* n = a.as<Number>()) return {Number{-n->value, n->is_integer}};
+  if (const auto* affine = a.as<Affine>()) return {*affine * -1};
+  if (const auto* indexed = a.as<Indexed>()) return {Indexed{b().neg(indexed->id), indexed->axes}};
   return {Tensor{b().neg(tensor(a, span))}};
 }
 

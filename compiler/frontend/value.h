@@ -12,6 +12,7 @@
 
 namespace mlpc::frontend {
 
+struct RecurrentName;
 struct Scope;
 struct Target;
 struct Value;
@@ -62,8 +63,8 @@ struct MadeLayer {
 
 /// What `param W ~ …` draws from, at initialisation.
 struct Distribution {
-  enum class Kind : std::uint8_t { constant, uniform, normal } kind = Kind::constant;
-  double a = 0, b = 0;  // the constant; low and high; mean and deviation
+  enum class Kind : std::uint8_t { constant, uniform, normal, bernoulli, orthogonal } kind = Kind::constant;
+  double a = 0, b = 0;  // the constant; low and high; mean and deviation; probability
 };
 
 struct List {
@@ -71,12 +72,38 @@ struct List {
   std::size_t weight = 1;  // elements in it at any depth: values are copied, so there is a limit
 };
 
+/// What an index runs through: the time of a `recur`, or an index of index notation.
+struct IndexVariable {
+  std::string name;
+  ir::Dim extent;
+  Target* body = nullptr;  // of a `recur`: the graph of a step
+  ir::ValueId turn;        // there: its number, i64[]
+};
+
+/// A number that depends on indices: 2 * i + u - 1. Terms stand in order of first occurrence; no coefficient
+/// is 0.
+struct Affine {
+  std::vector<std::pair<const IndexVariable*, std::int64_t>> terms;
+  ir::Dim constant;
+};
+
+/// What an expression of index notation is at every index: axis a runs through axes[a].
+struct Indexed {
+  ir::ValueId id;
+  std::vector<const IndexVariable*> axes;
+};
+
+/// A name of a `recur` that has a value at each time, read as h[t-1].
+struct Sequence {
+  RecurrentName* name;
+};
+
 /// What came of something wrong that has been reported.
 struct Poison {};
 
 struct Value {
   std::variant<Poison, Number, ir::Dim, bool, std::string, Tensor, Function, Builtin, LayerDefinition,
-               std::shared_ptr<MadeLayer>, Distribution, List>
+               std::shared_ptr<MadeLayer>, Distribution, List, Affine, Indexed, Sequence>
       is;
 
   template <typename T>

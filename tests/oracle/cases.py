@@ -238,6 +238,104 @@ LAYERS = [
 ]
 
 
+def conv(name, hyper, shapes, **torch_options):
+    """conv with W[c, n / groups, kh, kw]; shapes are (x, (c, kh, kw))."""
+    groups = torch_options.get("groups", 1)
+    tensors = [{"x": (x,), "f.W": ((c, x[1] // groups, kh, kw),), "f.b": ((c,),), "hyper": {"c": c, "kh": kh, "kw": kw}}
+               for x, (c, kh, kw) in shapes]
+    return Case(name, "f = conv({c}, [{kh}, {kw}]" + hyper + ")\ny = f(x)",
+                lambda t, c, kh, kw: F.conv2d(t["x"], t["f.W"], t["f.b"], **torch_options), tensors)
+
+
+SAME = [((2, 1, 5, 4), (3, 3, 3)), ((1, 3, 1, 7), (2, 3, 3)), ((3, 2, 6, 6), (1, 3, 3))]
+IN_FOURS = [((1, 4, 5, 5), (4, 3, 3)), ((2, 4, 4, 3), (8, 3, 2)), ((1, 8, 3, 6), (4, 1, 3))]
+CONVOLUTIONS = [
+    conv("conv", "", SAME, padding=1),
+    conv("conv in steps", ", stride = [2, 1]", SAME, stride=(2, 1), padding=1),
+    conv("conv spread", ", dilation = 2", SAME, dilation=2, padding=2),
+    conv("conv in groups", ", groups = 2, padding = 1, stride = 2", IN_FOURS, groups=2, padding=1, stride=2),
+    conv("conv of even k", ", padding = 0", [((2, 2, 5, 4), (3, 2, 4)), ((1, 1, 2, 4), (1, 2, 2)), ((2, 3, 4, 6), (2, 4, 2))]),
+    Case("depthwise", "f = depthwise(3, m = {m})\ny = f(x)",
+         lambda t, m: F.conv2d(t["x"], t["f.conv.W"], t["f.conv.b"], padding=1, groups=t["x"].shape[1]),
+         [{"x": (x,), "f.conv.W": ((x[1] * m, 1, 3, 3),), "f.conv.b": ((x[1] * m,),), "hyper": {"m": m}}
+          for x, m in [((2, 3, 4, 5), 1), ((1, 2, 3, 3), 2), ((3, 1, 1, 6), 3)]]),
+    Case("conv_transposed", "f = conv_transposed({c}, {k}, stride = {s}, padding = {p}, extra = {e})\ny = f(x)",
+         lambda t, c, k, s, p, e: F.conv_transpose2d(t["x"], t["f.W"], t["f.b"], s, p, e),
+         [{"x": (x,), "f.W": ((x[1], c, k, k),), "f.b": ((c,),), "hyper": {"c": c, "k": k, "s": s, "p": p, "e": e}}
+          for x, c, k, s, p, e in [((2, 3, 4, 5), 2, 3, 1, 0, 0), ((1, 2, 3, 3), 3, 3, 2, 1, 1), ((1, 1, 2, 4), 1, 4, 3, 2, 0)]]),
+    Case("conv_1d", "f = conv_1d({c}, {k}, stride = {s}, dilation = {d}, padding = {p}, groups = {g})\ny = f(x)",
+         lambda t, c, k, s, d, p, g: F.conv1d(t["x"], t["f.W"], t["f.b"], s, p, d, g),
+         [{"x": (x,), "f.W": ((c, x[1] // g, k),), "f.b": ((c,),), "hyper": {"c": c, "k": k, "s": s, "d": d, "p": p, "g": g}}
+          for x, c, k, s, d, p, g in [((2, 3, 8), 2, 3, 1, 1, 1, 1), ((1, 4, 9), 6, 2, 2, 3, 0, 2), ((3, 1, 5), 1, 5, 1, 1, 4, 1)]]),
+    Case("max_pool", "f = max_pool({k}, stride = {s}, padding = {p})\ny = f(x)",
+         lambda t, k, s, p: F.max_pool2d(t["x"], k, s, p),
+         [{"x": (x,), "hyper": {"k": k, "s": s, "p": p}}
+          for x, k, s, p in [((2, 3, 4, 6), 2, 2, 0), ((1, 2, 5, 5), 3, 2, 1), ((3, 1, 7, 3), 3, 1, 0)]]),
+    Case("avg_pool", "f = avg_pool({k}, stride = {s}, padding = {p})\ny = f(x)",
+         lambda t, k, s, p: F.avg_pool2d(t["x"], k, s, p),
+         [{"x": (x,), "hyper": {"k": k, "s": s, "p": p}}
+          for x, k, s, p in [((2, 3, 4, 6), 2, 2, 0), ((1, 2, 5, 5), 3, 2, 1), ((3, 1, 7, 3), 3, 1, 0)]]),
+    Case("global_pool", "f = global_pool()\ny = f(x)", lambda t: t["x"].mean((2, 3)),
+         [{"x": (x,)} for x in [(2, 3, 4, 6), (1, 1, 1, 1), (3, 2, 7, 1)]]),
+]
+
+
+def recurrent(name, gates, run, biases):
+    """`run(x, h, weights)` on PyTorch's weights, [gates H, n], [gates H, H] and two biases."""
+    def torch_function(t, H):
+        h = torch.zeros(1, t["x"].shape[0], H)
+        return run(t["x"], h, biases(t, H))
+    tensors = []
+    for (b, time, n), H in [((2, 4, 3), 5), ((1, 1, 2), 1), ((3, 6, 1), 4)]:
+        shapes = {"x": ((b, time, n),), "f.W": ((n, gates * H),), "f.U": ((H, gates * H),), "f.b": ((gates * H,),)}
+        if name == "gru":
+            shapes["f.c"] = ((H,),)
+        tensors.append({**shapes, "hyper": {"H": H}})
+    return Case(name, "f = " + name + "({H})\ny = f(x)", torch_function, tensors)
+
+
+def rnn_weights(t, H):
+    return [t["f.W"].T, t["f.U"].T, t["f.b"], torch.zeros(H)]
+
+
+def lstm_weights(t, H):
+    """PyTorch has i, f, g, o; ours is i, f, o, g, and f begins at 1."""
+    def order(w):
+        i, f, o, g = w.split(H, -1)
+        return torch.cat([i, f, g, o], -1)
+    start = torch.zeros(4 * H)
+    start[H:2 * H] = 1
+    return [order(t["f.W"]).T, order(t["f.U"]).T, order(t["f.b"]), start]
+
+
+def gru_weights(t, H):
+    return [t["f.W"].T, t["f.U"].T, t["f.b"], torch.cat([torch.zeros(2 * H), t["f.c"]])]
+
+
+OPTIONS = (True, 1, 0.0, True, False, True)  # biases, one layer, no dropout, training, one direction, batch first
+RECURRENT = [
+    recurrent("rnn", 1, lambda x, h, w: torch._VF.rnn_tanh(x, h, w, *OPTIONS)[0], rnn_weights),
+    recurrent("lstm", 4, lambda x, h, w: torch._VF.lstm(x, (h, h), w, *OPTIONS)[0], lstm_weights),
+    recurrent("gru", 3, lambda x, h, w: torch._VF.gru(x, h, w, *OPTIONS)[0], gru_weights),
+    Case("embed", "f = embed({n}, {d})\ny = f(t)", lambda t, n, d: F.embedding(t["t"], t["f.W"]),
+         [{"t": (s, n), "f.W": ((n, d),), "hyper": {"n": n, "d": d}}
+          for s, n, d in [((3,), 4, 2), ((2, 5), 3, 1), ((), 7, 4)]]),
+    Case("attention", "f = attention({h}, masked = {m})\ny = f(x)",
+         lambda t, h, m: attended(t, h, m == "true"),
+         [{"x": ((b, time, d),), "f.qkv.W": ((d, 3 * d),), "f.qkv.b": ((3 * d,),), "f.out.W": ((d, d),), "f.out.b": ((d,),),
+           "hyper": {"h": h, "m": m}} for b, time, d, h, m in
+          [(2, 4, 6, 3, "false"), (1, 5, 4, 2, "true"), (2, 1, 3, 1, "true")]]),
+]
+
+
+def attended(t, heads, is_causal):
+    b, time, d = t["x"].shape
+    qkv = F.linear(t["x"], t["f.qkv.W"].T, t["f.qkv.b"]).reshape(b, time, 3, heads, d // heads).permute(2, 0, 3, 1, 4)
+    out = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], is_causal=is_causal)
+    return F.linear(out.permute(0, 2, 1, 3).reshape(b, time, d), t["f.out.W"].T, t["f.out.b"])
+
+
 def all_groups():
-    for group, cases in [("activations", ACTIVATIONS), ("losses", LOSSES), ("layers", LAYERS)]:
+    for group, cases in [("activations", ACTIVATIONS), ("losses", LOSSES), ("layers", LAYERS),
+                         ("convolutions", CONVOLUTIONS), ("recurrent", RECURRENT)]:
         yield group, [record for case in cases for record in case.records()]

@@ -31,8 +31,9 @@ std::string program_text(const std::string& source) {
   Outcome out = elaborated(source);
   if (!out.program) return "none";
   std::string text = ir::print(*out.program), kept;
-  std::stringstream lines(text.substr(0, text.find("\nlocations")));
-  for (std::string line; std::getline(lines, line);) kept += line.substr(0, line.find(" @")) + "\n";
+  std::stringstream lines(text);
+  for (std::string line; std::getline(lines, line);)
+    if (!line.starts_with("loc ")) kept += line.substr(0, line.find(" @")) + "\n";
   return kept;
 }
 
@@ -98,6 +99,14 @@ TEST_CASE("nothing and comments alone are sources too") {
 
 TEST_CASE("a source with a syntax error has no layout") {
   CHECK(formatted("const a = (1").find("[syntax-error]") != std::string::npos);
+}
+
+TEST_CASE("a time is tight, a sum stands apart from its product") {
+  const auto keeps = [](const std::string& line) { return formatted(line + "\n") == line + "\n"; };
+  CHECK(formatted("h[t]=f(h[ t - 1 ],x[:,t+1,..])\n") == "h[t] = f(h[t-1], x[:, t+1, ..])\n");
+  CHECK(keeps("y[i, j] = sum(u, v in 0..3) x[i + u, 2 * j + v] * w[u, v]"));
+  CHECK(keeps("y[i] = sum(k) (a[i, k] + 1) * b[k] - c"));
+  CHECK(keeps("x = [n - 1, H - 2 * k]"));
 }
 
 }  // namespace mlpc::testing

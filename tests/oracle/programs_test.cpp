@@ -1,0 +1,91 @@
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "ir/error.h"
+#include "tests/oracle/replay.h"
+#include "tests/support/compiled/compiled.h"
+
+// The programs of the language's reference, small and in f64: compiled code against the evaluator, which
+// shares nothing with it.
+
+namespace mlpc::testing {
+namespace {
+
+using ir::Graph;
+using ir::Role;
+
+constexpr double kTolerance = 1e-9;  // of the largest entry of each result
+
+using Changes = std::vector<std::pair<std::string, std::string>>;  // of the text
+
+std::string changed(const std::string& name, const Changes& changes) {
+  std::ifstream file(MLPC_SOURCE_DIR "/examples/" + name + ".net", std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  std::string out = text.str();
+  for (const auto& [from, to] : changes) {
+    const std::size_t at = out.find(from);
+    if (at == std::string::npos) fail("{} has no `{}`", name, from);
+    out.replace(at, from.size(), to);
+  }
+  return out;
+}
+
+/// Random values for all that a graph reads; integers are class or token numbers below 3.
+Named some_values(const Graph& graph) {
+  std::mt19937 random(1);
+  std::uniform_real_distribution<double> real(-0.5, 0.5);
+  Named out;
+  for (const Graph::Parameter& p : graph.parameters()) {
+    const ir::Type& type = graph.type(p.value);
+    Numbers values(static_cast<std::size_t>(type.element_count().constant().value()));
+    for (double& v : values)
+      v = ir::is_float(type.element) ? real(random) : static_cast<double>(random() % 3);
+    if (p.role == Role::state)
+      for (double& v : values) v += 1;  // a variance
+    if (p.role == Role::loss_bar) values = {1};
+    if (p.role == Role::accumulate) values = {0};
+    out[{p.role, p.name}] = values;
+  }
+  return out;
+}
+
+void check(const std::string& name, const Changes& changes) {
+  CAPTURE(name);
+  const ir::Program program = joint_program(changed(name, changes));
+  const CompiledProgram compiled(program, 2);
+  for (const char* entry : {"infer", "loss", "grad"}) {
+    CAPTURE(entry);
+    const Graph& graph = *program.find(entry);
+    const Named given = some_values(graph), expected = evaluated(graph, given),
+                values = named_results(graph, compiled.run(entry, arguments_of(graph, given)));
+    for (const auto& [key, numbers] : expected) {
+      INFO(key.second);
+      CHECK(error_of(values.at(key), numbers) <= kTolerance);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("heat.net: second derivatives of a net inside its loss") {
+  check("heat", {{"const K = 0.1", "const K = 0.1, N = 3, M = 2"}, {"[32, 32, 1]", "[4, 3, 1]"}});
+}
+
+TEST_CASE("tinygpt.net: attention, a tied embedding, repeated blocks") {
+  check("tinygpt", {{"model tinygpt", "model tinygpt : f64"},
+                    {"const D = 128, V = 256, MAX = 128", "const D = 8, V = 5, MAX = 4, B = 2, T = 3"},
+                    {"repeat(4", "repeat(1"}});
+}
+
+TEST_CASE("resnet.net: convolutions, running statistics, blocks that change their width") {
+  check("resnet", {{"model cifar", "model cifar : f64"},
+                   {"input x[B, 3, 32, 32]", "const B = 2\n  input x[B, 3, 8, 8]"},
+                   {"conv(32, 3)", "conv(2, 3)"},
+                   {"[32, 64, 128]", "[2, 3]"}});
+}
+
+}  // namespace mlpc::testing
