@@ -66,7 +66,7 @@ Dataset make_dataset(const Model& model, Inputs inputs, std::span<const mlpc_ent
   return out;
 }
 
-std::int64_t batch_dim(const Model& model, const mlpc_entry& entry, const std::string& name) {
+std::int64_t batch_dim(const Model& model, const mlpc_entry& entry, const std::string& name, bool is_split) {
   const mlpc_model& table = model.table();
   std::int64_t dim = -1;
   for (std::int64_t i = 0; i < table.dim_count && !name.empty(); ++i)
@@ -75,6 +75,7 @@ std::int64_t batch_dim(const Model& model, const mlpc_entry& entry, const std::s
   for (const mlpc_tensor& input : inputs_of(entry)) {
     const std::int64_t leading = input.rank > 0 ? input.shape[0].dim : -1;
     if (leading < 0 || !name.empty()) continue;
+    if (dim >= 0 && dim != leading && !is_split) return -1;
     if (dim >= 0 && dim != leading)
       fail(table.name,
            "the inputs begin with different dims, {} and {}; `batch = {{{}: 64}}` says which to split",

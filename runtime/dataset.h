@@ -57,8 +57,8 @@ class Batches {
 };
 
 /// The free dim to split: the one named, or the leading one that the inputs of `entry` share; -1 if there is
-/// none.
-std::int64_t batch_dim(const Model& model, const mlpc_entry& entry, const std::string& name);
+/// none. Where nothing is split, all is fed whole: the inputs may begin with different dims.
+std::int64_t batch_dim(const Model& model, const mlpc_entry& entry, const std::string& name, bool is_split);
 
 /// Names and values of an entry's scalar results.
 struct Value {

@@ -14,7 +14,8 @@ TEST_CASE("a program with one token wrong is a program, or has few errors that s
   const std::size_t stride = std::getenv("MLPC_ALL_MUTATIONS") ? 1 : kOneIn;
   std::size_t tried = 0;
   for (const char* path :
-       {"examples/fashion.net", "examples/lecture.net", "examples/mnist.net", "examples/pair_vae.net"}) {
+       {"examples/fashion.net", "examples/lecture.net", "examples/mnist.net", "examples/pair_vae.net",
+        "examples/resnet.net", "examples/tagger.net", "examples/tinygpt.net", "examples/heat.net"}) {
     const std::vector<Mutant> mutants = mutants_of(file_text(path));
     REQUIRE(mutants.size() > 100);
     for (std::size_t i = tried % stride; i < mutants.size(); i += stride, ++tried) {
