@@ -18,10 +18,18 @@ def _shrunk(images, side):
     return images.reshape(-1, side, block, side, block).mean((2, 4)) / 255
 
 
-def samples(seed, sizes, tests, side, wrong):
+def _shifted(images, by, rng):
+    """Each moved by up to `by` pixels along both axes; what comes in is background, 0."""
+    side = images.shape[-1]
+    wide = np.pad(images, ((0, 0), (by, by), (by, by)))
+    places = rng.integers(0, 2 * by + 1, (len(images), 2))
+    return np.stack([image[row : row + side, column : column + side] for image, (row, column) in zip(wide, places)])
+
+
+def samples(seed, sizes, tests, side, wrong, shift=0):
     """Random disjoint sets of training images, of these sizes, and the first `tests` test images, as pairs of x, f32
     [n, side, side], and y, i32[n]. In the former, the share `wrong` of the labels is drawn anew; the test labels are
-    right. All are standardised by the mean of each pixel, and the one deviation, of the first set."""
+    right. All images are moved at random by up to `shift` pixels, and standardised by the mean of each pixel, and the one deviation, of the first set."""
     rng = np.random.default_rng(seed)
     images, labels = _whole("train")
     chosen = rng.permutation(len(images))
@@ -31,8 +39,8 @@ def samples(seed, sizes, tests, side, wrong):
         y = labels[rows].copy()
         is_wrong = rng.random(size) < wrong
         y[is_wrong] = rng.integers(0, 10, is_wrong.sum())
-        sets.append((_shrunk(images[rows], side), y))
+        sets.append((_shifted(_shrunk(images[rows], side), shift, rng), y))
     images, labels = _whole("t10k")
-    sets.append((_shrunk(images[:tests], side), labels[:tests].copy()))
+    sets.append((_shifted(_shrunk(images[:tests], side), shift, rng), labels[:tests].copy()))
     mean, deviation = sets[0][0].mean(0), sets[0][0].std()
     return [(((x - mean) / deviation).astype(np.float32), y) for x, y in sets]

@@ -1,4 +1,4 @@
-"""Over-parametrised nets overfit; a norm penalty, noise and early stopping help.
+"""Over-parametrised nets overfit; a norm penalty, noise, early stopping and shared weights help.
 
 300 images of 14 × 14 pixels, a fifth of whose labels is wrong, and a net of 53,000 weights. Each remedy against none, by
 the cross-entropy and the error rate on test images, whose labels are right.
@@ -12,7 +12,7 @@ from images import samples
 from tool import Net
 
 TITLE = "Against overfitting"
-SAMPLES, WRONG, SIDE = 300, 0.2, 14
+SAMPLES, WRONG, SIDE, SHIFT = 300, 0.2, 14, 3
 
 # What differs from the plain net: constants of the .net file, and settings of `train`.
 REMEDIES = {
@@ -39,6 +39,29 @@ def one(sets, remedy, seed):
     return out | {"held out": [line["validation"]["ce"] for line in log]}
 
 
+def structure(convolution, shift, tests, seed):
+    """Errors of a net with shared weights, or of the dense one, after equally many epochs, enough of them for both to learn
+    the training images by heart. All labels are right."""
+    train, test = map(pairs, samples(1000 * seed, [SAMPLES], tests, SIDE, 0, shift))
+    net = Net("regularise", convolution=str(convolution).lower())
+    weights, _ = net.train(train, seed, settings={"epochs": 30})
+    return {"train err": net.evaluate(train, weights)["err"], "test err": net.evaluate(test, weights)["err"]}
+
+
+def structures(seed, small):
+    """Means over draws; of images as they are, and of images each of which is somewhere else."""
+    rows = []
+    for shift in [SHIFT] if small else [0, SHIFT]:
+        row = {"shift": shift}
+        for kind in ("dense", "convolution"):
+            runs = [
+                structure(kind == "convolution", shift, 1000 if small else 2000, seed + i) for i in range(1 if small else 3)
+            ]
+            row[kind] = {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
+        rows.append(row)
+    return rows
+
+
 def measure(seed, small):
     draws = 1 if small else 3
     rows = {}
@@ -49,7 +72,7 @@ def measure(seed, small):
             runs.append(one(sets, remedy, seed + i))
         rows[remedy] = {key: float(np.mean([run[key] for run in runs])) for key in runs[0] if key != "held out"}
         rows[remedy]["curve"] = [round(value, 5) for value in runs[0]["held out"]]
-    return {"remedies": rows}
+    return {"remedies": rows, "structure": structures(seed, small)}
 
 
 def claims(n):
@@ -73,22 +96,42 @@ def claims(n):
             )
         )
         out.append(Claim(f"{name}: test error", f"{row['test err']:.3f} against {none['test err']:.3f}", None))
+    for row in n["structure"]:
+        dense, convolution = row["dense"]["test err"], row["convolution"]["test err"]
+        measured = f"{convolution:.3f} against {dense:.3f}"
+        if row["shift"]:
+            text = f"images moved by up to {row['shift']} pixels: convolutions of as many weights make less than 0.95 of the errors"
+            out.append(Claim(text, measured, convolution < 0.95 * dense))
+        else:
+            out.append(Claim("images as they are: convolutions of as many weights, test error", measured, None))
     return out
 
 
 def draw(n):
     rows = n["remedies"]
-    figure, (curves, bars) = panels(2, width=4.4, height=3.2)
+    figure, (curves, bars, structures_at) = panels(3, width=3.9, height=3.2)
     for style, (name, row) in zip(STYLES, rows.items()):
         epochs = range(1, len(row["curve"]) + 1)
         curves.plot(epochs, row["curve"], **style | {"marker": ""}, label=name)
     curves.set(xlabel="epochs", ylabel="cross-entropy, held-out images (nats)")
     curves.legend()
-    places = np.arange(len(rows))
-    for offset, part, shade in ((-0.2, "train", "#cccccc"), (0.2, "test", "#444444")):
-        label = {"train": "training", "test": "test"}[part]
-        bars.bar(places + offset, [row[f"{part} err"] for row in rows.values()], 0.4, color=shade, label=label)
-    bars.set_xticks(places, rows, rotation=15)
+    two_bars(bars, {name: (row["train err"], row["test err"]) for name, row in rows.items()}, ("training", "test"))
     bars.set(xlabel="remedy", ylabel="share of wrong answers")
-    bars.legend()
+    by_shift = {
+        f"moved by ≤ {row['shift']} pixels" if row["shift"] else "as they are": tuple(
+            row[kind]["test err"] for kind in ("dense", "convolution")
+        )
+        for row in n["structure"]
+    }
+    two_bars(structures_at, by_shift, ("dense", "convolutions"))
+    structures_at.set(xlabel="images, all labels right", ylabel="share of wrong answers, test")
     return figure
+
+
+def two_bars(axes, pairs_by_name, labels):
+    places = np.arange(len(pairs_by_name))
+    for offset, shade, label, heights in zip((-0.2, 0.2), ("#cccccc", "#444444"), labels, zip(*pairs_by_name.values())):
+        axes.bar(places + offset, heights, 0.4, color=shade, label=label)
+    axes.set_xticks(places, pairs_by_name, rotation=15)
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the legend
+    axes.legend()
