@@ -164,6 +164,20 @@ struct Kernel {
   std::uint32_t var_count = 0, scalar_count = 0;  // ids are below
 };
 
+/// Bytes to add to a buffer's address, inside of loops over turns and behind them.
+struct TurnOffset {
+  enum class Kind : std::uint8_t {
+    turn,  // the turn's number times `bytes`: an element of a sequence
+    now,   // of a loop value that is there twice, the copy that this turn reads …
+    next,  // … and the one that it writes: 0 or `bytes`, in turn
+    last,  // what the last of `length` turns wrote, when they are over; the first value where there was none
+  } kind;
+  std::uint32_t loop = 0;  // the number of loops around it; not of Kind::last
+  Dim length;              // of Kind::last only
+  Dim bytes;
+  friend bool operator==(const TurnOffset&, const TurnOffset&) = default;
+};
+
 /// Where a kernel's buffer is when an entry calls it.
 struct BufferRef {
   enum class Space : std::uint8_t {
@@ -176,11 +190,12 @@ struct BufferRef {
     grads,
     tangents,
     workspace,  // LoweredEntry::slots[index], at the offset that the plan evaluated
-    scalar,     // a rank-0 argument of the call: `role` says which
+    scalar,     // a rank-0 argument of the call, or a turn: `role` says which
   } space;
-  std::uint32_t index = 0;
-  Role role =
-      Role::input;  // of Space::scalar: seed, step, steps, epoch, row_offset, loss_bar (f64), accumulate
+  std::uint32_t index = 0;  // of a turn: the number of loops around its own
+  // Of Space::scalar: seed, step, steps, epoch, row_offset, loss_bar (f64), accumulate, turn.
+  Role role = Role::input;
+  std::vector<TurnOffset> offsets = {};
   friend bool operator==(const BufferRef&, const BufferRef&) = default;
 };
 
@@ -201,7 +216,16 @@ struct FiniteCheck {
   BufferRef value;
   ElementType type;
 };
-using Action = std::variant<KernelCall, FiniteCheck>;
+struct Action;
+/// Runs the actions `length` times, one turn after the other.
+struct TurnLoop {
+  Dim length;
+  bool reverse = false;  // turns are numbered from length - 1 to 0
+  std::vector<Action> actions;
+};
+struct Action {
+  std::variant<KernelCall, FiniteCheck, TurnLoop> kind;
+};
 
 struct WorkspaceSlot {
   Dim bytes;  // the plan rounds it up to 64

@@ -20,6 +20,7 @@ constexpr std::array<std::string_view, 8> kReducers = {"sum", "prod", "max",    
                                                        "any", "all",  "argmax", "fma"};
 constexpr std::array<std::string_view, 10> kSpaces = {"input", "result", "params",   "state",     "state_out",
                                                       "slots", "grads",  "tangents", "workspace", "scalar"};
+constexpr std::array<std::string_view, 4> kOffsets = {"turn", "now", "next", "last"};
 
 // ---- Printing ----
 
@@ -127,9 +128,49 @@ class KernelPrinter {
   std::string out_;
 };
 
+std::string offset_text(const TurnOffset& offset) {
+  const std::string of =
+      offset.kind == TurnOffset::Kind::last ? offset.length.text() : fmt::format("{}", offset.loop);
+  return fmt::format(" [{} {} by {}]", kOffsets[static_cast<std::size_t>(offset.kind)], of,
+                     offset.bytes.text());
+}
+
 std::string ref_text(const BufferRef& ref) {
-  if (ref.space == BufferRef::Space::scalar) return fmt::format("scalar {}", name_of(ref.role));
-  return fmt::format("{} {}", kSpaces[static_cast<std::size_t>(ref.space)], ref.index);
+  if (ref.space == BufferRef::Space::scalar)
+    return ref.role == Role::turn ? fmt::format("scalar turn {}", ref.index)
+                                  : fmt::format("scalar {}", name_of(ref.role));
+  std::string out = fmt::format("{} {}", kSpaces[static_cast<std::size_t>(ref.space)], ref.index);
+  for (const TurnOffset& offset : ref.offsets) out += offset_text(offset);
+  return out;
+}
+
+std::string call_text(const KernelCall& call) {
+  std::string out = fmt::format("call {}(", call.kernel);
+  for (std::size_t i = 0; i < call.buffers.size(); ++i) out += (i ? ", " : "") + ref_text(call.buffers[i]);
+  out += ")";
+  if (const std::optional<CallGuard>& guard = call.guard)
+    out +=
+        fmt::format(" {} {} >= {}", guard->negated ? "unless" : "when", guard->extent.text(), guard->least);
+  return out + "\n";
+}
+
+std::string actions_text(const std::vector<Action>& actions, std::size_t depth) {
+  std::string out;
+  for (const Action& action : actions) {
+    out.append(2 * depth, ' ');
+    if (const auto* call = std::get_if<KernelCall>(&action.kind)) {
+      out += call_text(*call);
+    } else if (const auto* check = std::get_if<FiniteCheck>(&action.kind)) {
+      out += fmt::format("check_finite {} {}\n", name_of(check->type), ref_text(check->value));
+    } else {
+      const auto& loop = std::get<TurnLoop>(action.kind);
+      out += fmt::format("turns {}{} {{\n", loop.length.text(), loop.reverse ? " reverse" : "");
+      out += actions_text(loop.actions, depth + 1);
+      out.append(2 * depth, ' ');
+      out += "}\n";
+    }
+  }
+  return out;
 }
 
 std::string entry_text(const LoweredEntry& entry) {
@@ -139,21 +180,7 @@ std::string entry_text(const LoweredEntry& entry) {
     out += fmt::format("  result {} {} : {}\n", name_of(r.role), quoted(r.name), r.type.text());
   if (entry.writes_grads) out += "  grads\n";
   for (const WorkspaceSlot& slot : entry.slots) out += fmt::format("  slot {}\n", slot.bytes.text());
-  for (const Action& action : entry.actions) {
-    if (const auto* check = std::get_if<FiniteCheck>(&action)) {
-      out += fmt::format("  check_finite {} {}\n", name_of(check->type), ref_text(check->value));
-      continue;
-    }
-    const auto& call = std::get<KernelCall>(action);
-    out += fmt::format("  call {}(", call.kernel);
-    for (std::size_t i = 0; i < call.buffers.size(); ++i) out += (i ? ", " : "") + ref_text(call.buffers[i]);
-    out += ")";
-    if (const std::optional<CallGuard>& guard = call.guard)
-      out +=
-          fmt::format(" {} {} >= {}", guard->negated ? "unless" : "when", guard->extent.text(), guard->least);
-    out += "\n";
-  }
-  return out + "}\n";
+  return out + actions_text(entry.actions, 1) + "}\n";
 }
 
 // ---- Parsing ----
@@ -381,15 +408,33 @@ Role parse_role(Reader& r) {
   return *role;
 }
 
+TurnOffset parse_offset(Reader& r) {
+  const std::string name = r.word();
+  const auto found = std::ranges::find(kOffsets, name);
+  if (found == kOffsets.end()) r.error(fmt::format("`{}` is no offset of turns", name));
+  TurnOffset out{static_cast<TurnOffset::Kind>(found - kOffsets.begin()), 0, {}, {}};
+  if (out.kind == TurnOffset::Kind::last)
+    out.length = r.dim();
+  else
+    out.loop = r.index();
+  r.expect("by");
+  out.bytes = r.dim();
+  r.expect("]");
+  return out;
+}
+
 BufferRef parse_ref(Reader& r) {
   const std::string name = r.word();
   const auto found = std::ranges::find(kSpaces, name);
   if (found == kSpaces.end()) r.error(fmt::format("`{}` is no place of a buffer", name));
   BufferRef out{static_cast<BufferRef::Space>(found - kSpaces.begin())};
-  if (out.space == BufferRef::Space::scalar)
+  if (out.space == BufferRef::Space::scalar) {
     out.role = parse_role(r);
-  else
-    out.index = r.index();
+    if (out.role == Role::turn) out.index = r.index();
+    return out;
+  }
+  out.index = r.index();
+  while (r.accept("[")) out.offsets.push_back(parse_offset(r));
   return out;
 }
 
@@ -410,6 +455,28 @@ KernelCall parse_call(Reader& r) {
   return call;
 }
 
+std::vector<Action> parse_actions(Reader& r, int depth) {
+  constexpr int kDeepest = 16;  // as bodies are
+  if (depth > kDeepest) r.error("loops are nested too deep");
+  std::vector<Action> out;
+  while (!r.at("}")) {
+    if (r.accept("check_finite")) {
+      const ElementType type = r.element_type();
+      out.push_back({FiniteCheck{parse_ref(r), type}});
+    } else if (r.accept("turns")) {
+      TurnLoop loop{r.dim(), r.accept("reverse"), {}};
+      r.expect("{");
+      loop.actions = parse_actions(r, depth + 1);
+      r.expect("}");
+      out.push_back({std::move(loop)});
+    } else {
+      r.expect("call");
+      out.push_back({parse_call(r)});
+    }
+  }
+  return out;
+}
+
 LoweredEntry parse_entry(Reader& r) {
   LoweredEntry entry;
   entry.name = r.word();
@@ -423,15 +490,7 @@ LoweredEntry parse_entry(Reader& r) {
   }
   entry.writes_grads = r.accept("grads");
   while (r.accept("slot")) entry.slots.push_back({r.dim()});
-  while (!r.at("}")) {
-    if (r.accept("check_finite")) {
-      const ElementType type = r.element_type();
-      entry.actions.emplace_back(FiniteCheck{parse_ref(r), type});
-    } else {
-      r.expect("call");
-      entry.actions.emplace_back(parse_call(r));
-    }
-  }
+  entry.actions = parse_actions(r, 0);
   r.expect("}");
   return entry;
 }

@@ -245,27 +245,53 @@ class EntryVerifier {
   void run() const {
     for (std::uint32_t input : e_.inputs)
       if (input >= p_.header.inputs.size()) fail("entry {}: there is no input {}", e_.name, input);
-    for (const Action& action : e_.actions) {
-      if (const auto* check = std::get_if<FiniteCheck>(&action)) {
-        place(check->value);
-        continue;
-      }
-      const auto& call = std::get<KernelCall>(action);
-      if (call.kernel >= p_.kernels.size()) fail("entry {}: there is no kernel {}", e_.name, call.kernel);
-      if (call.buffers.size() != p_.kernels[call.kernel].buffers.size())
-        fail("entry {}: kernel {} takes other buffers", e_.name, call.kernel);
-      for (const BufferRef& ref : call.buffers) place(ref);
-      if (call.guard)
-        for (const std::string& name : call.guard->extent.names())
-          if (std::ranges::find(p_.header.dims, name) == p_.header.dims.end())
-            fail("entry {}: a guard's `{}` is no dim of the model", e_.name, name);
-    }
+    actions(e_.actions, 0);
   }
 
  private:
-  void place(const BufferRef& ref) const {
+  void dims(const Dim& dim, std::string_view what) const {
+    for (const std::string& name : dim.names())
+      if (std::ranges::find(p_.header.dims, name) == p_.header.dims.end())
+        fail("entry {}: {} `{}` is no dim of the model", e_.name, what, name);
+  }
+
+  /// `loops`: how many there are around.
+  void actions(const std::vector<Action>& list, std::uint32_t loops) const {
+    for (const Action& action : list) {
+      if (const auto* check = std::get_if<FiniteCheck>(&action.kind)) {
+        if (loops > 0) fail("entry {}: a check stands in a loop", e_.name);
+        place(check->value, loops);
+      } else if (const auto* loop = std::get_if<TurnLoop>(&action.kind)) {
+        dims(loop->length, "a length's");
+        actions(loop->actions, loops + 1);
+      } else {
+        call(std::get<KernelCall>(action.kind), loops);
+      }
+    }
+  }
+
+  void call(const KernelCall& call, std::uint32_t loops) const {
+    if (call.kernel >= p_.kernels.size()) fail("entry {}: there is no kernel {}", e_.name, call.kernel);
+    if (call.buffers.size() != p_.kernels[call.kernel].buffers.size())
+      fail("entry {}: kernel {} takes other buffers", e_.name, call.kernel);
+    for (const BufferRef& ref : call.buffers) place(ref, loops);
+    if (call.guard) dims(call.guard->extent, "a guard's");
+  }
+
+  void place(const BufferRef& ref, std::uint32_t loops) const {
+    for (const TurnOffset& offset : ref.offsets) {
+      dims(offset.length, "an offset's");
+      dims(offset.bytes, "an offset's");
+      if (offset.kind != TurnOffset::Kind::last && offset.loop >= loops)
+        fail("entry {}: there is no loop {} around a call", e_.name, offset.loop);
+    }
+    place_without_offset(ref, loops);
+  }
+
+  void place_without_offset(const BufferRef& ref, std::uint32_t loops) const {
     if (ref.space == BufferRef::Space::scalar) {
       const Role r = ref.role;
+      if (r == Role::turn && ref.index < loops) return;
       if (r != Role::seed && r != Role::step && r != Role::steps && r != Role::epoch &&
           r != Role::row_offset && r != Role::loss_bar && r != Role::accumulate)
         fail("entry {}: {} is no scalar of a call", e_.name, name_of(r));

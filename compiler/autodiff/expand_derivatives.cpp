@@ -2,6 +2,7 @@
 
 #include "compiler/autodiff/autodiff.h"
 #include "compiler/autodiff/jacobian.h"
+#include "compiler/autodiff/merge_scans.h"
 #include "compiler/autodiff/path.h"
 #include "compiler/autodiff/transpose.h"
 #include "ir/bodies.h"
@@ -143,7 +144,7 @@ bool has_derivatives(const Graph& graph) {
 }
 
 Graph expanded(const Graph& graph) {
-  return has_derivatives(graph) ? without_marks(Expander(graph).run()) : graph;
+  return has_derivatives(graph) ? with_merged_scans(without_marks(Expander(graph).run())) : graph;
 }
 
 }  // namespace

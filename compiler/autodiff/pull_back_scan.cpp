@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
+#include "compiler/autodiff/scan_maker.h"
 #include "compiler/autodiff/scan_residuals.h"
 #include "compiler/autodiff/transpose.h"
 #include "ir/copy.h"
@@ -37,11 +37,27 @@ MaybeValue sum(Builder& b, const MaybeValue& total, ValueId term) {
   return total ? b.add(*total, term) : term;
 }
 
-/// A contraction of a body, of a const that is a tangent: `operand` of `node`.
+/// A contraction of a body (or a gather: one with rows of 0 and 1), of a const that is a tangent: `operand`
+/// of `node`.
 struct Contraction {
   ir::NodeId node;
   std::size_t operand;
 };
+
+/// A letter for the turns.
+std::optional<char> unused_letter(const ir::ops::EinsumSpec& spec) {
+  for (const char letter : std::string_view("tsuvwabcdefghijklmnopqrxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+    if (spec.text().find(letter) == std::string::npos) return letter;
+  return std::nullopt;
+}
+
+/// Whether a node of a body is one of all turns, too, whose operands and result have them as their first
+/// axis.
+bool runs_over_turns(const Node& node) {
+  return node.op == Op::gather_ ||
+         (node.op == Op::einsum_ &&
+          unused_letter(ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]))));
+}
 
 /// What a linear body computes of what: which of its values are tangents, which differ from turn to turn.
 class LinearFacts {
@@ -76,11 +92,13 @@ class LinearFacts {
     std::vector<Contraction> out;
     for (std::uint32_t i = 0; i < body_.node_count(); ++i) {
       const Node& node = body_.node({i});
-      if (node.op != Op::einsum_ || !varies(Graph::result(node)) || !is_linear(Graph::result(node))) continue;
+      if (!varies(Graph::result(node)) || !is_linear(Graph::result(node))) continue;
       std::size_t tangents = 0, at = 0;
       for (std::size_t k = 0; k < node.operand_count; ++k)
         if (is_linear(body_.operands(node)[k])) ++tangents, at = k;
-      if (tangents == 1 && !varies(body_.operands(node)[at])) out.push_back({{i}, at});
+      const bool is_of_const = tangents == 1 && !varies(body_.operands(node)[at]);
+      if (is_of_const && runs_over_turns(node) && (node.op != Op::gather_ || varies(body_.operands(node)[1])))
+        out.push_back({{i}, at});
     }
     return out;
   }
@@ -135,53 +153,6 @@ Step step_of(const Graph& body, const LinearFacts& facts, std::span<const Contra
   return out;
 }
 
-/// The reversed body under construction and the operands of its scan, list by list. Results are found again
-/// by the numbers that adding them gives.
-class ReversedBody {
- public:
-  ReversedBody() : b_(graph_) { graph_.name = "transposed"; }
-
-  Builder& builder() { return b_; }
-
-  ValueId add_turn(const std::string& name) {
-    return graph_.add_parameter(name, {ir::ElementType::i64, {}}, Role::turn);
-  }
-  ValueId add(Role role, const std::string& name, const Type& type, ValueId operand) {
-    Values& list = role == Role::constant ? consts_ : role == Role::loop ? loops_ : sequences_;
-    list.push_back(operand);
-    return graph_.add_parameter(name, type, role, static_cast<std::uint32_t>(list.size() - 1));
-  }
-  std::size_t loop_count() const { return loops_.size(); }
-  void set_next(std::size_t loop, const std::string& name, ValueId v) {
-    graph_.results.push_back({name, Role::loop, static_cast<std::uint32_t>(loop), v});
-  }
-  /// The number among the stacked results, in which each value stands once.
-  std::size_t stack(const std::string& name, ValueId v) {
-    const auto found = std::ranges::find(stacked_, v);
-    if (found == stacked_.end()) {
-      graph_.results.push_back({name, Role::stacked, static_cast<std::uint32_t>(stacked_.size()), v});
-      stacked_.push_back(v);
-      return stacked_.size() - 1;
-    }
-    return static_cast<std::size_t>(found - stacked_.begin());
-  }
-
-  /// Loop values, then stacked results.
-  Values make(Builder& outer, const ir::Dim& length, bool reverse) {
-    Values operands = consts_;
-    operands.insert(operands.end(), loops_.begin(), loops_.end());
-    operands.insert(operands.end(), sequences_.begin(), sequences_.end());
-    if (graph_.results.empty()) return {};
-    return ir::ops::scan(outer, {ir::Body(std::move(graph_)), length, reverse}, operands);
-  }
-
- private:
-  Graph graph_;
-  Builder b_;
-  Values consts_, loops_, sequences_;  // operands
-  Values stacked_;
-};
-
 class ScanPullBack {
  public:
   ScanPullBack(Builder& b, const NodeView& scan, std::span<const MaybeValue> cotangents)
@@ -202,7 +173,7 @@ class ScanPullBack {
     for (std::size_t i = 0; i < spec_.loop_count(); ++i) is_carried_.push_back(cotangents_[i].has_value());
     while (carry_more()) {
     }
-    ReversedBody body;
+    ScanMaker body("transposed");
     const std::vector<MaybeValue> steps = pull_step(body);
     finish(body, steps);
     return std::move(out_);
@@ -216,7 +187,7 @@ class ScanPullBack {
 
   /// A loop value whose cotangent is not 0 after all: whether there was one more.
   bool carry_more() {
-    ReversedBody trial;
+    ScanMaker trial("transposed");
     const std::vector<MaybeValue> steps = pull_step(trial);
     bool grows = false;
     for_each_tangent([&](const Graph::Parameter& p, std::size_t i) {
@@ -235,7 +206,7 @@ class ScanPullBack {
   }
 
   /// One turn's cotangents: of the body's tangents, then of the contractions that were cut off.
-  std::vector<MaybeValue> pull_step(ReversedBody& body) {
+  std::vector<MaybeValue> pull_step(ScanMaker& body) {
     Values residuals;
     for (const Graph::Parameter& p : body_.parameters()) {
       if (facts_.is_linear(p.value)) continue;
@@ -259,7 +230,7 @@ class ScanPullBack {
     return pull_back(body.builder(), step_.graph, given, {residuals, body.builder().graph().value_count()});
   }
 
-  void finish(ReversedBody& body, const std::vector<MaybeValue>& steps) {
+  void finish(ScanMaker& body, const std::vector<MaybeValue>& steps) {
     struct Place {
       std::size_t operand, number;
     };
@@ -306,7 +277,7 @@ class ScanPullBack {
     std::vector<std::optional<std::size_t>> others;  // by operand: among the stacked ones; or it is outside
   };
 
-  std::vector<Product> stack_products(ReversedBody& body, const std::vector<MaybeValue>& steps) {
+  std::vector<Product> stack_products(ScanMaker& body, const std::vector<MaybeValue>& steps) {
     std::vector<Product> out;
     ir::Copier primal = primal_values(body);
     const std::size_t first = steps.size() - cut_.size();
@@ -329,7 +300,7 @@ class ScanPullBack {
   }
 
   /// The step's values that are no tangents, in the reversed body.
-  ir::Copier primal_values(ReversedBody& body) {
+  ir::Copier primal_values(ScanMaker& body) {
     ir::Copier copier(step_.graph, body.builder());
     std::size_t next = 0;
     for (const Graph::Parameter& p : step_.graph.parameters())
@@ -412,36 +383,38 @@ class ScanPullBack {
   /// axis of its own.
   ValueId contraction(const Product& product, std::span<const ValueId> stacked, const Outside& outside) {
     const Node& node = body_.node(product.of.node);
-    ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
-    const char turn = unused_letter(spec);
     std::vector<Type> types;
     std::vector<MaybeValue> operands(node.operand_count);
+    std::vector<bool> has_turns(node.operand_count, false);
     for (std::size_t k = 0; k < node.operand_count; ++k) {
       const ValueId v = body_.operands(node)[k];
       types.push_back(body_.type(v));
       if (k == product.of.operand) continue;
       operands[k] = product.others[k] ? MaybeValue(stacked[*product.others[k]]) : sequence_of(v);
-      if (operands[k]) {
-        spec.operands[k].insert(spec.operands[k].begin(), turn);
-        types.back() = b_.type(*operands[k]);
-      } else {
-        operands[k] = outside.values[v.index];
-      }
+      has_turns[k] = operands[k].has_value();
+      if (!has_turns[k]) operands[k] = outside.values[v.index];
+      types.back() = b_.type(*operands[k]);
     }
-    spec.result.insert(spec.result.begin(), turn);
     const MaybeValue cotangent = stacked[product.cotangent];
     const std::vector<Type> result = {b_.type(*cotangent)};
     const std::vector<MaybeValue> no_result(1);
-    const ir::Attributes attributes = {spec.text()};
-    const NodeView view{Op::einsum_, types, result, operands, no_result, attributes};
-    const auto& fact = std::get<ir::Multilinear>(ir::def(Op::einsum_).derivative);
-    return *fact.transpose(b_, view, product.of.operand, {&cotangent, 1});
+    const ir::Attributes attributes = over_turns(node, has_turns);
+    const NodeView view{node.op, types, result, operands, no_result, attributes};
+    const ir::Derivative& fact = ir::def(node.op).derivative;
+    const auto* linear = std::get_if<ir::Linear>(&fact);
+    const ir::TransposeRule rule = linear ? linear->transpose : std::get<ir::Multilinear>(fact).transpose;
+    return *rule(b_, view, product.of.operand, {&cotangent, 1});
   }
 
-  static char unused_letter(const ir::ops::EinsumSpec& spec) {
-    for (const char letter : std::string_view("tsuvwabcdefghijklmnopqrxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))
-      if (spec.text().find(letter) == std::string::npos) return letter;
-    fail("\"{}\" leaves no letter for the turns", spec.text());
+  /// The attributes of the node of all turns.
+  static ir::Attributes over_turns(const Node& node, const std::vector<bool>& has_turns) {
+    if (node.op != Op::einsum_) return node.attributes;
+    ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
+    const char turn = *unused_letter(spec);
+    for (std::size_t k = 0; k < has_turns.size(); ++k)
+      if (has_turns[k]) spec.operands[k].insert(0, 1, turn);
+    spec.result.insert(0, 1, turn);
+    return {spec.text()};
   }
 
   Builder& b_;

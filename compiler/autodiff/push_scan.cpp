@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "compiler/autodiff/linearise.h"
+#include "compiler/autodiff/scan_maker.h"
 #include "compiler/autodiff/scan_residuals.h"
 #include "ir/copy.h"
 #include "ir/ops/scan.h"
@@ -20,44 +21,6 @@ using ir::Role;
 using ir::ValueId;
 using ir::ops::ScanSpec;
 using Values = std::vector<ValueId>;
-
-/// The linear body under construction, and the operands of the scan that runs it, list by list.
-class LinearBody {
- public:
-  LinearBody() : b_(graph_) { graph_.name = "linear"; }
-
-  Builder& builder() { return b_; }
-
-  void add_turn(std::string name) {
-    graph_.add_parameter(std::move(name), {ir::ElementType::i64, {}}, Role::turn);
-  }
-
-  /// A parameter of the role for the next operand of that list.
-  ValueId add(Role role, const std::string& name, const ir::Type& type, ValueId operand) {
-    Values& list = role == Role::constant ? consts_ : role == Role::loop ? loops_ : sequences_;
-    const auto index = static_cast<std::uint32_t>(list.size());
-    list.push_back(operand);
-    const std::string called = name.empty() ? fmt::format("{}.{}", ir::name_of(role), index) : name;
-    return graph_.add_parameter(called, type, role, index, name);
-  }
-
-  void add_result(Role role, std::uint32_t index, const std::string& name, ValueId v) {
-    graph_.results.push_back({name, role, index, v});
-  }
-
-  /// The results of the scan.
-  Values make(Builder& outer, const ir::Dim& length, bool reverse) {
-    Values operands = consts_;
-    operands.insert(operands.end(), loops_.begin(), loops_.end());
-    operands.insert(operands.end(), sequences_.begin(), sequences_.end());
-    return ir::ops::scan(outer, {ir::Body(std::move(graph_)), length, reverse}, operands);
-  }
-
- private:
-  Graph graph_;
-  Builder b_;
-  Values consts_, loops_, sequences_;  // operands
-};
 
 class ScanPush {
  public:
@@ -145,7 +108,7 @@ class ScanPush {
 
   /// ẏ by result of the primal scan, whose first result is given.
   std::vector<MaybeValue> make_linear(ValueId first) {
-    LinearBody linear;
+    ScanMaker linear("linear");
     ir::Copier tangent(parts_.linear, linear.builder()), primal(parts_.primal, linear.builder());
     for (const Graph::Parameter& p : body_.parameters())
       if (p.role == Role::turn) linear.add_turn(p.name);
@@ -158,10 +121,12 @@ class ScanPush {
     return make_scan(linear, tangent);
   }
 
-  void bind_tangents(LinearBody& linear, ir::Copier& copier) {
+  void bind_tangents(ScanMaker& linear, ir::Copier& copier) {
+    loop_numbers_.assign(spec_.loop_count(), 0);
     auto tangent = parts_.linear.parameters().begin();  // they come first, in the order of the body's
     for (const Graph::Parameter& p : body_.parameters()) {
       if (!is_moving(p)) continue;
+      if (p.role == Role::loop) loop_numbers_[p.index] = linear.loop_count();
       const MaybeValue& given = tangents_[operand_of(p)];
       const ir::Type type = b_.type(operands_[operand_of(p)]);
       copier.bind(tangent->value,
@@ -171,7 +136,7 @@ class ScanPush {
   }
 
   /// What the tangents need of the primal body: handed in, or computed again from what is.
-  void bind_primal(LinearBody& linear, ir::Copier& copier, ValueId first) {
+  void bind_primal(ScanMaker& linear, ir::Copier& copier, ValueId first) {
     const Graph& primal = parts_.primal;
     std::vector<bool> ends = residuals_.is_stacked;
     for (std::uint32_t i = 0; i < ends.size(); ++i) ends[i] = ends[i] || residuals_.is_hoisted[i];
@@ -215,24 +180,21 @@ class ScanPush {
     return out;
   }
 
-  std::vector<MaybeValue> make_scan(LinearBody& linear, const ir::Copier& copier) {
+  std::vector<MaybeValue> make_scan(ScanMaker& linear, const ir::Copier& copier) {
     std::vector<std::size_t> places(body_.results.size(), SIZE_MAX);  // by result of the body: of the scan
-    std::uint32_t loops = 0, stacked = 0;
     for (std::size_t i = 0; i < spec_.loop_count(); ++i) {
       if (!moves_[i]) continue;
       const std::size_t at = result_at(Role::loop, i);
       const MaybeValue& tangent = parts_.tangents[at];
       const ir::Type type = body_.type(body_.results[at].value);
-      places[at] = loops;
-      linear.add_result(Role::loop, loops++, body_.results[at].name + ".dot",
-                        tangent ? copier.at(*tangent) : linear.builder().full(type, 0));
+      places[at] = loop_numbers_[i];
+      linear.set_next(loop_numbers_[i], body_.results[at].name + ".dot",
+                      tangent ? copier.at(*tangent) : linear.builder().full(type, 0));
     }
     for (std::size_t i = 0; i < spec_.stacked_count(); ++i) {
       const std::size_t at = result_at(Role::stacked, i);
-      if (!parts_.tangents[at]) continue;
-      places[at] = loops + stacked;
-      linear.add_result(Role::stacked, stacked++, body_.results[at].name + ".dot",
-                        copier.at(*parts_.tangents[at]));
+      if (const MaybeValue& tangent = parts_.tangents[at])
+        places[at] = linear.loop_count() + linear.stack(body_.results[at].name + ".dot", copier.at(*tangent));
     }
     const Values results = linear.make(b_, spec_.length, spec_.reverse);
     std::vector<MaybeValue> out(body_.results.size());
@@ -257,9 +219,10 @@ class ScanPush {
   std::span<const MaybeValue> tangents_;
   const ScanSpec spec_;
   const Graph& body_;
-  std::vector<bool> moves_;  // by loop value
-  Linearised parts_;         // of the body
-  Values needed_;            // by residual of parts_.linear, in parts_.primal
+  std::vector<bool> moves_;                // by loop value
+  std::vector<std::size_t> loop_numbers_;  // by loop value that moves, in the linear scan
+  Linearised parts_;                       // of the body
+  Values needed_;                          // by residual of parts_.linear, in parts_.primal
   ScanResiduals residuals_;
   std::vector<std::size_t> stacked_index_;  // by value of parts_.primal
 };

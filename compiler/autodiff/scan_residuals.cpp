@@ -33,10 +33,11 @@ class Chooser {
   explicit Chooser(const Graph& body)
       : body_(body),
         varies_(varying_values(body)),
-        is_free_(body.value_count(), false),
+        is_given_(body.value_count(), false),
         seen_(body.value_count(), 0),
         out_{std::vector<bool>(body.value_count(), false), std::vector<bool>(body.value_count(), false)} {
-    for (const Graph::Parameter& p : body.parameters()) is_free_[p.value.index] = p.role != Role::loop;
+    for (const Graph::Parameter& p : body.parameters()) is_given_[p.value.index] = p.role != Role::loop;
+    is_free_ = is_given_;
     for (const Graph::Result& r : body.results)
       if (r.role == Role::stacked) is_free_[r.value.index] = true;
   }
@@ -59,8 +60,7 @@ class Chooser {
   }
 
   void keep(ValueId v) {
-    const bool is_parameter = body_.producer(v).op == Op::parameter_;
-    if (is_parameter && is_free_[v.index]) return;
+    if (is_given_[v.index]) return;
     (varies_[v.index] ? out_.is_stacked : out_.is_hoisted)[v.index] = true;
   }
 
@@ -93,7 +93,8 @@ class Chooser {
 
   const Graph& body_;
   const std::vector<bool> varies_;
-  std::vector<bool> is_free_;      // by value
+  std::vector<bool> is_given_;     // by value: the turn, a const, a sequence's element
+  std::vector<bool> is_free_;      // by value: that, or stacked anyway
   std::vector<std::size_t> seen_;  // by value: the last round that came by
   std::size_t round_ = 0;
   ScanResiduals out_;

@@ -1,10 +1,13 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <set>
 
 #include "compiler/codegen/kernel_codegen.h"
 #include "compiler/codegen/model_state.h"
+#include "compiler/codegen/model_turns.h"
 #include "ir/error.h"
 #include "runtime/abi.h"
 
@@ -16,7 +19,9 @@ namespace {
 using ir::BufferRef;
 using Space = ir::BufferRef::Space;
 
-constexpr unsigned kContextPlan = 0, kContextArgs = 1, kContextAccumulate = 2;
+// What a task knows of its call. Turns and how many were before stand by the number of loops around.
+constexpr unsigned kContextPlan = 0, kContextArgs = 1, kContextAccumulate = 2, kContextTurns = 3,
+                   kContextTurnsBefore = 4;
 
 /// A buffer of the caller: what the checks look at.
 struct Range {
@@ -27,10 +32,10 @@ struct Range {
 
 class EntryEmitter {
  public:
-  EntryEmitter(ModelState& state, const ir::LoweredEntry& entry)
-      : s_(state), e_(entry), context_type_(llvm::StructType::get(s_.context, {s_.ptr, s_.ptr, s_.i8})) {
-    for (const ir::Action& action : e_.actions)
-      if (const auto* call = std::get_if<ir::KernelCall>(&action)) note_uses(*call);
+  EntryEmitter(ModelState& state, const ir::LoweredEntry& entry) : s_(state), e_(entry) {
+    const std::size_t depth = note_uses(e_.actions);
+    auto* turns = llvm::ArrayType::get(s_.i64, depth);
+    context_type_ = llvm::StructType::get(s_.context, {s_.ptr, s_.ptr, s_.i8, turns, turns});
   }
 
   llvm::Function* run() {
@@ -46,13 +51,24 @@ class EntryEmitter {
     check_indexes();
     fill_context(context);
     if (entry_kind(e_.name) == MLPC_INIT) zero_buffers();
-    for (std::size_t i = 0; i < e_.actions.size(); ++i) act(i, context);
+    for (const ir::Action& action : e_.actions) act(action, context);
     s_.b.CreateRet(s_.b.getInt32(MLPC_OK));
     return f;
   }
 
  private:
   const ir::Program& header() const { return s_.program.header; }
+
+  /// How deep loops over turns are nested.
+  std::size_t note_uses(const std::vector<ir::Action>& actions) {
+    std::size_t depth = 0;
+    for (const ir::Action& action : actions) {
+      if (const auto* call = std::get_if<ir::KernelCall>(&action.kind)) note_uses(*call);
+      if (const auto* loop = std::get_if<ir::TurnLoop>(&action.kind))
+        depth = std::max(depth, 1 + note_uses(loop->actions));
+    }
+    return depth;
+  }
 
   void note_uses(const ir::KernelCall& call) {
     for (std::size_t i = 0; i < call.buffers.size(); ++i) {
@@ -233,15 +249,63 @@ class EntryEmitter {
     put(kContextAccumulate, s_.b.CreateTrunc(flag, s_.i8));
   }
 
-  void act(std::size_t i, llvm::Value* context) {
-    if (const auto* check = std::get_if<ir::FiniteCheck>(&e_.actions[i]))
+  void act(const ir::Action& action, llvm::Value* context) {
+    if (const auto* check = std::get_if<ir::FiniteCheck>(&action.kind))
       check_finite(*check, context);
+    else if (const auto* loop = std::get_if<ir::TurnLoop>(&action.kind))
+      run_turns(*loop, context);
     else
-      guarded_call(std::get<ir::KernelCall>(e_.actions[i]), i, context);
+      guarded_call(std::get<ir::KernelCall>(action.kind), context);
   }
 
-  void guarded_call(const ir::KernelCall& kernel_call, std::size_t number, llvm::Value* context) {
-    if (!kernel_call.guard) return call(kernel_call, number, context);
+  // ---- Loops over turns ----
+
+  /// Code before the outermost loop finds whatever is the same in every turn.
+  void run_turns(const ir::TurnLoop& loop, llvm::Value* context) {
+    if (turns_.empty()) find_places(loop.actions, context);
+    llvm::Value* length = emit_dim(s_.b, loop.length, dims_, s_.dims());
+    const auto at = [&](unsigned field) {
+      return s_.b.CreateConstInBoundsGEP2_64(context_type_->getElementType(field),
+                                             s_.b.CreateStructGEP(context_type_, context, field), 0,
+                                             turns_.size());
+    };
+    llvm::Value *number_at = at(kContextTurns), *before_at = at(kContextTurnsBefore);
+    s_.loop(length, [&](llvm::Value* before) {
+      llvm::Value* number =
+          loop.reverse ? s_.b.CreateSub(s_.b.CreateSub(length, before), s_.b.getInt64(1)) : before;
+      s_.b.CreateStore(number, number_at);
+      s_.b.CreateStore(before, before_at);
+      turns_.push_back({number, before});
+      for (const ir::Action& action : loop.actions) act(action, context);
+      turns_.pop_back();
+    });
+    if (turns_.empty()) places_.clear();
+  }
+
+  void find_places(const std::vector<ir::Action>& actions, llvm::Value* context) {
+    for (const ir::Action& action : actions) {
+      if (const auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) find_places(loop->actions, context);
+      if (const auto* call = std::get_if<ir::KernelCall>(&action.kind))
+        for (const BufferRef& ref : call->buffers)
+          places_.emplace(&ref, turn_place(s_, ref, base_address(ref, plan_, args_, context), dims_));
+    }
+  }
+
+  /// The turns as a task finds them.
+  std::vector<Turn> turns_in(llvm::Value* context, std::size_t depth) {
+    std::vector<Turn> out;
+    const auto load = [&](unsigned field, std::size_t i) {
+      llvm::Value* at = s_.b.CreateConstInBoundsGEP2_64(
+          context_type_->getElementType(field), s_.b.CreateStructGEP(context_type_, context, field), 0, i);
+      return s_.b.CreateLoad(s_.i64, at);
+    };
+    for (std::size_t i = 0; i < depth; ++i)
+      out.push_back({load(kContextTurns, i), load(kContextTurnsBefore, i)});
+    return out;
+  }
+
+  void guarded_call(const ir::KernelCall& kernel_call, llvm::Value* context) {
+    if (!kernel_call.guard) return call(kernel_call, context);
     const ir::CallGuard& guard = *kernel_call.guard;
     llvm::Value* extent = emit_dim(s_.b, guard.extent, dims_, s_.dims());
     llvm::Value* least = s_.b.getInt64(static_cast<std::uint64_t>(guard.least));
@@ -252,14 +316,14 @@ class EntryEmitter {
     auto* after = llvm::BasicBlock::Create(s_.context, "after", f);
     s_.b.CreateCondBr(holds, made, after);
     s_.b.SetInsertPoint(made);
-    call(kernel_call, number, context);
+    call(kernel_call, context);
     s_.b.CreateBr(after);
     s_.b.SetInsertPoint(after);
   }
 
   void check_finite(const ir::FiniteCheck& check, llvm::Value* context) {
     llvm::Type* type = check.type == ir::ElementType::f64 ? s_.f64 : s_.b.getFloatTy();
-    llvm::Value* value = s_.b.CreateLoad(type, address(check.value, plan_, args_, context));
+    llvm::Value* value = s_.b.CreateLoad(type, address(check.value, plan_, args_, context, {}, dims_));
     llvm::Value* magnitude = s_.b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, value);
     llvm::Value* is_bad = s_.b.CreateNot(s_.b.CreateFCmpOLT(magnitude, llvm::ConstantFP::getInfinity(type)));
     llvm::Value* asked = s_.b.CreateAnd(arg(args_field::flags, s_.i32), s_.b.getInt32(MLPC_CHECK_FINITE));
@@ -286,7 +350,14 @@ class EntryEmitter {
   }
 
   /// The pointer of a kernel's buffer, in the entry or in a task.
-  llvm::Value* address(const BufferRef& ref, llvm::Value* plan, llvm::Value* args, llvm::Value* context) {
+  llvm::Value* address(const BufferRef& ref, llvm::Value* plan, llvm::Value* args, llvm::Value* context,
+                       const std::vector<Turn>& turns, llvm::Value* dims) {
+    const TurnPlace place = turn_place(s_, ref, base_address(ref, plan, args, context), dims);
+    return address_in_turn(s_, ref, place, turns, dims);
+  }
+
+  llvm::Value* base_address(const BufferRef& ref, llvm::Value* plan, llvm::Value* args,
+                            llvm::Value* context) {
     const auto load_arg = [&](unsigned field) { return s_.b.CreateLoad(s_.ptr, s_.args_at(args, field)); };
     const auto part = [&](unsigned field, const std::vector<ir::TensorInfo>& table) {
       return s_.b.CreateConstInBoundsGEP1_64(s_.i8, load_arg(field),
@@ -320,34 +391,55 @@ class EntryEmitter {
     }
     if (ref.role == ir::Role::accumulate)
       return s_.b.CreateStructGEP(context_type_, context, kContextAccumulate);
+    if (ref.role == ir::Role::turn)
+      return s_.b.CreateConstInBoundsGEP2_64(context_type_->getElementType(kContextTurns),
+                                             s_.b.CreateStructGEP(context_type_, context, kContextTurns), 0,
+                                             ref.index);
     return s_.args_at(args, scalar_field(ref.role));
   }
 
   /// void(ptr context, i64 task, i32 worker): one task of a call.
-  llvm::Function* task_function(const ir::KernelCall& call, std::size_t number) {
+  llvm::Function* task_function(const ir::KernelCall& call) {
     const auto resume = s_.b.saveIP();
     llvm::Function* f =
-        s_.internal(fmt::format("{}.{}", e_.name, number), s_.b.getVoidTy(), {s_.ptr, s_.i64, s_.i32});
+        s_.internal(fmt::format("{}.{}", e_.name, call_count_++), s_.b.getVoidTy(), {s_.ptr, s_.i64, s_.i32});
     s_.begin(f);
     const auto field = [&](unsigned which) {
       return s_.b.CreateLoad(s_.ptr, s_.b.CreateStructGEP(context_type_, f->getArg(0), which));
     };
     llvm::Value *plan = field(kContextPlan), *args = field(kContextArgs);
-    std::vector<llvm::Value*> operands = {s_.plan_at(plan, plan_field::dims), f->getArg(1)};
-    for (const BufferRef& ref : call.buffers) operands.push_back(address(ref, plan, args, f->getArg(0)));
+    llvm::Value* dims = s_.plan_at(plan, plan_field::dims);
+    const std::vector<Turn> turns = turns_in(f->getArg(0), turns_.size());
+    std::vector<llvm::Value*> operands = {dims, f->getArg(1)};
+    for (const BufferRef& ref : call.buffers)
+      operands.push_back(address(ref, plan, args, f->getArg(0), turns, dims));
     s_.b.CreateCall(s_.kernels[call.kernel], operands);
     s_.b.CreateRetVoid();
     s_.b.restoreIP(resume);
     return f;
   }
 
-  void call(const ir::KernelCall& call, std::size_t number, llvm::Value* context) {
-    llvm::Function* task = task_function(call, number);
+  /// A function that runs task `i` here: in a turn, a direct call with addresses that are mostly there.
+  std::function<void(llvm::Value* i)> task_runner(const ir::KernelCall& call, llvm::Function* task,
+                                                  llvm::Value* context) {
+    if (turns_.empty())
+      return [=, this](llvm::Value* i) { s_.b.CreateCall(task, {context, i, s_.b.getInt32(0)}); };
+    std::vector<llvm::Value*> buffers;
+    for (const BufferRef& ref : call.buffers)
+      buffers.push_back(address_in_turn(s_, ref, places_.at(&ref), turns_, dims_));
+    return [=, this](llvm::Value* i) {
+      std::vector<llvm::Value*> operands = {dims_, i};
+      operands.insert(operands.end(), buffers.begin(), buffers.end());
+      s_.b.CreateCall(s_.kernels[call.kernel], operands);
+    };
+  }
+
+  void call(const ir::KernelCall& call, llvm::Value* context) {
     const ir::Kernel& kernel = s_.program.kernels[call.kernel];
-    if (kernel.tasks.empty()) {
-      s_.b.CreateCall(task, {context, s_.b.getInt64(0), s_.b.getInt32(0)});
-      return;
-    }
+    const bool needs_function = turns_.empty() || !kernel.tasks.empty();
+    llvm::Function* task = needs_function ? task_function(call) : nullptr;
+    const auto run = task_runner(call, task, context);
+    if (kernel.tasks.empty()) return run(s_.b.getInt64(0));
     llvm::Value* count = emit_task_count(s_.b, kernel, dims_, s_.dims());
     llvm::Value* parallel = arg(args_field::parallel, s_.ptr);
     llvm::Function* f = s_.b.GetInsertBlock()->getParent();
@@ -361,15 +453,18 @@ class EntryEmitter {
     s_.b.CreateCall(type, parallel, {arg(args_field::host, s_.ptr), count, task, context});
     s_.b.CreateBr(after);
     s_.b.SetInsertPoint(serial);
-    s_.loop(count, [&](llvm::Value* i) { s_.b.CreateCall(task, {context, i, s_.b.getInt32(0)}); });
+    s_.loop(count, run);
     s_.b.CreateBr(after);
     s_.b.SetInsertPoint(after);
   }
 
   ModelState& s_;
   const ir::LoweredEntry& e_;
-  llvm::StructType* context_type_;
+  llvm::StructType* context_type_ = nullptr;
   std::set<Space> used_, written_;
+  std::vector<Turn> turns_;                       // of the loops that the builder stands in, outermost first
+  std::map<const BufferRef*, TurnPlace> places_;  // in loops over turns
+  std::size_t call_count_ = 0;
   llvm::Value *plan_ = nullptr, *args_ = nullptr, *dims_ = nullptr, *ranges_ = nullptr;
 };
 

@@ -65,6 +65,18 @@ class GroupEmitter {
     return finish();
   }
 
+  EmittedKernel packing() {
+    const Group& group = c_.grouping.groups[static_cast<std::size_t>(g_)];
+    space_ = group.space;
+    const LoopPlan plan = plan_of(group);
+    packed_.emplace(*packing_of(c_.graph, group.members.front()), plan.panel);
+    const ir::VarId panel = builder_.new_var();
+    packed_->panel_index = AffineIndex::of(panel);
+    open(panel, panel_count(), {});
+    pack_panel();
+    return finish();
+  }
+
   EmittedKernel copy(const Storage::Copy& copy) {
     const ir::Type& type = c_.graph.type(copy.value);
     space_ = type.rank() == 0 ? Shape{} : Shape{type.element_count()};
@@ -122,6 +134,13 @@ class GroupEmitter {
   }
 
   void open_space(const Group& group) {
+    const LoopPlan plan = plan_of(group);
+    reduce_unroll_ = plan.reduce_unroll;
+    if (plan.panel > 0) packed_.emplace(*packing_of(c_.graph, group.members.front()), plan.panel);
+    open_levels(plan);
+  }
+
+  LoopPlan plan_of(const Group& group) const {
     GroupShape s{space_, group.is_contraction};
     for (ValueId m : group.members) {
       const ElementType type = c_.graph.type(m).element;
@@ -138,10 +157,7 @@ class GroupEmitter {
     s.has_few_rows = has_few_rows_;
     const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
     s.is_packed = slot != Storage::kNoSlot && !has_few_rows_;
-    const LoopPlan plan = plan_loops(s, c_.target, c_.level);
-    reduce_unroll_ = plan.reduce_unroll;
-    if (s.is_packed) packed_.emplace(*packing_of(c_.graph, group.members.front()), plan.panel);
-    open_levels(plan);
+    return plan_loops(s, c_.target, c_.level);
   }
 
   /// The axis of the space along which a transposing copy reads with stride 1.
@@ -181,7 +197,10 @@ class GroupEmitter {
         base_[level.axis] = Dim(plan.panel) * AffineIndex::of(var);
         open(var, Dim::floordiv(space_[level.axis], plan.panel), level.schedule);
         packed_->panel_index = AffineIndex::of(var);
-        pack_panel();
+        if (c_.storage.is_packed_before[static_cast<std::size_t>(g_)])
+          packed_->buffer = add_packed_buffer(false);
+        else
+          pack_panel();
       } else {
         packed_->column_index = AffineIndex::of(var);
         base_[level.axis] = base_[level.axis] + packed_->column_index;
@@ -201,15 +220,21 @@ class GroupEmitter {
     BufferId buffer;
   };
 
+  Dim panel_count() const { return Dim::floordiv(packed_->packing.columns, packed_->panel); }
+
+  BufferId add_packed_buffer(bool is_written) {
+    const ElementType type =
+        c_.graph.type(c_.grouping.groups[static_cast<std::size_t>(g_)].members.front()).element;
+    return add_buffer({type, {panel_count(), packed_->packing.depth, packed_->panel}},
+                      {BufferRef::Space::workspace, c_.storage.packed_slots[static_cast<std::size_t>(g_)]},
+                      is_written);
+  }
+
   /// Turned operands are read in blocks of lanes × lanes, which registers turn.
   void pack_panel() {
     const ValueId contraction = c_.grouping.groups[static_cast<std::size_t>(g_)].members.front();
     const ValueId operand = c_.graph.operands(c_.graph.producer(contraction))[packed_->packing.operand];
-    const ElementType type = c_.graph.type(operand).element;
-    const Dim panels = Dim::floordiv(packed_->packing.columns, packed_->panel);
-    packed_->buffer = add_buffer(
-        {type, {panels, packed_->packing.depth, packed_->panel}},
-        {BufferRef::Space::workspace, c_.storage.packed_slots[static_cast<std::size_t>(g_)]}, true);
+    packed_->buffer = add_packed_buffer(true);
     const ir::VarId depth = builder_.new_var(), column = builder_.new_var();
     open(depth, packed_->packing.depth, {c_.level < 2 ? 1 : c_.target.lanes, false});
     open(column, packed_->panel, {static_cast<int>(packed_->panel) / c_.target.lanes, true});
@@ -708,6 +733,13 @@ std::vector<EmittedKernel> emit_group(const EntryContext& context, std::size_t g
     out.push_back(GroupEmitter(context, group, "").group(true));
     for (const bool few : {false, true}) out[few].guard = ir::CallGuard{*rows, kFewRows, few};
   }
+  return out;
+}
+
+EmittedKernel emit_packing(const EntryContext& context, std::size_t group) {
+  EmittedKernel out = GroupEmitter(context, group, "").packing();
+  if (const std::optional<Dim> rows = free_rows(context, group))
+    out.guard = ir::CallGuard{*rows, kFewRows, false};
   return out;
 }
 

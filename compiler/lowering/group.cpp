@@ -56,7 +56,7 @@ class Grouper {
   /// Leading axes of operand k that run with the member's own leading axes.
   std::size_t operand_prefix(ValueId v, std::size_t k) const {
     const Node& node = graph_.producer(v);
-    if (kind(v) == Kind::contraction || kind(v) == Kind::scatter) return 0;
+    if (kind(v) == Kind::contraction || kind(v) == Kind::scatter || kind(v) == Kind::turns) return 0;
     if (node.op == Op::fold_) return folded_axis(node);
     if (kind(v) == Kind::cumulative) return running_axis(node);
     if (kind(v) != Kind::reduction)
@@ -99,7 +99,8 @@ class Grouper {
   std::optional<Shape> joined_space(std::int32_t g, ValueId v, const Leaves& leaves) const {
     const Group& group = out_.groups[static_cast<std::size_t>(g)];
     const Shape& shape = graph_.type(v).shape;
-    if (group.members.size() >= kMostMembers || group.is_cumulative || group.is_scatter) return std::nullopt;
+    const bool is_closed = group.is_cumulative || group.is_scatter || group.is_turns;
+    if (group.members.size() >= kMostMembers || is_closed) return std::nullopt;
     std::size_t prefix = common_prefix(group.space, shape);
     for (const auto& [leaf, kept] : leaves)
       if (group_of(leaf) == g) prefix = std::min(prefix, kept);
@@ -112,8 +113,8 @@ class Grouper {
 
   /// The last group that v reads of; then, where v cannot join that, one that runs later over the same space.
   std::int32_t group_to_join(ValueId v, const Leaves& leaves) const {
-    const bool is_alone =
-        kind(v) == Kind::contraction || kind(v) == Kind::cumulative || kind(v) == Kind::scatter;
+    const bool is_alone = kind(v) == Kind::contraction || kind(v) == Kind::cumulative ||
+                          kind(v) == Kind::scatter || kind(v) == Kind::turns;
     if (!options_.fuse || is_alone) return Grouping::kNone;
     std::int32_t latest = Grouping::kNone;
     for (const auto& [leaf, kept] : leaves) latest = std::max(latest, group_of(leaf));
@@ -145,7 +146,19 @@ class Grouper {
     });
   }
 
+  /// All results of a scan, whose first is given.
+  void place_turns(ValueId first) {
+    Group group{{}, {}};
+    group.is_turns = true;
+    for (std::uint32_t r = 0; r < graph_.producer(first).result_count; ++r) {
+      group.members.push_back({first.index + r});
+      out_.group_of[first.index + r] = static_cast<std::int32_t>(out_.groups.size());
+    }
+    out_.groups.push_back(std::move(group));
+  }
+
   void place(ValueId v, const Leaves& leaves, std::int32_t g) {
+    if (kind(v) == Kind::turns) return place_turns(v);
     if (g == Grouping::kNone) {
       g = static_cast<std::int32_t>(out_.groups.size());
       out_.groups.push_back({graph_.type(v).shape, {}, kind(v) == Kind::contraction});

@@ -16,17 +16,19 @@ enum class Kind : std::uint8_t {
   contraction,
   cumulative,
   scatter,
+  turns,  // by the kernels of a body, run once a turn
 };
 
-/// One kernel to be: members in order of computation, all within the loops over `space`, which are the
-/// leading axes of every member's shape. Whatever a member reads of another member it reads at the same index
-/// of the space.
+/// One kernel to be (or a loop over turns): members in order of computation, all within the loops over
+/// `space`, which are the leading axes of every member's shape. Whatever a member reads of another member it
+/// reads at the same index of the space.
 struct Group {
   ir::Shape space;
   std::vector<ir::ValueId> members;
   bool is_contraction = false;  // its first member is one; the others are its epilogue, of the same shape
   bool is_cumulative = false;   // its only member is one, whose axis is the first behind the space
   bool is_scatter = false;      // its only member adds rows; there is no space
+  bool is_turns = false;        // no kernel, but a loop over turns: its members are all results of one scan
 };
 
 /// Groups stand in an order in which they can run.

@@ -38,25 +38,55 @@ std::optional<ir::ValueId> total_loss(const Graph& graph) {
   return std::nullopt;
 }
 
+/// The actions of a graph's groups, one group after the other.
+class ActionWriter {
+ public:
+  ActionWriter(const EntryContext& context, KernelTable& kernels) : c_(context), kernels_(kernels) {}
+
+  std::vector<ir::Action> run() {
+    const std::optional<ir::ValueId> loss = total_loss(c_.graph);
+    for (std::size_t g = 0; g < c_.grouping.groups.size(); ++g) {
+      if (c_.grouping.groups[g].is_turns)
+        turns(*c_.storage.turns.at(g));
+      else
+        for (EmittedKernel& emitted : emit_group(c_, g)) call(std::move(emitted));
+      if (loss && c_.storage.loss_group == static_cast<std::int32_t>(g))
+        out_.push_back(
+            {ir::FiniteCheck{c_.storage.places[loss->index].front(), c_.graph.type(*loss).element}});
+    }
+    for (const Storage::Copy& copy : c_.storage.copies) call(emit_copy(c_, copy));
+    return std::move(out_);
+  }
+
+ private:
+  void call(EmittedKernel emitted) {
+    out_.push_back(
+        {ir::KernelCall{kernels_.add(std::move(emitted.kernel)), std::move(emitted.buffers), emitted.guard}});
+  }
+
+  void turns(const TurnStorage& t) {
+    for (const Storage::Copy& copy : t.first) call(emit_copy(c_, copy));
+    const EntryContext body{t.body, t.grouping, t.storage, c_.target, c_.level};
+    for (std::size_t g = 0; g < t.grouping.groups.size(); ++g)
+      if (t.storage.is_packed_before[g]) call(emit_packing(body, g));
+    out_.push_back({ir::TurnLoop{t.length, t.reverse, ActionWriter(body, kernels_).run()}});
+    for (const Storage::Copy& copy : t.last) call(emit_copy(c_, copy));
+  }
+
+  const EntryContext& c_;
+  KernelTable& kernels_;
+  std::vector<ir::Action> out_;
+};
+
 ir::LoweredEntry lower_entry(const Graph& source, const ir::Target& target, int level, KernelTable& kernels) {
   const Graph graph = prepare(source);
-  const Grouping grouping = group_values(graph, {level > 0});
-  Storage storage = assign_storage(graph, grouping);
+  const GroupingOptions options{level > 0};
+  const Grouping grouping = group_values(graph, options);
+  Storage storage = assign_storage(graph, grouping, options);
   const EntryContext context{graph, grouping, storage, target, level};
   ir::LoweredEntry entry;
   entry.name = graph.name;
-  const auto call = [&](EmittedKernel emitted) {
-    entry.actions.emplace_back(
-        ir::KernelCall{kernels.add(std::move(emitted.kernel)), std::move(emitted.buffers), emitted.guard});
-  };
-  const std::optional<ir::ValueId> loss = total_loss(graph);
-  for (std::size_t g = 0; g < grouping.groups.size(); ++g) {
-    for (EmittedKernel& emitted : emit_group(context, g)) call(std::move(emitted));
-    if (loss && storage.loss_group == static_cast<std::int32_t>(g))
-      entry.actions.emplace_back(
-          ir::FiniteCheck{storage.places[loss->index].front(), graph.type(*loss).element});
-  }
-  for (const Storage::Copy& copy : storage.copies) call(emit_copy(context, copy));
+  entry.actions = ActionWriter(context, kernels).run();
   for (const Graph::Result& r : graph.results) entry.writes_grads |= r.role == ir::Role::grad;
   entry.inputs = std::move(storage.inputs);
   entry.results = std::move(storage.results);

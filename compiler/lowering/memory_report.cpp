@@ -21,7 +21,7 @@ class Reporter {
       : program_(program),
         graph_(graph),
         grouping_(group_values(graph, {options.level > 0})),
-        storage_(assign_storage(graph, grouping_)) {
+        storage_(assign_storage(graph, grouping_, {options.level > 0})) {
     mark_backward();
     find_kept();
     find_recomputed();

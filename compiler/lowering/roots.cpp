@@ -45,6 +45,7 @@ class Classifier {
     if (std::holds_alternative<ir::ScatterLowering>(lowering)) kind = Kind::scatter;
     if (std::holds_alternative<ir::ContractionLowering>(lowering)) kind = Kind::contraction;
     if (std::holds_alternative<ir::CumulativeLowering>(lowering)) kind = Kind::cumulative;
+    if (std::holds_alternative<ir::BodyLowering>(lowering)) kind = Kind::turns;
     if (std::holds_alternative<ir::ElementwiseLowering>(lowering) && !fuse_) kind = Kind::elementwise;
     MLPC_CHECK(!std::holds_alternative<ir::CompositeLowering>(lowering), "graph {}: {} was not expanded",
                graph_.name, ir::def(node.op).name);
@@ -82,7 +83,8 @@ class Classifier {
   }
 
   /// Contractions read each operand element many times; a broadcast of dear work would repeat it, and so
-  /// would windows; a reshape that merges axes has to view a buffer, and indexes that are computed want one.
+  /// would windows; a reshape that merges axes has to view a buffer, and indexes that are computed want one;
+  /// a body reads buffers.
   void by_use(const Node& node) {
     const auto operands = graph_.operands(node);
     if (is_epilogue(node)) compute(Graph::result(node));
@@ -93,6 +95,8 @@ class Classifier {
         const bool is_turned = graph_.producer(operand).op == Op::transpose_;  // made by prepare()
         if (is_turned && !is_packed(node, operand)) compute(operand);
       }
+    if (kinds_[Graph::result(node).index] == Kind::turns)
+      for (ValueId operand : operands) compute(viewed(graph_, kinds_, operand));
     if (is_layout(node.op) && !has_affine_index(graph_, node)) compute(operands[0]);
     if (node.op == Op::fold_ && has_stride(node)) compute(operands[0]);
     if (node.op == Op::scatter_add_)
@@ -138,6 +142,12 @@ std::vector<Kind> classify(const Graph& graph, bool fuse) { return Classifier(gr
 
 std::size_t folded_axis(const Node& node) {
   return static_cast<std::size_t>(std::get<std::int64_t>(node.attributes[0]));
+}
+
+ValueId viewed(const Graph& graph, const std::vector<Kind>& kinds, ValueId v) {
+  while (kinds[v.index] == Kind::inlined && graph.producer(v).op == Op::reshape_)
+    v = graph.operands(graph.producer(v))[0];
+  return v;
 }
 
 std::size_t running_axis(const Node& node) {

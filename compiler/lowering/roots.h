@@ -11,6 +11,9 @@ namespace mlpc::lowering {
 /// again.
 std::vector<Kind> classify(const ir::Graph& graph, bool fuse);
 
+/// The value whose elements an inlined reshape gives another shape; v itself if it is none.
+ir::ValueId viewed(const ir::Graph& graph, const std::vector<Kind>& kinds, ir::ValueId v);
+
 /// The axis along which a cumulative node runs.
 std::size_t running_axis(const ir::Node& node);
 

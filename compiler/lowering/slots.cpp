@@ -4,9 +4,18 @@
 
 namespace mlpc::lowering {
 
-std::uint32_t SlotAllocator::allocate(const ir::Type& type, std::int32_t from, std::int32_t to) {
-  const ir::Dim bytes = type.element_count() * ir::Dim(ir::size_of(type.element));
-  const std::int64_t estimate = bytes.evaluate([](std::string_view) { return 64; }).value_or(INT64_MAX);
+ir::Dim bytes_of(const ir::Type& type) { return type.element_count() * ir::Dim(ir::size_of(type.element)); }
+
+namespace {
+
+std::int64_t estimate_of(const ir::Dim& bytes) {
+  return bytes.evaluate([](std::string_view) { return 64; }).value_or(INT64_MAX);
+}
+
+}  // namespace
+
+std::uint32_t SlotAllocator::allocate(const ir::Dim& bytes, std::int32_t from, std::int32_t to) {
+  const std::int64_t estimate = estimate_of(bytes);
   // Best: a free slot of the same size; else the smallest that is large enough; else the largest, which
   // grows.
   const auto badness = [&](const Slot& s) {
@@ -17,13 +26,23 @@ std::uint32_t SlotAllocator::allocate(const ir::Type& type, std::int32_t from, s
   for (Slot& s : slots_)
     if (s.busy_until < from && (!best || badness(s) < badness(*best))) best = &s;
   if (!best) {
-    slots_.push_back({bytes, estimate, to});
-    return static_cast<std::uint32_t>(slots_.size() - 1);
+    const std::uint32_t index =
+        outer_ ? outer_->allocate(bytes, kernel_, kernel_) : static_cast<std::uint32_t>(slots_.size());
+    slots_.push_back({bytes, estimate, to, index});
+    return index;
   }
-  best->bytes = ir::Dim::max(best->bytes, bytes);
-  best->estimate = std::max(best->estimate, estimate);
   best->busy_until = to;
-  return static_cast<std::uint32_t>(best - slots_.data());
+  grow(best->index, bytes);
+  return best->index;
+}
+
+void SlotAllocator::grow(std::uint32_t index, const ir::Dim& bytes) {
+  if (outer_) outer_->grow(index, bytes);
+  for (Slot& s : slots_) {
+    if (s.index != index) continue;
+    s.bytes = ir::Dim::max(s.bytes, bytes);
+    s.estimate = std::max(s.estimate, estimate_of(bytes));
+  }
 }
 
 std::vector<ir::WorkspaceSlot> SlotAllocator::finish() {

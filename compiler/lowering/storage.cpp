@@ -3,14 +3,18 @@
 #include <algorithm>
 
 #include "compiler/lowering/packing.h"
+#include "compiler/lowering/prepare.h"
+#include "compiler/lowering/roots.h"
 #include "compiler/lowering/slots.h"
 #include "ir/error.h"
+#include "ir/ops/scan.h"
 
 namespace mlpc::lowering {
 namespace {
 
 using ir::BufferRef;
 using ir::Graph;
+using ir::Node;
 using ir::Role;
 using ir::ValueId;
 using Space = ir::BufferRef::Space;
@@ -20,24 +24,95 @@ bool is_value_role(Role role) {
          role == Role::metric || role == Role::clip_norm;
 }
 
+/// The uses of a graph's values by its groups.
+class Uses {
+ public:
+  Uses(const Graph& graph, const Grouping& grouping) : graph_(graph), grouping_(grouping) {}
+
+  std::int32_t group_of(ValueId v) const { return grouping_.group_of[v.index]; }
+  const Group& group(std::int32_t g) const { return grouping_.groups[static_cast<std::size_t>(g)]; }
+
+  /// Whether the old value is read up to the turn of the writer's kernel that writes the same element, not
+  /// later.
+  bool is_last_reader(std::int32_t writer, ValueId old) const {
+    for (std::size_t g = 0; g < grouping_.reads.size(); ++g)
+      for (const Grouping::Read& read : grouping_.reads[g]) {
+        if (read.value != old || static_cast<std::int32_t>(g) < writer) continue;
+        if (static_cast<std::int32_t>(g) > writer || group(writer).is_turns) return false;
+        // Stores stand after all loads of a turn only where a turn is one block (emit_group.cpp).
+        const std::size_t rank = graph_.type(old).rank();
+        if (read.prefix < rank || group(writer).space.size() < rank || has_inner_loops(writer)) return false;
+      }
+    return true;
+  }
+
+ private:
+  bool has_inner_loops(std::int32_t g) const {
+    return std::ranges::any_of(group(g).members,
+                               [&](ValueId m) { return graph_.type(m).rank() > group(g).space.size(); });
+  }
+
+  const Graph& graph_;
+  const Grouping& grouping_;
+};
+
+/// Where the parameters of a body are, and where its results go.
+struct BodyPlaces {
+  struct LoopValue {
+    BufferRef first, now, next, last;  // before the turns, in a turn, behind them
+  };
+  std::uint32_t depth;  // loops around the body's own
+  std::vector<BufferRef> consts, sequences;
+  std::vector<LoopValue> loops;
+  std::vector<std::vector<BufferRef>> stacked;
+};
+
+BufferRef with_offset(BufferRef ref, ir::TurnOffset offset) {
+  ref.offsets.push_back(std::move(offset));
+  return ref;
+}
+
 class Assigner {
  public:
-  Assigner(const Graph& graph, const Grouping& grouping) : graph_(graph), grouping_(grouping) {
+  /// `body`: null for an entry.
+  Assigner(const Graph& graph, const Grouping& grouping, const GroupingOptions& options, SlotAllocator& slots,
+           const BodyPlaces* body)
+      : graph_(graph),
+        grouping_(grouping),
+        options_(options),
+        uses_(graph, grouping),
+        slots_(slots),
+        body_(body) {
     out_.places.resize(graph.value_count());
   }
 
   Storage run() {
-    for (const Graph::Parameter& p : graph_.parameters()) out_.places[p.value.index] = {place_of(p)};
+    for (const Graph::Parameter& p : graph_.parameters())
+      out_.places[p.value.index] = {body_ ? place_in_body(p) : place_of(p)};
     for (const Graph::Result& r : graph_.results)
       if (r.role == Role::loss_total) out_.loss_group = group_of(r.value);
-    for (const Graph::Result& r : graph_.results) place_result(r);
+    for (const Graph::Result& r : graph_.results) body_ ? place_turn_result(r) : place_result(r);
     assign_workspace();
     return std::move(out_);
   }
 
  private:
-  std::int32_t group_of(ValueId v) const { return grouping_.group_of[v.index]; }
-  const Group& group(std::int32_t g) const { return grouping_.groups[static_cast<std::size_t>(g)]; }
+  std::int32_t group_of(ValueId v) const { return uses_.group_of(v); }
+  const Group& group(std::int32_t g) const { return uses_.group(g); }
+
+  BufferRef place_in_body(const Graph::Parameter& p) const {
+    if (p.role == Role::turn) return {Space::scalar, body_->depth, Role::turn};
+    if (p.role == Role::constant) return body_->consts[p.index];
+    return p.role == Role::loop ? body_->loops[p.index].now : body_->sequences[p.index];
+  }
+
+  void place_turn_result(const Graph::Result& r) {
+    std::vector<BufferRef>& places = out_.places[r.value.index];
+    if (r.role == Role::stacked)
+      places.insert(places.end(), body_->stacked[r.index].begin(), body_->stacked[r.index].end());
+    else if (group_of(r.value) != Grouping::kNone)  // else it is what it was
+      places.push_back(body_->loops[r.index].next);
+  }
 
   BufferRef place_of(const Graph::Parameter& p) {
     switch (p.role) {
@@ -101,32 +176,16 @@ class Assigner {
       out_.copies.push_back({r.value, place});
   }
 
-  /// The old value may be read up to the turn of v's own kernel that writes the same element, not later; and
-  /// nothing persistent is written before the loss is known.
+  /// Where no kernel reads the old value that may run after v's; and nothing persistent is written before the
+  /// loss is known. A loop over turns writes to its slots.
   bool may_write_in_place(ValueId v, const BufferRef& place) const {
     const std::int32_t writer = group_of(v);
+    if (group(writer).is_turns) return false;
     if (place.space != Space::grads && place.space != Space::state_out && writer <= out_.loss_group)
       return false;
     for (const Graph::Parameter& p : graph_.parameters())
-      if (out_.places[p.value.index].front() == place && !is_last_reader(writer, p.value)) return false;
+      if (out_.places[p.value.index].front() == place && !uses_.is_last_reader(writer, p.value)) return false;
     return true;
-  }
-
-  bool is_last_reader(std::int32_t writer, ValueId old) const {
-    for (std::size_t g = 0; g < grouping_.reads.size(); ++g)
-      for (const Grouping::Read& read : grouping_.reads[g]) {
-        if (read.value != old || static_cast<std::int32_t>(g) < writer) continue;
-        if (static_cast<std::int32_t>(g) > writer) return false;
-        // Stores stand after all loads of a turn only where a turn is one block (emit_group.cpp).
-        const std::size_t rank = graph_.type(old).rank();
-        if (read.prefix < rank || group(writer).space.size() < rank || has_inner_loops(writer)) return false;
-      }
-    return true;
-  }
-
-  bool has_inner_loops(std::int32_t g) const {
-    return std::ranges::any_of(group(g).members,
-                               [&](ValueId m) { return graph_.type(m).rank() > group(g).space.size(); });
   }
 
   void assign_workspace() {
@@ -142,34 +201,141 @@ class Assigner {
       }
     const auto end = static_cast<std::int32_t>(grouping_.groups.size());
     for (const Storage::Copy& copy : out_.copies) last_read[copy.value.index] = end;
-    SlotAllocator slots;
     for (std::int32_t g = 0; g < end; ++g) {
       out_.packed_slots.push_back(Storage::kNoSlot);
       for (ValueId v : group(g).members) {
         const bool is_needed = last_read[v.index] > g || is_reloaded[v.index];
-        if (!is_needed || !out_.places[v.index].empty()) continue;
-        const std::uint32_t slot = slots.allocate(graph_.type(v), g, std::max(last_read[v.index], g));
-        out_.places[v.index] = {{Space::workspace, slot}};
+        if (!is_needed || !out_.places[v.index].empty() || is_loop_value(v)) continue;
+        out_.places[v.index] = {slot(bytes_of(graph_.type(v)), g, last_read[v.index])};
       }
+      if (group(g).is_turns) assign_turns(g, last_read);
       const ValueId first = group(g).members.front();
       const std::optional<Packing> packing =
           group(g).is_contraction ? packing_of(graph_, first) : std::nullopt;
-      if (packing)
-        out_.packed_slots.back() =
-            slots.allocate({graph_.type(first).element, {packing->depth, packing->columns}}, g, g);
+      out_.is_packed_before.push_back(packing && is_same_in_every_turn(operand_of(first, packing->operand)));
+      if (!packing) continue;
+      const ir::Dim bytes = bytes_of({graph_.type(first).element, {packing->depth, packing->columns}});
+      out_.packed_slots.back() =
+          out_.is_packed_before.back() ? slots_.allocate_for_all_turns(bytes) : slots_.allocate(bytes, g, g);
     }
-    out_.slots = slots.finish();
+  }
+
+  ValueId operand_of(ValueId v, std::size_t k) const { return graph_.operands(graph_.producer(v))[k]; }
+
+  /// A const of the body, or one turned.
+  bool is_same_in_every_turn(ValueId v) const {
+    if (!body_) return false;
+    while (grouping_.kinds[v.index] == Kind::inlined && graph_.producer(v).op == ir::Op::transpose_)
+      v = operand_of(v, 0);
+    return std::ranges::any_of(graph_.parameters(), [&](const Graph::Parameter& p) {
+      return p.value == v && p.role == Role::constant;
+    });
+  }
+
+  BufferRef slot(const ir::Dim& bytes, std::int32_t from, std::int32_t to) {
+    return {Space::workspace, slots_.allocate(bytes, from, std::max(from, to))};
+  }
+
+  // ---- Loops over turns ---------------------------------------------------------------------------------
+
+  bool is_loop_value(ValueId v) const {
+    const Node& node = graph_.producer(v);
+    return ir::body_of(node) &&
+           v.index - node.first_result < ir::ops::ScanSpec::of(node.attributes).loop_count();
+  }
+
+  void assign_turns(std::int32_t g, const std::vector<std::int32_t>& last_read) {
+    const Node& node = graph_.producer(group(g).members.front());
+    const ir::ops::ScanSpec spec = ir::ops::ScanSpec::of(node.attributes);
+    std::vector<ValueId> operands;
+    for (ValueId v : graph_.operands(node)) operands.push_back(viewed(graph_, grouping_.kinds, v));
+    const std::size_t consts = spec.const_count(), loops = spec.loop_count();
+    auto turns = std::make_shared<TurnStorage>();
+    turns->body = prepare(spec.body.graph());
+    turns->grouping = group_values(turns->body, options_);
+    turns->length = spec.length;
+    turns->reverse = spec.reverse;
+    BodyPlaces places{body_ ? body_->depth + 1 : 0, {}, {}, {}, {}};
+    for (std::size_t k = 0; k < consts; ++k) places.consts.push_back(place(operands[k]));
+    for (std::size_t i = 0; i < loops; ++i) {
+      const ValueId result = Graph::result(node, i);
+      places.loops.push_back(assign_loop_value(*turns, i, g, last_read[result.index], places.depth));
+      turns->first.push_back({operands[consts + i], places.loops.back().first});
+      for (const BufferRef& ref : out_.places[result.index]) turns->last.push_back({result, ref});
+      out_.places[result.index] = {places.loops.back().last};
+    }
+    for (std::size_t k = consts + loops; k < operands.size(); ++k)
+      places.sequences.push_back(element(place(operands[k]), graph_.operands(node)[k], places.depth));
+    for (std::size_t r = loops; r < node.result_count; ++r) {
+      const ValueId result = Graph::result(node, r);
+      std::vector<BufferRef>& elements = places.stacked.emplace_back();
+      for (const BufferRef& ref : out_.places[result.index])
+        elements.push_back(element(ref, result, places.depth));
+    }
+    SlotAllocator inner(slots_, g);
+    turns->storage = Assigner(turns->body, turns->grouping, options_, inner, &places).run();
+    out_.turns.emplace(static_cast<std::size_t>(g), std::move(turns));
+  }
+
+  const BufferRef& place(ValueId v) const {
+    MLPC_CHECK(!out_.places[v.index].empty(), "graph {}: value {} is read but not stored", graph_.name,
+               v.index);
+    return out_.places[v.index].front();
+  }
+
+  /// The turn's element of a sequence.
+  BufferRef element(const BufferRef& sequence, ValueId v, std::uint32_t depth) const {
+    return with_offset(
+        sequence, {ir::TurnOffset::Kind::turn, depth, {}, bytes_of(ir::ops::element_of(graph_.type(v)))});
+  }
+
+  /// Once, where each turn may overwrite what it reads; else twice.
+  static bool is_updated_in_place(const TurnStorage& turns, std::size_t loop) {
+    const auto find = [&](const auto& list) {
+      return std::ranges::find_if(list,
+                                  [&](const auto& x) { return x.role == Role::loop && x.index == loop; })
+          ->value;
+    };
+    const ValueId old = find(turns.body.parameters()), next = find(turns.body.results);
+    const Uses uses(turns.body, turns.grouping);
+    if (uses.group_of(next) == Grouping::kNone) return true;  // it is what it was
+    return !uses.group(uses.group_of(next)).is_turns && uses.is_last_reader(uses.group_of(next), old);
+  }
+
+  BodyPlaces::LoopValue assign_loop_value(const TurnStorage& turns, std::size_t loop, std::int32_t g,
+                                          std::int32_t last_read, std::uint32_t depth) {
+    const auto is_it = [&](const Graph::Parameter& p) { return p.role == Role::loop && p.index == loop; };
+    const ValueId v = std::ranges::find_if(turns.body.parameters(), is_it)->value;
+    const ir::Dim bytes = bytes_of(turns.body.type(v));
+    if (is_updated_in_place(turns, loop)) {
+      const BufferRef ref = slot(bytes, g, last_read);
+      return {ref, ref, ref, ref};
+    }
+    using Kind = ir::TurnOffset::Kind;
+    constexpr std::int64_t kAlignment = 64;
+    const ir::Dim step = ir::Dim(kAlignment) * ir::Dim::floordiv(bytes + ir::Dim(kAlignment - 1), kAlignment);
+    const BufferRef ref = slot(step + bytes, g, last_read);
+    return {ref, with_offset(ref, {Kind::now, depth, {}, step}),
+            with_offset(ref, {Kind::next, depth, {}, step}),
+            with_offset(ref, {Kind::last, 0, turns.length, step})};
   }
 
   const Graph& graph_;
   const Grouping& grouping_;
+  const GroupingOptions& options_;
+  const Uses uses_;
+  SlotAllocator& slots_;
+  const BodyPlaces* body_;
   Storage out_;
 };
 
 }  // namespace
 
-Storage assign_storage(const Graph& graph, const Grouping& grouping) {
-  return Assigner(graph, grouping).run();
+Storage assign_storage(const Graph& graph, const Grouping& grouping, const GroupingOptions& options) {
+  SlotAllocator slots;
+  Storage out = Assigner(graph, grouping, options, slots, nullptr).run();
+  out.slots = slots.finish();
+  return out;
 }
 
 }  // namespace mlpc::lowering

@@ -1,12 +1,16 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <vector>
 
 #include "compiler/lowering/group.h"
 #include "ir/kernel.h"
 
 namespace mlpc::lowering {
+
+struct TurnStorage;
 
 /// Where every value of a graph is while its entry runs.
 struct Storage {
@@ -19,6 +23,8 @@ struct Storage {
   /// By group: where a packed operand of its contraction is; kNoSlot: it has none.
   static constexpr std::uint32_t kNoSlot = UINT32_MAX;
   std::vector<std::uint32_t> packed_slots;
+  /// By group: whether that is done before the turns, since it is the same in each.
+  std::vector<bool> is_packed_before;
   /// Written last: new values of buffers whose old values are read until then.
   struct Copy {
     ir::ValueId value;
@@ -28,9 +34,24 @@ struct Storage {
   /// The action after which parameters, state and slots may be written; kNone if there is no loss to look at
   /// first.
   std::int32_t loss_group = Grouping::kNone;
+  /// By group: of those that are loops over turns.
+  std::map<std::size_t, std::shared_ptr<const TurnStorage>> turns;
+};
+
+/// A loop over turns. Consts and sequences are read where they are, stacked results written where they go: a
+/// turn's element lies `turn` elements from the first. A loop value has a slot, which the turn that writes
+/// the new value overwrites in place, if that can be; else two copies in it are written and read in turn.
+struct TurnStorage {
+  ir::Graph body;  // prepared
+  Grouping grouping;
+  Storage storage;
+  ir::Dim length;
+  bool reverse;
+  std::vector<Storage::Copy> first, last;  // of loop values, before the turns and behind them
 };
 
 /// Workspace is shared by values whose lifetimes do not meet; a slot's size is the greatest of its values'.
-Storage assign_storage(const ir::Graph& graph, const Grouping& grouping);
+///   options: how bodies of loops are grouped
+Storage assign_storage(const ir::Graph& graph, const Grouping& grouping, const GroupingOptions& options);
 
 }  // namespace mlpc::lowering

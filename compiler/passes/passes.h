@@ -39,6 +39,13 @@ ir::Program recompute_segments(const ir::Program& program, std::int64_t segments
 /// Lets `grad` and `hvp` add to what the buffer of gradients holds, if the call asks for it.
 ir::Program accumulate_gradients(const ir::Program& program);
 
+/// What a loop contracts turn by turn, though no turn waits for it, becomes one contraction of all turns:
+/// that of a sequence's element with a const, before the loop; and one that is stacked only, of what is
+/// stacked too, behind it. The same chains of FMAs, so the same bits.
+///   zₜ = xₜ W   ->   z = x W, whose rows are those of all turns
+/// Weights are read once for many rows, not once for each turn's few.
+ir::Program hoist_contractions(const ir::Program& program);
+
 /// Drops nodes that no result needs.
 ir::Program drop_unused(const ir::Program& program);
 

@@ -22,6 +22,7 @@ constexpr std::array kPipeline = {
     Pass{"expand_composites", expand_composites, Stage::joint, Stage::joint},
     Pass{"contract_overlaps", contract_overlaps, Stage::joint, Stage::joint},
     Pass{"canonicalize", canonicalize, Stage::joint, Stage::joint},  // sees the expanded ops
+    Pass{"hoist_contractions", hoist_contractions, Stage::joint, Stage::joint},
     Pass{"drop_unused", drop_unused, Stage::joint, Stage::joint},
 };
 

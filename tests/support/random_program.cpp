@@ -222,7 +222,7 @@ bool has_table_form(const Type& type) {
       type.shape, [](const Dim& extent) { return extent.is_constant() || extent == Dim::named(kFreeDim); });
 }
 
-bool is_drawn(Op op) { return def(op).reference && op != Op::scan_; }
+bool is_drawn(Op op) { return def(op).reference != nullptr; }
 
 Program random_program(std::size_t node_count, ElementType floats, Random& random, OpCounts& counts) {
   return ProgramMaker(floats, random, counts).run(node_count);

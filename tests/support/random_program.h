@@ -19,8 +19,7 @@ using OpCounts = std::map<ir::Op, std::size_t>;
 /// Whether inputs and results may have the type: their extents are numbers or dims, no sums or products.
 bool has_table_form(const ir::Type& type);
 
-/// Whether random programs have the op: all but the parameter, derivatives, which are expanded, and scans,
-/// which are lowered elsewhere.
+/// Whether random programs have the op: all but the parameter, and derivatives, which are expanded.
 bool is_drawn(ir::Op op);
 
 /// A program of stage graph: `forward`, of about `node_count` ops drawn by type from the whole table, those

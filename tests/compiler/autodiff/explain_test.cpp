@@ -117,11 +117,18 @@ std::optional<double> printed_derivative(const Program& linear, std::uint32_t pa
   return std::nullopt;
 }
 
+bool has_loops(const Graph& graph) {
+  for (std::uint32_t i = 0; i < graph.node_count(); ++i)
+    if (body_of(graph.node({i}))) return true;
+  return false;
+}
+
 TEST_CASE("the printed product of random nets, evaluated, is the gradient") {
   std::size_t compared = 0;
   for (std::uint64_t seed = 0; seed < 30; ++seed) {
     testing::Random random(seed);
     const Program linear = autodiff::linearise(testing::random_program(15, random));
+    if (has_loops(*linear.find("forward"))) continue;  // their factors are printed with their bodies
     const Program jacobian = autodiff::transpose(linear);
     const Graph& grad = *jacobian.find("grad");
     std::vector<HostTensor> arguments = testing::arguments_for(grad, kExtent);

@@ -296,6 +296,24 @@ TEST_CASE("noise in a body is what the turn drew, in both directions") {
   CHECK(found[1].values[0] == doctest::Approx(n * std::pow(a, n - 1)).epsilon(1e-12));
 }
 
+TEST_CASE("a loop and the one that its gradient runs are one") {
+  const Program program = program_of({"a : f64[]"}, kPowerBody, R"(
+  %m = mark(%a; id=0) : f64[]
+  %one = constant(; value=f64(1)) : f64[]
+  %last = scan(%m, %one, %ws; body=body.0, consts=1, loops=1, length=[T], reverse=0) : f64[]
+  %g = grad(%last, %m) : f64[]
+  %y = mul(%g, %last) : f64[])");
+  const Program expanded = autodiff::expand_derivatives(program);
+  CHECK(scans_of(pruned(*expanded.find("forward"))).size() == 2);  // forward and back
+  const double a = 0.75;
+  const std::vector<HostTensor> found = gradients(differentiate(expanded), {{{}, {a}}}, 3);
+  // h₃ = a³ + a² w₁ + a w₂ + w₃, y = h₃ h₃′, y′ = h₃′² + h₃ h₃″
+  const double w1 = std::cos(1.0), w2 = std::cos(2.0), w3 = std::cos(3.0);
+  const double h = a * a * a + a * a * w1 + a * w2 + w3, d = 3 * a * a + 2 * a * w1 + w2;
+  CHECK(found[0].values[0] == doctest::Approx(h * d).epsilon(1e-14));
+  CHECK(found[1].values[0] == doctest::Approx(d * d + h * (6 * a + 2 * w1)).epsilon(1e-14));
+}
+
 TEST_CASE("dumps and explain say what a loop's Jacobian is") {
   const std::string text = print(differentiate(cell()));
   CHECK(text.find("Σₜ (∏ of J((h, c, n)′, (h, c, n)) of the turns after t) · J((h, c, n)′, U)ₜ, T turns") !=

@@ -22,7 +22,7 @@ const Dim kB = Dim::named("B");
 
 std::size_t kernel_calls(const ir::LoweredEntry& entry) {
   std::size_t count = 0;
-  for (const ir::Action& action : entry.actions) count += std::holds_alternative<ir::KernelCall>(action);
+  for (const ir::Action& action : entry.actions) count += std::holds_alternative<ir::KernelCall>(action.kind);
   return count;
 }
 
@@ -86,7 +86,7 @@ Graph update(bool reads_late) {
 }
 
 std::vector<BufferRef> written_by(const ir::KernelProgram& program, std::size_t action) {
-  const auto& call = std::get<ir::KernelCall>(program.entries[0].actions[action]);
+  const auto& call = std::get<ir::KernelCall>(program.entries[0].actions[action].kind);
   std::vector<BufferRef> written;
   for (std::size_t i = 0; i < call.buffers.size(); ++i)
     if (program.kernels[call.kernel].buffers[i].is_written) written.push_back(call.buffers[i]);
@@ -100,7 +100,7 @@ TEST_CASE("bias and activation are in the kernel of the contraction, and equal l
   CHECK(program.kernels.size() == 2);  // for many rows, and for few
   REQUIRE(kernel_calls(program.entries[0]) == 4);
   for (const bool few : {false, true}) {
-    const auto& call = std::get<ir::KernelCall>(program.entries[0].actions[few]);
+    const auto& call = std::get<ir::KernelCall>(program.entries[0].actions[few].kind);
     REQUIRE(call.guard);
     CHECK(call.guard->extent == kB);
     CHECK(call.guard->negated == few);

@@ -74,6 +74,20 @@ int CompiledProgram::plan(const std::string& graph, const Dims& dims) const {
 std::vector<HostTensor> CompiledProgram::run(const std::string& name,
                                              const std::vector<HostTensor>& arguments,
                                              const Dims& dims) const {
+  return run(name, arguments, dims, nullptr);
+}
+
+std::vector<HostTensor> CompiledProgram::run_backwards(const std::string& name,
+                                                       const std::vector<HostTensor>& arguments,
+                                                       const Dims& dims) const {
+  return run(name, arguments, dims, [](void*, std::int64_t count, mlpc_task task, void* context) {
+    for (std::int64_t i = count; i-- > 0;) task(context, i, 0);
+  });
+}
+
+std::vector<HostTensor> CompiledProgram::run(const std::string& name,
+                                             const std::vector<HostTensor>& arguments, const Dims& dims,
+                                             mlpc_parallel parallel) const {
   const Graph& graph = *program_.find(name);
   const mlpc_entry& called = entry(name);
   CallMemory memory(program_, graph, dims);
@@ -92,6 +106,7 @@ std::vector<HostTensor> CompiledProgram::run(const std::string& name,
   args.inputs = inputs.data();
   args.results = results.data();
   args.workspace = workspace.data();
+  args.parallel = parallel;
   check(called.call(plan, &args), name);
   std::vector<HostTensor> out;
   for (const Graph::Result& r : graph.results) out.push_back(memory.get(r));

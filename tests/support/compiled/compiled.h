@@ -20,10 +20,16 @@ class CompiledProgram {
   /// its results, in their order, as doubles.
   std::vector<ir::HostTensor> run(const std::string& graph, const std::vector<ir::HostTensor>& arguments,
                                   const Dims& dims = {}) const;
+  /// The same through the hook of a host that runs tasks backwards.
+  std::vector<ir::HostTensor> run_backwards(const std::string& graph,
+                                            const std::vector<ir::HostTensor>& arguments,
+                                            const Dims& dims = {}) const;
 
  private:
   std::vector<std::int64_t> dim_values(const Dims& dims) const;
   const mlpc_entry& entry(const std::string& graph) const;
+  std::vector<ir::HostTensor> run(const std::string& graph, const std::vector<ir::HostTensor>& arguments,
+                                  const Dims& dims, mlpc_parallel parallel) const;
 
   ir::Program program_;
   codegen::JitModel model_;

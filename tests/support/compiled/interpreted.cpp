@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 
 #include "compiler/lowering/lower.h"
 #include "ir/error.h"
@@ -23,16 +24,7 @@ class Call {
     note_memory();
   }
 
-  void run() {
-    const bool has_fma = target_named(kernels_.header.target)->has_fma;
-    for (const Action& action : entry_.actions) {
-      const auto* call = std::get_if<KernelCall>(&action);
-      if (!call) continue;  // the check of the loss, which was not asked for
-      std::vector<std::byte*> buffers;
-      for (const BufferRef& ref : call->buffers) buffers.push_back(place(ref));
-      interpret(kernels_.kernels[call->kernel], has_fma, value_in(dims_), buffers, &notes_);
-    }
-  }
+  void run() { run(entry_.actions); }
 
   /// Throws unless the entry wrote all of a result that is a buffer of its own.
   void require_written(const Graph::Result& r, const Type& type) {
@@ -53,6 +45,42 @@ class Call {
       workspace_.emplace_back(static_cast<std::size_t>(slot.bytes.evaluate(value_in(dims_)).value()));
       notes_.add(workspace_.back().data(), workspace_.back().size(), false);
     }
+  }
+
+  void run(const std::vector<Action>& actions) {
+    const bool has_fma = target_named(kernels_.header.target)->has_fma;
+    for (const Action& action : actions) {
+      if (const auto* loop = std::get_if<TurnLoop>(&action.kind)) run_turns(*loop);
+      const auto* call = std::get_if<KernelCall>(&action.kind);
+      if (!call) continue;  // the check of the loss, which was not asked for
+      std::vector<std::byte*> buffers;
+      for (const BufferRef& ref : call->buffers) buffers.push_back(place(ref) + offset(ref));
+      interpret(kernels_.kernels[call->kernel], has_fma, value_in(dims_), buffers, &notes_);
+    }
+  }
+
+  void run_turns(const TurnLoop& loop) {
+    const std::int64_t length = value_of(loop.length);
+    turns_.emplace_back();
+    for (std::int64_t i = 0; i < length; ++i) {
+      turns_.back() = {loop.reverse ? length - 1 - i : i, i};
+      run(loop.actions);
+    }
+    turns_.pop_back();
+  }
+
+  std::int64_t value_of(const Dim& dim) const { return dim.evaluate(value_in(dims_)).value(); }
+
+  std::int64_t offset(const BufferRef& ref) const {
+    std::int64_t out = 0;
+    for (const TurnOffset& o : ref.offsets) {
+      const std::int64_t bytes = value_of(o.bytes);
+      if (o.kind == TurnOffset::Kind::turn) out += turns_[o.loop].number * bytes;
+      if (o.kind == TurnOffset::Kind::now) out += turns_[o.loop].before % 2 * bytes;
+      if (o.kind == TurnOffset::Kind::next) out += (1 - turns_[o.loop].before % 2) * bytes;
+      if (o.kind == TurnOffset::Kind::last) out += std::max<std::int64_t>(value_of(o.length), 0) % 2 * bytes;
+    }
+    return out;
   }
 
   std::byte* place(const BufferRef& ref) {
@@ -79,7 +107,7 @@ class Call {
       case BufferRef::Space::workspace:
         return workspace_[ref.index].data();
       case BufferRef::Space::scalar:
-        return scalar(ref.role);
+        return ref.role == Role::turn ? noted(turns_[ref.index].number) : scalar(ref.role);
     }
     fail("a buffer of unknown space");
   }
@@ -116,6 +144,10 @@ class Call {
   const LoweredEntry& entry_;
   CallMemory& memory_;
   const Dims& dims_;
+  struct Turn {
+    std::int64_t number = 0, before = 0;  // how many turns were before
+  };
+  std::deque<Turn> turns_;  // of the loops around, outermost first; they stay where they are
   MemoryNotes notes_;
   std::vector<Bytes> workspace_;  // by slot
 };

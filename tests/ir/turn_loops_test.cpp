@@ -1,0 +1,78 @@
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "ir/error.h"
+#include "ir/text.h"
+
+namespace mlpc::ir {
+namespace {
+
+/// A program of one kernel, which copies 4 numbers, with these actions.
+std::string program_of(std::string_view actions) {
+  return fmt::format(R"(mlpc.kernels {}
+model m : f32
+source ""
+target "x86-64-v4"
+dim T
+input "x" : f32[T, 4]
+train "{{}}"
+kernel k0 {{
+  buffer %b0 : f32[4] read
+  buffer %b1 : f32[4] written
+  for %i0 in 4 {{
+    %s0 = load %b0 [%i0]
+    store %b1 [%i0] = %s0
+  }}
+}}
+entry infer {{
+  input 0
+  result output "y" : f32[4]
+  slot 128
+{}}}
+)",
+                     1, actions);
+}
+
+std::string error_of(std::string_view actions) {
+  try {
+    parse_kernels(program_of(actions), "dump");
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST_CASE("loops over turns are read as they are printed, nested ones, too") {
+  const std::string text = program_of(R"(  turns T reverse {
+    call 0(input 0 [turn 0 by 16], workspace 0 [next 0 by 64])
+    turns 2*T + 1 {
+      call 0(workspace 0 [now 0 by 64] [turn 1 by 0], result 0) when T >= 3
+    }
+  }
+  call 0(workspace 0 [last T by 64], result 0)
+)");
+  const KernelProgram program = parse_kernels(text, "dump");
+  CHECK(print(program) == text);
+  const auto& loop = std::get<TurnLoop>(program.entries[0].actions[0].kind);
+  CHECK(loop.reverse);
+  const auto& call = std::get<KernelCall>(loop.actions[0].kind);
+  CHECK(call.buffers[0].offsets == std::vector<TurnOffset>{{TurnOffset::Kind::turn, 0, Dim(0), Dim(16)}});
+}
+
+TEST_CASE("a turn that is in no loop, and loops too deep, are errors that say why") {
+  CHECK(error_of("  turns T {\n    call 0(input 0 [turn 1 by 16], result 0)\n  }\n") ==
+        "dump: error: entry infer: there is no loop 1 around a call");
+  CHECK(error_of("  call 0(scalar turn 0, result 0)\n") ==
+        "dump: error: entry infer: turn is no scalar of a call");
+  CHECK(error_of("  turns T {\n    check_finite f32 result 0\n  }\n") ==
+        "dump: error: entry infer: a check stands in a loop");
+  CHECK(error_of("  turns Q {\n  }\n") == "dump: error: entry infer: a length's `Q` is no dim of the model");
+  CHECK(error_of("  call 0(input 0 [now 0 by 16], result 0)\n") ==
+        "dump: error: entry infer: there is no loop 0 around a call");
+  std::string deep;
+  for (int i = 0; i < 40; ++i) deep += "  turns T {\n";
+  CHECK(error_of(deep).find("loops are nested too deep") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace mlpc::ir
