@@ -4,7 +4,10 @@ Nets of 32 relu neurons a layer learn 1024 images of Fashion-MNIST; training los
 layer adds is divided by the number of layers, so that the sum of all is of the size of one.
 """
 
+import concurrent.futures
+import itertools
 import math
+import multiprocessing
 
 from claim import Claim
 from figure import STYLES, panels
@@ -17,7 +20,8 @@ SHORTCUTS = {"plain": "false", "residual": "true"}
 GUESSING = math.log(10)  # the cross-entropy of ten equally likely classes
 
 
-def one(data, kind, depth, seed):
+def one(case):
+    data, seed, depth, kind = case
     net = Net("resnet", level=1, depth=depth, shortcuts=SHORTCUTS[kind])  # -O2 compiles six times as long
     _, log = net.train(data, seed, validation=data, log_every=1)  # "validation": the loss on all images, epoch by epoch
     return {
@@ -31,7 +35,11 @@ def one(data, kind, depth, seed):
 def measure(seed, small):
     ((x, y), _) = samples(seed, [IMAGES], 1, SIDE, 0)
     depths = [2, 60] if small else [20, 100, 500]
-    return {"nets": [one({"x": x, "y": y}, kind, depth, seed) for depth in depths for kind in SHORTCUTS]}
+    cases = itertools.product([{"x": x, "y": y}], [seed], depths, SHORTCUTS)
+    # Two at a time, each with scratch files of its own: what takes long is compiling, which is done by one thread.
+    fresh = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=fresh) as two:
+        return {"nets": list(two.map(one, cases))}
 
 
 def claims(n):
