@@ -239,6 +239,7 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
     return {Tensor{power}};
   }
   const Shape result = common_shape(type(a).shape, type(c).shape, [&] {
+    if (notes.size() < 2 && current_scope) note_names_in(notes, *file, span, *current_scope);
     fail_at("shape-mismatch", span, fmt::format("`{}` of {} and {}", op, type(a).text(), type(c).text()),
             notes, "only the literal extent 1 is repeated; two names are two dims");
   });

@@ -23,7 +23,8 @@ class Classifier {
         fuse_(fuse),
         kinds_(graph.value_count()),
         depth_(graph.value_count(), 0),
-        uses_(graph.value_count(), 0) {}
+        uses_(graph.value_count(), 0),
+        dear_ops_(graph.value_count(), 0) {}
 
   std::vector<Kind> run() {
     for (std::uint32_t i = 0; i < graph_.node_count(); ++i) by_op(graph_.node({i}));
@@ -103,6 +104,27 @@ class Classifier {
       for (ValueId operand : operands) compute(operand);
     const bool repeats = node.op == Op::broadcast_ || node.op == Op::window_;
     if (repeats && is_dear(strip_layout(operands[0]))) compute(strip_layout(operands[0]));
+    if (std::holds_alternative<ir::ReductionLowering>(ir::def(node.op).lowering) &&
+        is_worth_keeping(operands[0]))
+      compute(operands[0]);
+    count_dear_ops(node);
+  }
+
+  /// Whether reading it back costs less than another pass that computes it again: a derivative of an
+  /// activation that is summed here (for a bias) and there (for a mean), and goes on.
+  bool is_worth_keeping(ValueId v) const {
+    constexpr int kManyDearOps = 3;
+    return fuse_ && is_elementwise(v) && uses_[v.index] > 1 && dear_ops_[v.index] >= kManyDearOps;
+  }
+
+  /// How many dear ops the expression below an inlined value has.
+  void count_dear_ops(const Node& node) {
+    constexpr int kEnough = 100;  // shared ones are counted more than once
+    const ValueId v = Graph::result(node);
+    if (kinds_[v.index] != Kind::inlined) return;
+    int count = ir::is_dear(node.op) ? 1 : 0;
+    for (ValueId operand : graph_.operands(node)) count += dear_ops_[operand.index];
+    dear_ops_[v.index] = std::min(count, kEnough);
   }
 
   static bool has_stride(const Node& fold) { return std::get<std::int64_t>(fold.attributes[2]) != 1; }
@@ -134,6 +156,7 @@ class Classifier {
   std::vector<Kind> kinds_;
   std::vector<int> depth_;
   std::vector<int> uses_;
+  std::vector<int> dear_ops_;  // by value; 0 for what is computed once
 };
 
 }  // namespace

@@ -101,14 +101,14 @@ LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int
 }
 
 /// The axis whose elements are the rows of a register tile: the last one, which is contiguous in the result,
-/// if it fills a tile; else the longest.
+/// if it fills a tile; else the longest but the first, whose elements lie far apart.
 std::size_t row_axis(const GroupShape& group, int vectors) {
   constexpr std::int64_t kLeastAccumulators = 12;
   const std::size_t rank = group.space.size();
   std::size_t longest = rank - 1;
   if (guess(group.space[longest]) * vectors >= kLeastAccumulators) return longest;
-  for (std::size_t axis = 0; axis < rank; ++axis)
-    if (axis != group.convolution->lane_axis && guess(group.space[axis]) > guess(group.space[longest]))
+  for (std::size_t axis = 1; axis < rank; ++axis)
+    if (axis != group.convolution->lane_axis && guess(group.space[axis]) >= guess(group.space[longest]))
       longest = axis;
   return longest;
 }

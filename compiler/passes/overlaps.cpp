@@ -84,33 +84,6 @@ std::optional<ValueId> sliced(Builder& b, ValueId x, std::size_t axis, const Dim
               : std::nullopt;
 }
 
-bool is_padded_along(const Node& pad, std::size_t axis) {
-  return std::get<Shape>(pad.attributes[0])[axis] != Dim(0) ||
-         std::get<Shape>(pad.attributes[1])[axis] != Dim(0);
-}
-
-/// `stride` - 1 zeros between the elements of an axis, below the windows and pads of other axes.
-ValueId spread(Builder& b, ValueId x, std::size_t axis, std::int64_t stride) {
-  const Node node = b.graph().producer(x);
-  if (node.op == Op::window_)
-    if (const std::optional<std::size_t> below = axis_below(node, axis))
-      return windowed(b, node, spread(b, b.graph().operands(node)[0], *below, stride));
-  if (node.op == Op::pad_ && !is_padded_along(node, axis)) {
-    const ValueId inside = spread(b, b.graph().operands(node)[0], axis, stride);
-    return b.pad(inside, std::get<Shape>(node.attributes[0]), std::get<Shape>(node.attributes[1]));
-  }
-  const Shape shape = b.type(x).shape;
-  Shape apart = shape, together = shape;
-  apart.insert(apart.begin() + static_cast<std::ptrdiff_t>(axis) + 1, 1);
-  together[axis] = shape[axis] * Dim(stride);
-  Shape none(apart.size()), after = none;
-  after[axis + 1] = stride - 1;
-  const ValueId zeros = b.reshape(b.pad(b.reshape(x, apart), none, after), together);
-  Shape extent = together;
-  extent[axis] = together[axis] - Dim(stride - 1);
-  return b.slice(zeros, Shape(shape.size()), extent, Integers(shape.size(), 1));
-}
-
 /// The operand that has a letter, if only one has it.
 std::optional<std::size_t> only_operand(const EinsumSpec& spec, char letter) {
   std::optional<std::size_t> found;
@@ -122,33 +95,125 @@ std::optional<std::size_t> only_operand(const EinsumSpec& spec, char letter) {
   return found;
 }
 
-// fold(einsum(p, q)) = einsum(window(pad(p)), flip(q)), where windows are an axis of p and taps one of q
-std::optional<ValueId> fold_of_contraction(Builder& b, const Node& fold, ValueId x) {
+std::optional<char> fresh_letter(const EinsumSpec& spec) {
+  const std::string used = spec.text();
+  for (char letter = 'a'; letter <= 'z'; ++letter)
+    if (used.find(letter) == std::string::npos) return letter;
+  return std::nullopt;
+}
+
+/// A fold of a contraction: windows are an axis of operand p, taps are one of operand q.
+struct FoldedProduct {
+  EinsumSpec spec;
+  std::vector<ValueId> operands;
+  std::size_t axis, p, q, p_axis, q_axis;  // of the result; operands; their axes
+  Dim windows, taps, extent;
+  std::int64_t stride, dilation;
+};
+
+std::optional<FoldedProduct> folded_product(Builder& b, const Node& fold, std::size_t axis, ValueId x) {
   const Node product = b.graph().producer(x);
-  if (fold.op != Op::fold_ || product.op != Op::einsum_) return std::nullopt;
-  EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(product.attributes[0]));
-  const std::size_t axis = axis_of(fold);
-  const Dim windows = b.type(x).shape[axis], taps = b.type(x).shape[axis + 1],
-            extent = std::get<Shape>(fold.attributes[1])[0];
-  const std::int64_t stride = std::get<std::int64_t>(fold.attributes[2]),
-                     dilation = std::get<std::int64_t>(fold.attributes[3]);
-  const char window_letter = spec.result[axis], tap_letter = spec.result[axis + 1];
-  const std::optional<std::size_t> p = only_operand(spec, window_letter), q = only_operand(spec, tap_letter);
+  FoldedProduct f{.spec = ir::ops::parse_einsum(std::get<std::string>(product.attributes[0])),
+                  .operands = {},
+                  .axis = axis,
+                  .windows = b.type(x).shape[axis],
+                  .taps = b.type(x).shape[axis + 1],
+                  .extent = std::get<Shape>(fold.attributes[1])[0],
+                  .stride = std::get<std::int64_t>(fold.attributes[2]),
+                  .dilation = std::get<std::int64_t>(fold.attributes[3])};
+  const char window_letter = f.spec.result[axis], tap_letter = f.spec.result[axis + 1];
+  const std::optional<std::size_t> p = only_operand(f.spec, window_letter),
+                                   q = only_operand(f.spec, tap_letter);
   if (!p || !q || p == q) return std::nullopt;
-  const Dim reach = Dim(dilation) * (taps - 1), span = Dim(stride) * (windows - 1) + 1;
-  const bool has_span = stride == 1 || surely_not_negative(windows - 1);
-  if (!has_span || !surely_not_negative(reach) || !surely_not_negative(extent - span)) return std::nullopt;
-  const auto operands_before = b.graph().operands(product);
-  std::vector<ValueId> operands(operands_before.begin(), operands_before.end());
-  const std::size_t p_axis = spec.operands[*p].find(window_letter);
-  const auto q_axis = static_cast<std::int64_t>(spec.operands[*q].find(tap_letter));
-  const ValueId source = stride == 1 ? operands[*p] : spread(b, operands[*p], p_axis, stride);
-  operands[*p] =
-      b.window(padded(b, source, p_axis, reach, extent - span), p_axis, {extent, taps}, 1, dilation);
-  operands[*q] = b.flip(operands[*q], {q_axis});
-  spec.operands[*p].insert(p_axis + 1, 1, tap_letter);
-  spec.result.erase(axis + 1, 1);
-  return b.einsum(spec.text(), operands);
+  f.p = *p;
+  f.q = *q;
+  f.p_axis = f.spec.operands[*p].find(window_letter);
+  f.q_axis = f.spec.operands[*q].find(tap_letter);
+  const auto operands = b.graph().operands(product);
+  f.operands.assign(operands.begin(), operands.end());
+  return f;
+}
+
+/// Windows of p, that begin `reach` before it, against the flipped taps of q.
+ValueId correlation(Builder& b, FoldedProduct f, const Dim& extent, const Dim& taps, std::int64_t dilation) {
+  const Dim reach = Dim(dilation) * (taps - 1);
+  const ValueId around = padded(b, f.operands[f.p], f.p_axis, reach, extent - f.windows);
+  f.operands[f.p] = b.window(around, f.p_axis, {extent, taps}, 1, dilation);
+  f.operands[f.q] = b.flip(f.operands[f.q], {static_cast<std::int64_t>(f.q_axis)});
+  f.spec.operands[f.p].insert(f.p_axis + 1, 1, f.spec.operands[f.q][f.q_axis]);
+  return b.einsum(f.spec.text(), f.operands);
+}
+
+// fold(einsum(p, q)) = einsum(window(pad(p)), flip(q))
+std::optional<ValueId> fold_at_stride_one(Builder& b, FoldedProduct f) {
+  if (!surely_not_negative(Dim(f.dilation) * (f.taps - 1)) || !surely_not_negative(f.extent - f.windows))
+    return std::nullopt;
+  f.spec.result.erase(f.axis + 1, 1);
+  return correlation(b, f, f.extent, f.taps, f.dilation);
+}
+
+// At a stride of s, element s·i + r is made by the taps s·t + r: for each r a fold at stride 1, over i.
+std::optional<ValueId> fold_at_strides(Builder& b, FoldedProduct f) {
+  const std::optional<char> phase = fresh_letter(f.spec);
+  const Dim stride = f.stride, taps = Dim::floordiv(f.taps + (stride - 1), f.stride),
+            extent = Dim::floordiv(f.extent + (stride - 1), f.stride);
+  if (!phase || f.dilation != 1 || !surely_not_negative(taps - 1) || !surely_not_negative(extent - f.windows))
+    return std::nullopt;
+  Shape by_phase = b.type(f.operands[f.q]).shape;
+  f.operands[f.q] = padded(b, f.operands[f.q], f.q_axis, 0, taps * stride - f.taps);
+  by_phase[f.q_axis] = taps;
+  by_phase.insert(by_phase.begin() + static_cast<std::ptrdiff_t>(f.q_axis) + 1, stride);
+  f.operands[f.q] = b.reshape(f.operands[f.q], by_phase);
+  f.spec.operands[f.q].insert(f.q_axis + 1, 1, *phase);
+  f.spec.result[f.axis + 1] = *phase;
+  const ValueId apart = correlation(b, f, extent, taps, 1);
+  Shape shape = b.type(apart).shape;
+  shape[f.axis] = extent * stride;
+  shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(f.axis) + 1);
+  const ValueId whole = b.reshape(apart, shape);
+  if (shape[f.axis] == f.extent) return whole;
+  shape[f.axis] = f.extent;
+  return b.slice(whole, Shape(shape.size()), shape, Integers(shape.size(), 1));
+}
+
+/// The axis whose elements a reshape takes together with those of the next one, if that is all it does.
+std::optional<std::size_t> merged_axis(const Shape& from, const Shape& to) {
+  const auto at = static_cast<std::size_t>(std::ranges::mismatch(from, to).in1 - from.begin());
+  if (from.size() != to.size() + 1 || at >= to.size() || to[at] != from[at] * from[at + 1])
+    return std::nullopt;
+  return std::equal(from.begin() + static_cast<std::ptrdiff_t>(at) + 2, from.end(),
+                    to.begin() + static_cast<std::ptrdiff_t>(at) + 1)
+             ? std::optional(at)
+             : std::nullopt;
+}
+
+/// The fold of axes `axis` and `axis` + 1 of a contraction, or of what another fold of one has become.
+std::optional<ValueId> fold_of_contraction(Builder& b, const Node& fold, std::size_t axis, ValueId x) {
+  const Node node = b.graph().producer(x);
+  const Dim extent = std::get<Shape>(fold.attributes[1])[0];
+  if (node.op == Op::einsum_) {
+    std::optional<FoldedProduct> f = folded_product(b, fold, axis, x);
+    if (!f) return std::nullopt;
+    return f->stride == 1 ? fold_at_stride_one(b, *std::move(f)) : fold_at_strides(b, *std::move(f));
+  }
+  if (node.op != Op::slice_ && node.op != Op::reshape_) return std::nullopt;
+  const ValueId source = b.graph().operands(node)[0];
+  Shape shape = b.type(x).shape;
+  shape[axis] = extent;
+  shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(axis) + 1);
+  if (node.op == Op::slice_) {
+    const Shape from = b.type(source).shape;
+    if (from[axis] != b.type(x).shape[axis] || from[axis + 1] != b.type(x).shape[axis + 1])
+      return std::nullopt;
+    const std::optional<ValueId> folded = fold_of_contraction(b, fold, axis, source);
+    if (!folded) return std::nullopt;
+    return b.slice(*folded, Shape(shape.size()), shape, Integers(shape.size(), 1));
+  }
+  const std::optional<std::size_t> merged = merged_axis(b.type(source).shape, b.type(x).shape);
+  if (!merged || merged == axis || merged == axis + 1) return std::nullopt;
+  const std::optional<ValueId> folded =
+      fold_of_contraction(b, fold, axis < *merged ? axis : axis + 1, source);
+  return folded ? std::optional(b.reshape(*folded, shape)) : std::nullopt;
 }
 
 // slice(einsum(window(pad(x)))): fewer zeros
@@ -203,7 +268,9 @@ Graph without_overlaps(const Graph& graph) {
     const ValueId operand = graph.operands(node)[0];
     const bool is_only_use = uses[operand.index] == 1;
     std::optional<ValueId> instead;
-    if (is_only_use) instead = fold_of_contraction(b, node, copier.at(operand));
+    const Op below = graph.producer(operand).op;
+    if (is_only_use && node.op == Op::fold_ && (below == Op::einsum_ || below == Op::fold_))
+      instead = fold_of_contraction(b, node, axis_of(node), copier.at(operand));
     if (!instead && is_only_use) instead = slice_of_contraction(b, node, copier.at(operand));
     if (!instead) instead = fold_without_overlaps(b, node, copier.at(operand));
     if (instead) copier.stand_in(Graph::result(node), *instead);

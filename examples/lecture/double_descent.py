@@ -1,6 +1,6 @@
 """Test error falls again past the interpolation threshold.
 
-150 points in 10 dimensions, t = tanh(2 u·x / |u|) + noise of deviation ½. One net, fitted in two ways: its hidden layer as
+150 points in 10 dimensions, t = tanh(2 u·x) + noise of deviation ½, |u| ≈ 1. One net, fitted in two ways: its hidden layer as
 drawn and the head of least squares and least norm, in closed form (random features); or all of it trained by mlpc. Test
 errors are taken on 2000 points without noise.
 """
@@ -115,7 +115,7 @@ def claims(n):
         best = min(curve["test"])
         at = curve["epochs"][curve["test"].index(best)]
         text = f"{best:.3g} at epoch {at}, {curve['test'][-1]:.3g} at {curve['epochs'][-1]}"
-        out.append(Claim(f"over epochs there is no second descent: {H} neurons, the least test error and the last", text, None))
+        out.append(Claim(f"no second descent over epochs: {H} neurons, least test error and last", text, None))
     return out
 
 

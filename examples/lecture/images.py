@@ -29,7 +29,8 @@ def _shifted(images, by, rng):
 def samples(seed, sizes, tests, side, wrong, shift=0):
     """Random disjoint sets of training images, of these sizes, and the first `tests` test images, as pairs of x, f32
     [n, side, side], and y, i32[n]. In the former, the share `wrong` of the labels is drawn anew; the test labels are
-    right. All images are moved at random by up to `shift` pixels, and standardised by the mean of each pixel, and the one deviation, of the first set."""
+    right. All images are moved at random by up to `shift` pixels, then standardised by the mean of each pixel, and the
+    one deviation, of the first set."""
     rng = np.random.default_rng(seed)
     images, labels = _whole("train")
     chosen = rng.permutation(len(images))

@@ -9,7 +9,10 @@ import time
 from claim import verdict
 
 # In the order of the lecture.
-NAMES = ["paths", "modular", "worked", "vanishing", "universal", "deep_shallow", "regularise", "dropout", "double_descent"]
+NAMES = [
+    "paths", "modular", "worked", "vanishing", "resnet", "universal", "deep_shallow", "regularise", "dropout",
+    "double_descent",
+]  # fmt: skip
 
 
 def run(name, seed, small, directory):
@@ -53,7 +56,7 @@ def main():
     parser.add_argument("name", choices=[*NAMES, "all"])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--small", action="store_true", help="a reduced size, for the tests")
-    parser.add_argument("--out", type=pathlib.Path, default=here, help="where numbers/, pictures/ and claims.md are written")
+    parser.add_argument("--out", type=pathlib.Path, default=here, help="where its files are written")
     args = parser.parse_args()
     names = NAMES if args.name == "all" else [args.name]
     results = [claim for name in names for claim in run(name, args.seed, args.small, args.out)]

@@ -121,12 +121,10 @@ def draw(n):
     counts.semilogy(depth, [row["forward ops"] for row in rows], **STYLES[3], label="ops of L")
     counts.set(xlabel="depth (steps)", ylabel="number")
     counts.legend()
-    walks = [row for row in rows if "walk" in row]
-    times.semilogy([r["depth"] for r in walks], [r["walk"] for r in walks], **STYLES[1], label="all paths, walked in Python")
-    timed = [row for row in rows if "step" in row]
-    times.semilogy(
-        [r["depth"] for r in timed], [r["step"] for r in timed], **STYLES[0], label="a training step of mlpc"
-    )
+    curves = {"walk": (STYLES[1], "all paths, walked in Python"), "step": (STYLES[0], "a training step of mlpc")}
+    for key, (style, label) in curves.items():
+        timed = [row for row in rows if key in row]
+        times.semilogy([row["depth"] for row in timed], [row[key] for row in timed], **style, label=label)
     times.set(xlabel="depth (steps)", ylabel="time (s)")
     times.legend()
     return figure

@@ -40,8 +40,8 @@ def one(sets, remedy, seed):
 
 
 def structure(convolution, shift, tests, seed):
-    """Errors of a net with shared weights, or of the dense one, after equally many epochs, enough of them for both to learn
-    the training images by heart. All labels are right."""
+    """Errors of a net with shared weights, or of the dense one, after equally many epochs, enough of them for both to
+    learn the training images by heart. All labels are right."""
     train, test = map(pairs, samples(1000 * seed, [SAMPLES], tests, SIDE, 0, shift))
     net = Net("regularise", convolution=str(convolution).lower())
     weights, _ = net.train(train, seed, settings={"epochs": 30})
@@ -54,9 +54,8 @@ def structures(seed, small):
     for shift in [SHIFT] if small else [0, SHIFT]:
         row = {"shift": shift}
         for kind in ("dense", "convolution"):
-            runs = [
-                structure(kind == "convolution", shift, 1000 if small else 2000, seed + i) for i in range(1 if small else 3)
-            ]
+            tests, draws = (1000, 1) if small else (2000, 3)
+            runs = [structure(kind == "convolution", shift, tests, seed + i) for i in range(draws)]
             row[kind] = {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
         rows.append(row)
     return rows
@@ -100,7 +99,8 @@ def claims(n):
         dense, convolution = row["dense"]["test err"], row["convolution"]["test err"]
         measured = f"{convolution:.3f} against {dense:.3f}"
         if row["shift"]:
-            text = f"images moved by up to {row['shift']} pixels: convolutions of as many weights make less than 0.95 of the errors"
+            text = f"images moved by up to {row['shift']} pixels: "
+            text += "convolutions of as many weights make less than 0.95 of the errors"
             out.append(Claim(text, measured, convolution < 0.95 * dense))
         else:
             out.append(Claim("images as they are: convolutions of as many weights, test error", measured, None))

@@ -26,8 +26,8 @@ def call(*words):
 
 
 class Net:
-    """A .net file with constants: Net("universal", H=32). Weights are dicts of arrays by path. `level` is -O: a net that
-    is run once compiles faster at 1, to the same bits."""
+    """A .net file with constants: Net("universal", H=32). Weights are dicts of arrays by path. `level` is -O: a net
+    that is run once compiles faster at 1, to the same bits."""
 
     def __init__(self, name, level=2, **constants):
         path = pathlib.Path(name)

@@ -84,7 +84,8 @@ def claims(n):
         out.append(
             Claim(
                 f"{name}: least sup error by training",
-                f"{best['trained']['sup']:.2g} with {best['H']} sigmoids; the staircase of as many: {best['built']['sup']:.2g}",
+                f"{best['trained']['sup']:.2g} with {best['H']} sigmoids; "
+                f"the staircase of as many: {best['built']['sup']:.2g}",
                 None,
             )
         )

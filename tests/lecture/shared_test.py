@@ -14,7 +14,10 @@ import claim  # noqa: E402
 import deep_shallow  # noqa: E402
 import dump  # noqa: E402
 import figure  # noqa: E402
+import images  # noqa: E402
+import paths  # noqa: E402
 import tool  # noqa: E402
+import universal  # noqa: E402
 
 
 # Three turns of h ↦ h + sin(h), which keep each h; then the sum of the last one and of all three.
@@ -77,6 +80,26 @@ class Shared(unittest.TestCase):
         graphs = dump.graphs_in(LOOP)
         self.assertEqual(dump.size_of(graphs, "forward"), 3 * 2 + 2)
         self.assertEqual(dump.paths_between(graphs, "forward", "x", "loss"), 8 + (2 + 4 + 8))
+
+    def test_a_walk_takes_every_path(self):
+        da, db, count = paths.walked([0.5, 0.25], [0.0, 0.0])  # h = 0.7, 0.35, 0.0875
+        np.testing.assert_allclose(da, [0.7 * 0.25, 0.35])
+        np.testing.assert_allclose(db, [np.sin(0.7) * 0.25, np.sin(0.35)])
+        self.assertEqual(count, 2 + 1)
+
+    def test_a_modulus_of_continuity_is_the_greatest_change_over_a_distance(self):
+        line = 3 * np.arange(universal.FINE + 1) / universal.FINE
+        self.assertAlmostEqual(universal.modulus(line, 16), 3 / 16)
+        self.assertAlmostEqual(universal.modulus(abs(line - 1.5), 1), 1.5)
+
+    def test_images_are_moved_within_their_bounds(self):
+        image = np.zeros((50, 5, 5))
+        image[:, 2, 2] = 1
+        rng = np.random.default_rng(1)
+        np.testing.assert_array_equal(images._shifted(image, 0, rng), image)
+        moved = images._shifted(image, 1, rng)
+        self.assertTrue((moved[:, 1:4, 1:4].sum((1, 2)) == 1).all())
+        self.assertEqual(len({int(one.argmax()) for one in moved}), 9)
 
     def test_a_claim_is_told_as_what_it_came_to(self):
         words = [claim.verdict(claim.Claim("", "", holds)) for holds in (True, False, None)]

@@ -81,6 +81,14 @@ TEST_CASE("tinygpt.net: attention, a tied embedding, repeated blocks") {
                     {"repeat(4", "repeat(1"}});
 }
 
+TEST_CASE("tagger.net: recurrences over time, which is as long as it is") {
+  check("tagger", {{"model tagger", "model tagger : f64"},
+                   {"input w[B, T]", "const B = 2, T = 3\n  input w[B, T]"},
+                   {"embed(5000, 64)", "embed(5, 3)"},
+                   {"lstm(128)", "lstm(4)"},
+                   {"gru(64)", "gru(3)"}});
+}
+
 TEST_CASE("resnet.net: convolutions, running statistics, blocks that change their width") {
   check("resnet", {{"model cifar", "model cifar : f64"},
                    {"input x[B, 3, 32, 32]", "const B = 2\n  input x[B, 3, 8, 8]"},

@@ -152,12 +152,20 @@ TEST_CASE("the gradient by a convolution's input is a convolution: no tap's prod
     for (std::uint32_t i = 0; i < graph.node_count(); ++i) found += graph.node({i}).op == op;
     return found;
   };
+  const auto count_of = [](const Type& type) {
+    return type.element_count().evaluate([](std::string_view) { return 1; }).value();
+  };
   for (const Geometry& g : kGeometries) {
     INFO(g.text());
     const Graph grad = grad_of(passes::run_pipeline(program_of(g, ElementType::f32), Stage::joint));
     CHECK(count(grad, Op::fold_) == 0);
+    // At strides, a few elements behind the last window are computed, too.
+    const std::int64_t width = g.extent + 2 * g.padding + g.stride;
+    const std::int64_t most = std::max(g.channels * width * width, g.outputs * g.channels * g.taps * g.taps);
     for (std::uint32_t i = 0; i < grad.node_count(); ++i)
-      if (grad.node({i}).op == Op::einsum_) CHECK(grad.type(Graph::result(grad.node({i}))).rank() <= 4);
+      if (grad.node({i}).op == Op::einsum_)
+        CHECK(count_of(grad.type(Graph::result(grad.node({i})))) <=
+              std::max(most, g.outputs * width * width));
   }
 }
 
