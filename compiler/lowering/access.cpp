@@ -57,8 +57,11 @@ std::optional<std::vector<AffineIndex>> reshape_index(const Shape& operand, cons
     std::size_t wide = 0;  // operand axes of extent other than 1
     for (std::size_t axis = g.operand_begin; axis < g.operand_end; ++axis) wide += operand[axis] != Dim(1);
     if (wide > 1) return std::nullopt;
+    // An axis of extent 1 that stays is read at its own index, not at 0: members of a group meet there.
+    const bool stays = g.operand_end - g.operand_begin == 1 && g.result_end - g.result_begin == 1;
     for (std::size_t axis = g.operand_begin; axis < g.operand_end; ++axis)
-      if (operand[axis] != Dim(1)) out[axis] = flat_index(result, index, g.result_begin, g.result_end);
+      if (stays || operand[axis] != Dim(1))
+        out[axis] = flat_index(result, index, g.result_begin, g.result_end);
   }
   return out;
 }

@@ -6,7 +6,9 @@
 
 #include "compiler/passes/pipeline.h"
 #include "ir/builder.h"
+#include "ir/text.h"
 #include "tests/support/compiled/compiled.h"
+#include "tests/support/compiled/interpreted.h"
 #include "tests/support/random_nodes.h"
 
 // Every op, compiled, against its f64 reference.
@@ -117,6 +119,31 @@ TEST_CASE("every op compiled in f32 is its reference, and has the same bits unfu
 TEST_CASE("every op compiled in f64 is its reference, and has the same bits unfused") {
   for (Op op : all_ops())
     if (def(op).reference) check_op(op, ElementType::f64);
+}
+
+TEST_CASE("what an axis of extent 1 stays beside is read in the turn that made it") {
+  // The reshape reads t in t's own kernel, before t has been stored.
+  const Program program = parse_program(R"(mlpc.graph 1 joint
+model m : f64
+source ""
+target "x86-64-v4"
+input "x" : f64[1]
+train "{}"
+graph infer {
+  %x = parameter input 0 "x" : f64[1]
+  %t = tanh(%x) : f64[1]
+  %r = reshape(%t; shape=[1, 1]) : f64[1, 1]
+  %q = mul(%r, %r) : f64[1, 1]
+  return output 0 "t" %t
+  return output 0 "q" %q
+}
+)",
+                                        "text");
+  for (const int level : {0, 1, 2}) {
+    const std::vector<HostTensor> results =
+        testing::InterpretedProgram(program, level).run("infer", {{{1}, {0.5}}});
+    CHECK(results[1].values[0] == results[0].values[0] * results[0].values[0]);
+  }
 }
 
 }  // namespace
