@@ -61,7 +61,7 @@ class Net {
     for (const runtime::Tensor& result : call.results)
       if (result.type == MLPC_F64) out.emplace_back(result.as<double>().begin(), result.as<double>().end());
     Values grads(call.grads.size() / 8);
-    std::memcpy(grads.data(), call.grads.data(), call.grads.size());
+    if (!grads.empty()) std::memcpy(grads.data(), call.grads.data(), call.grads.size());
     out.push_back(grads);
     return out;
   }
