@@ -8,7 +8,7 @@
 #include <map>
 
 #include "compiler/autodiff/autodiff.h"
-#include "ir/copy.h"
+#include "compiler/driver/held_fixed.h"
 #include "ir/error.h"
 #include "ir/evaluate.h"
 #include "ir/prune.h"
@@ -113,39 +113,13 @@ class Checker {
     }
   }
 
-  static bool stops_gradients(const Graph& graph) {
-    for (std::uint32_t i = 0; i < graph.node_count(); ++i) {
-      const ir::Body* body = ir::body_of(graph.node({i}));
-      if (graph.node({i}).op == ir::Op::stop_grad_ || (body && stops_gradients(body->graph()))) return true;
-    }
-    return false;
-  }
-
   /// The loss alone, in which what stands under stop_grad is a parameter, held fixed; and those values.
   void make_loss_graph() {
-    const Graph& forward = *expanded_.find("forward");
-    fixed_graph_ = forward;
-    fixed_graph_.results.clear();
-    ir::Builder b(loss_graph_);
-    ir::Copier copier(forward, b);
-    copier.add_parameters();
-    for (std::uint32_t i = 0; i < forward.node_count(); ++i) {
-      const ir::ValueId v = Graph::result(forward.node({i}));
-      if (const ir::Body* body = ir::body_of(forward.node({i})); body && stops_gradients(body->graph()))
-        fail("gradcheck does not hold fixed what stands under stop_grad in a loop");
-      if (forward.node({i}).op != ir::Op::stop_grad_) {
-        copier.copy({i});
-        continue;
-      }
-      const auto index = static_cast<std::uint32_t>(fixed_graph_.results.size());
-      const std::string name = fmt::format("fixed.{}", index);
-      fixed_graph_.results.push_back({name, Role::residual, index, v});
-      copier.bind(v, loss_graph_.add_parameter(name, forward.type(v), Role::residual, index));
-    }
-    for (const Graph::Result& r : forward.results)
-      if (r.role == Role::loss_total) loss_graph_.results.push_back({r.name, r.role, 0, copier.at(r.value)});
-    loss_graph_ = ir::pruned(loss_graph_);
-    fixed_graph_ = ir::pruned(fixed_graph_);
+    Graph forward = *expanded_.find("forward");
+    std::erase_if(forward.results, [](const Graph::Result& r) { return r.role != Role::loss_total; });
+    HeldFixed parts = hold_fixed(ir::pruned(forward));
+    loss_graph_ = std::move(parts.graph);
+    fixed_graph_ = std::move(parts.values);
   }
 
   HostTensor filled(const Type& type, const std::function<double()>& draw) const {

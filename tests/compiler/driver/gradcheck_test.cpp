@@ -37,6 +37,13 @@ TEST_CASE("the gradients of nets with labels, noise, state and dropout are right
 
 TEST_CASE("what stands under stop_grad is held fixed") {
   CHECK(check("model m { param w = 2\n loss l = w * stop_grad(w) }").passed);
+  CHECK(check("model m { input x[B]\n for i in 0..8 { param v = 0.7\n x = x * v * stop_grad(v + x) }\n"
+              "loss l = sum(x) }")
+            .passed);
+  CHECK(
+      check("layer l()(x[B]) { for j in 0..8 { param v = 0.7\n x = x * v * stop_grad(v + x) }\n return x }\n"
+            "model m { input x[B]\n for i in 0..8 { x = x |> l() }\n loss l = sum(x) }")
+          .passed);
 }
 
 TEST_CASE("a gradient that is not that of the loss fails") {
