@@ -120,6 +120,12 @@ void CallMemory::set(const Graph::Parameter& p, const HostTensor& value) {
     case Role::step:
       step = static_cast<std::int64_t>(scalar);
       return;
+    case Role::steps:
+      steps = static_cast<std::int64_t>(scalar);
+      return;
+    case Role::epoch:
+      epoch = static_cast<std::int64_t>(scalar);
+      return;
     case Role::row_offset:
       row_offset = static_cast<std::int64_t>(scalar);
       return;

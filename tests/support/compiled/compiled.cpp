@@ -30,6 +30,8 @@ mlpc_args arguments_of(CallMemory& memory) {
   args.tangents = memory.tangents.data();
   args.seed = static_cast<std::uint64_t>(memory.seed);
   args.step = memory.step;
+  args.steps = memory.steps;
+  args.epoch = memory.epoch;
   args.row_offset = memory.row_offset;
   args.loss_bar = memory.loss_bar;
   return args;
