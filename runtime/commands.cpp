@@ -176,8 +176,7 @@ void run_eval(const Model& model, const EvalOptions& options) {
   const Dataset data = make_dataset(model, read_inputs(options.inputs), entries);
   const TrainSettings settings = settings_of(model);
   const Threads threads(options.threads);
-  Batches batches(data, settings.batch ? batch_dim(model, entry, settings.batch_dim, true) : -1,
-                  settings.batch);
+  Batches batches(data, batch_dim(model, entry, settings.batch_dim, settings.batch), settings.batch);
   for (const Value& v : evaluate(model, weights, batches, threads.workers()))
     fmt::print(options.out, "{} {:.9g}\n", v.name, v.value);
 }

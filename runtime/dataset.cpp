@@ -66,7 +66,8 @@ Dataset make_dataset(const Model& model, Inputs inputs, std::span<const mlpc_ent
   return out;
 }
 
-std::int64_t batch_dim(const Model& model, const mlpc_entry& entry, const std::string& name, bool is_split) {
+std::int64_t batch_dim(const Model& model, const mlpc_entry& entry, const std::string& name,
+                       std::optional<std::int64_t> batch) {
   const mlpc_model& table = model.table();
   std::int64_t dim = -1;
   for (std::int64_t i = 0; i < table.dim_count && !name.empty(); ++i)
@@ -75,7 +76,7 @@ std::int64_t batch_dim(const Model& model, const mlpc_entry& entry, const std::s
   for (const mlpc_tensor& input : inputs_of(entry)) {
     const std::int64_t leading = input.rank > 0 ? input.shape[0].dim : -1;
     if (leading < 0 || !name.empty()) continue;
-    if (dim >= 0 && dim != leading && !is_split) return -1;
+    if (dim >= 0 && dim != leading && !batch) return -1;
     if (dim >= 0 && dim != leading)
       fail(table.name,
            "the inputs begin with different dims, {} and {}; `batch = {{{}: 64}}` says which to split",
@@ -83,9 +84,11 @@ std::int64_t batch_dim(const Model& model, const mlpc_entry& entry, const std::s
     dim = leading;
   }
   for (const mlpc_tensor& input : inputs_of(entry))
-    if (dim >= 0 && is_inside(input, dim))
+    if (dim >= 0 && is_inside(input, dim)) {
+      if (!batch) return -1;
       fail(table.name, "the dim {} cannot be split into batches: it is not the first axis of `{}`",
            table.dims[dim], input.name);
+    }
   return dim;
 }
 

@@ -56,9 +56,10 @@ class Batches {
   std::vector<Bytes> gathered_;  // one a column
 };
 
-/// The free dim to split: the one named, or the leading one that the inputs of `entry` share; -1 if there is
-/// none. Where nothing is split, all is fed whole: the inputs may begin with different dims.
-std::int64_t batch_dim(const Model& model, const mlpc_entry& entry, const std::string& name, bool is_split);
+/// The free dim to split into batches: the one named, or the leading one that the inputs of `entry` share; -1
+/// if there is none. Without a batch all is fed whole: the inputs may begin with different dims.
+std::int64_t batch_dim(const Model& model, const mlpc_entry& entry, const std::string& name,
+                       std::optional<std::int64_t> batch);
 
 /// Names and values of an entry's scalar results.
 struct Value {

@@ -53,15 +53,14 @@ Trainer::Trainer(const Model& model, const Dataset& training, const Dataset* val
       model_(model),
       settings_(settings),
       workers_(workers),
-      batches_(training,
-               batch_dim(model, model.entry("train_step"), settings.batch_dim, settings.batch.has_value()),
+      batches_(training, batch_dim(model, model.entry("train_step"), settings.batch_dim, settings.batch),
                settings.batch) {
   const std::string& name = model.table().name;
   if (batches_.row_count() == 0) fail(name, "there are no rows to train on");
   steps_ = step_count(settings, batches_.batch_count(), name);
   if (validation)
     validation_.emplace(*validation,
-                        batch_dim(model, model.entry("loss"), settings.batch_dim, settings.batch.has_value()),
+                        batch_dim(model, model.entry("loss"), settings.batch_dim, settings.batch),
                         settings.batch);
   if (!settings.early_stop) return;
   const std::string& metric = settings.early_stop->metric;

@@ -18,8 +18,10 @@ namespace {
 
 using namespace ir;
 using testing::CompiledProgram;
+using testing::empty_program;
 using testing::Random;
 using testing::RandomNode;
+using testing::same_bits;
 
 constexpr std::size_t kCases = 12;  // applications of each op, all in one model
 // Sums have at most 250 terms of magnitude below 1, and functions err by a few units in the last place.
@@ -32,14 +34,6 @@ struct Model {
   Program program;
   std::vector<HostTensor> arguments;
 };
-
-Program empty_program(ElementType floats) {
-  Program program;
-  program.model = "m";
-  program.element = floats;
-  program.target = "x86-64-v4";
-  return program;
-}
 
 void add_node(Model& model, Graph& graph, const RandomNode& node, Random& random) {
   std::vector<ValueId> operands;
@@ -86,15 +80,6 @@ void check_close(const Graph& graph, const std::vector<HostTensor>& values,
                     type.text() << " element " << j << ": " << values[i].values[j] << ", not "
                                 << expected[i].values[j]);
   }
-}
-
-bool same_bits(const std::vector<HostTensor>& a, const std::vector<HostTensor>& b) {
-  for (std::size_t i = 0; i < a.size(); ++i)
-    for (std::size_t j = 0; j < a[i].values.size(); ++j) {
-      const double x = a[i].values[j], y = b[i].values[j];
-      if (!(x == y && std::signbit(x) == std::signbit(y)) && !(std::isnan(x) && std::isnan(y))) return false;
-    }
-  return true;
 }
 
 void check_op(Op op, ElementType floats) {

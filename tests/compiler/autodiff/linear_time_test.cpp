@@ -118,12 +118,12 @@ constexpr std::size_t kDeep = 100'000;
 TEST_CASE("a million nodes are differentiated and printed in a constant size a node, with a 512 KB stack") {
   with_stack(std::size_t{512} << 10, [] {
     constexpr std::size_t kLayers = kDeep / 4;  // 4 nodes each
-    const Size half = size_of_derivative(kLayers / 2), whole = size_of_derivative(kLayers);
+    const Size tenth = size_of_derivative(kLayers / 10), whole = size_of_derivative(kLayers);
     CHECK(whole.forward >= kDeep);
     const std::size_t ten = backward_ops(chain(10)), twenty = backward_ops(chain(20));
     CHECK((whole.backward - ten) * 10 == (twenty - ten) * (kLayers - 10));
-    // Numbers of values have at most one digit more than at half the size, in at most ten places a node.
-    CHECK(whole.bytes <= 2 * half.bytes + 10 * (whole.forward + whole.backward));
+    // Numbers of values have at most one digit more than at a tenth of the size, in at most ten places a node.
+    CHECK(whole.bytes <= 10 * tenth.bytes + 10 * (whole.forward + whole.backward));
   });
 }
 
