@@ -1,5 +1,5 @@
-/* Runs the entries of any compiled model on made-up inputs, and prints every float that comes out, one tensor a line:
- * any_model EXTENT… (one for each free dim). MODEL is the name of its table's function. */
+/* Runs the entries of any compiled model on made-up inputs, and prints every float that comes out, one tensor
+ * a line: any_model EXTENT… (one for each free dim). MODEL is the name of its table's function. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
