@@ -43,8 +43,8 @@ class NestEmitter {
   void emit_equal_tiles(const ir::Loop& loop, const TurnRange& range, std::int64_t first, std::int64_t tiles,
                         int count, int width);
   void emit_balanced(const ir::Loop& loop, const TurnRange& range);
-  void emit_balanced_at_run_time(const ir::Loop& loop, const TurnRange& range);
-  void emit_tile_of_run_time_size(const ir::Loop& loop, llvm::Value* base, llvm::Value* size);
+  void emit_tiles_at_run_time(const ir::Loop& loop, const TurnRange& range);
+  bool may_run_again(const ir::Loop& loop) const;
   void emit_lanes(const ir::Loop& loop, const TurnRange& range);
   void emit_lanes_at_run_time(const ir::Loop& loop, const TurnRange& range);
   void emit_narrowing_tail(const ir::Loop& loop, const TurnRange& range, std::int64_t first,

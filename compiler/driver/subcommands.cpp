@@ -58,7 +58,7 @@ runtime::Model load(const NetOptions& net) {
   if (net.input.ends_with(".so")) return runtime::Model::load(net.input);
   const CompileOptions options = compile_options(net);
   const ir::KernelProgram program = compile(read_source(net.input), options);
-  auto jit = std::make_shared<codegen::JitModel>(program.header, object_of(program, options, {}));
+  auto jit = std::make_shared<codegen::JitModel>(program.header, objects_of(program, options, {}));
   return runtime::Model(jit->table(), jit);
 }
 

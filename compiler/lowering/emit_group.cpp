@@ -157,7 +157,7 @@ class GroupEmitter {
     s.has_few_rows = has_few_rows_;
     const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
     s.is_packed = slot != Storage::kNoSlot && !has_few_rows_;
-    return plan_loops(s, c_.target, c_.level);
+    return plan_loops(s, c_.target, c_.runs_once && !group.is_contraction ? std::min(c_.level, 1) : c_.level);
   }
 
   /// The axis of the space along which a transposing copy reads with stride 1.
@@ -236,8 +236,9 @@ class GroupEmitter {
     const ValueId operand = c_.graph.operands(c_.graph.producer(contraction))[packed_->packing.operand];
     packed_->buffer = add_packed_buffer(true);
     const ir::VarId depth = builder_.new_var(), column = builder_.new_var();
-    open(depth, packed_->packing.depth, {c_.level < 2 ? 1 : c_.target.lanes, false});
-    open(column, packed_->panel, {static_cast<int>(packed_->panel) / c_.target.lanes, true});
+    const bool is_turned = c_.graph.producer(operand).op == Op::transpose_;
+    open(depth, packed_->packing.depth, {c_.level >= 2 && is_turned ? c_.target.lanes : 1, false});
+    open(column, packed_->panel, {is_turned ? 1 : static_cast<int>(packed_->panel) / c_.target.lanes, true});
     const AffineIndex d = AffineIndex::of(depth), c = AffineIndex::of(column);
     const Scalar element = eval(operand, {d, Dim(packed_->panel) * packed_->panel_index + c});
     builder_.store(packed_->buffer, {packed_->panel_index, d, c}, element);
