@@ -151,12 +151,12 @@ void run_entry(const Model& model, const RunOptions& options) {
   const mlpc_entry* const entries[] = {&entry};
   const Dataset data = make_dataset(model, read_inputs(options.inputs), entries);
   const Threads threads(options.threads);
-  Batches all(data, -1, {});
+  Batches all(data, {});
   Call call(model, entry, data.dims, threads.workers());
   call.use(weights);
   set_scalars(call.args, options);
   set_direction(call, model, options);
-  all.run(call, 0, 1, {});
+  all.run(call, 0);
   ResultFiles files;
   const Rows<mlpc_tensor> results = results_of(entry);
   for (std::size_t i = 0; i < results.size(); ++i)
@@ -176,8 +176,9 @@ void run_eval(const Model& model, const EvalOptions& options) {
   const Dataset data = make_dataset(model, read_inputs(options.inputs), entries);
   const TrainSettings settings = settings_of(model);
   const Threads threads(options.threads);
-  Batches batches(data, settings.batch ? batch_dim(model, entry, settings.batch_dim, true) : -1,
-                  settings.batch);
+  std::vector<Split> splits;  // batches of several dims do not make up the whole
+  if (settings.batch || settings.batches.size() == 1) splits = batch_splits(model, entry, settings);
+  Batches batches(data, splits);
   for (const Value& v : evaluate(model, weights, batches, threads.workers()))
     fmt::print(options.out, "{} {:.9g}\n", v.name, v.value);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "runtime/data.h"
 #include "runtime/model.h"
+#include "runtime/train_settings.h"
 
 namespace mlpc::runtime {
 
@@ -28,37 +30,69 @@ struct Dataset {
 /// entries read is dropped.
 Dataset make_dataset(const Model& model, Inputs inputs, std::span<const mlpc_entry* const> entries);
 
-/// Rows of a dataset, in groups of one size along one free dim; the last group may be shorter.
-class Batches {
- public:
-  /// `dim`: the free dim to split, or -1 to take everything as one batch of one row.
-  Batches(const Dataset& data, std::int64_t dim, std::optional<std::int64_t> batch);
-
-  std::int64_t row_count() const { return rows_; }
-  std::int64_t batch() const { return batch_; }
-  std::int64_t batch_count() const { return (rows_ + batch_ - 1) / batch_; }
-  std::int64_t rows_at(std::int64_t first) const { return std::min(batch_, rows_ - first); }
-  const Dataset& data() const { return data_; }
-
-  /// Calls with rows first … first + count - 1: of the data itself, or, with an order, of copies. An error
-  /// names the file, and the element as it is counted there.
-  void run(Call& call, std::int64_t first, std::int64_t count, std::span<const std::int64_t> order);
-  /// The dims of a plan for `count` rows.
-  std::vector<std::int64_t> dims_for(std::int64_t count) const;
-
- private:
-  std::size_t column_of(const Call& call, std::size_t input) const;
-  const void* rows_of(std::size_t column, std::int64_t first, std::int64_t count,
-                      std::span<const std::int64_t> order);
-
-  const Dataset& data_;
-  std::int64_t dim_, rows_, batch_;
-  std::vector<Bytes> gathered_;  // one a column
+/// A free dim, and how many of its rows a batch has; nullopt: all.
+struct Split {
+  std::int64_t dim;
+  std::optional<std::int64_t> batch;
 };
 
-/// The free dim to split: the one named, or the leading one that the inputs of `entry` share; -1 if there is
-/// none. Where nothing is split, all is fed whole: the inputs may begin with different dims.
-std::int64_t batch_dim(const Model& model, const mlpc_entry& entry, const std::string& name, bool is_split);
+/// What `batch` splits: the dims that it names, or the leading one that the inputs of `entry` share. Nothing
+/// where there is none, nor where no batch is asked for and the inputs begin with different dims: all is fed
+/// whole.
+std::vector<Split> batch_splits(const Model& model, const mlpc_entry& entry, const TrainSettings& settings);
+
+/// The rows of a dataset in batches, of one size along each dim that is split; the last one may be shorter.
+/// The dim that makes most batches leads: an epoch goes through its rows once. The others begin again when
+/// they end.
+class Batches {
+ public:
+  /// Without splits, everything is one batch of one row.
+  Batches(const Dataset& data, std::span<const Split> splits);
+
+  /// Rows of the leading dim: all of them, those of a batch, and those of batch `turn`, counted over all
+  /// epochs.
+  std::int64_t row_count() const { return axes_[0].rows; }
+  std::int64_t batch() const { return axes_[0].batch; }
+  std::int64_t rows_at(std::int64_t turn) const { return axes_[0].at(turn).count; }
+  /// Batches of an epoch.
+  std::int64_t count() const { return axes_[0].turns(); }
+  bool has_no_rows() const {
+    return std::ranges::any_of(axes_, [](const Axis& a) { return a.rows == 0; });
+  }
+  bool is_split_once() const { return axes_.size() == 1; }
+  const Dataset& data() const { return data_; }
+  /// "B 64 of 60000": what is split, and how.
+  std::string text(const Model& model) const;
+
+  /// Calls with batch `turn`: of the data itself, or, with a seed, of copies in the order that `mlpc_order`
+  /// has for that seed and pass through the rows. An error names the file, and the element as it is counted
+  /// there.
+  void run(Call& call, std::int64_t turn, std::optional<std::uint64_t> seed = {});
+  /// The dims of a plan for batch `turn`.
+  std::vector<std::int64_t> dims_at(std::int64_t turn) const;
+
+ private:
+  struct Rows {
+    std::int64_t first, count;
+  };
+  struct Axis {
+    std::int64_t dim, rows, batch;
+    std::vector<std::int64_t> order;
+    std::optional<std::pair<std::uint64_t, std::int64_t>> ordered;  // the seed and pass that `order` is of
+
+    std::int64_t turns() const { return (rows + batch - 1) / batch; }
+    Rows at(std::int64_t turn) const;
+    void shuffle(std::int64_t turn, std::uint64_t seed);
+  };
+
+  std::size_t column_of(const Call& call, std::size_t input) const;
+  const Axis* axis_of(const Dataset::Column& column) const;
+  const void* rows_of(std::size_t column, std::int64_t turn, bool is_shuffled);
+
+  const Dataset& data_;
+  std::vector<Axis> axes_;       // the leading one first
+  std::vector<Bytes> gathered_;  // one a column
+};
 
 /// Names and values of an entry's scalar results.
 struct Value {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -127,6 +128,25 @@ class Call {
   Bytes plan_, workspace_;
   std::vector<const void*> inputs_;
   std::vector<void*> outputs_;
+};
+
+/// Calls of one entry, by their dims: the last batch may be short.
+class Calls {
+ public:
+  Calls(const Model& model, const mlpc_entry& entry, const Workers& workers)
+      : model_(model), entry_(entry), workers_(workers) {}
+
+  Call& at(const std::vector<std::int64_t>& dims) {
+    const auto found = calls_.find(dims);
+    return found != calls_.end() ? found->second
+                                 : calls_.try_emplace(dims, model_, entry_, dims, workers_).first->second;
+  }
+
+ private:
+  const Model& model_;
+  const mlpc_entry& entry_;
+  Workers workers_;
+  std::map<std::vector<std::int64_t>, Call> calls_;
 };
 
 /// Fills params, state and slots by the entry `init`.

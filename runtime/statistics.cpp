@@ -1,7 +1,6 @@
 #include "runtime/statistics.h"
 
 #include <cmath>
-#include <map>
 
 namespace mlpc::runtime {
 namespace {
@@ -41,20 +40,20 @@ ParameterNorms norms_of(const GradientSum& gradient, const Bytes& params) {
 std::vector<ParameterNorms> parameter_norms(const Model& model, Weights& weights, Batches& batches,
                                             const Moment& now, const Workers& workers) {
   const mlpc_entry& entry = model.entry("grad");
-  std::map<std::int64_t, Call> calls;  // by rows: the last batch may be short
+  Calls calls(model, entry, workers);
   std::vector<GradientSum> gradients;
   for (const mlpc_tensor& parameter : model.params()) gradients.emplace_back(parameter);
-  for (std::int64_t first = 0; first < batches.row_count(); first += batches.batch()) {
-    const std::int64_t count = batches.rows_at(first);
-    Call& call = calls.try_emplace(count, model, entry, batches.dims_for(count), workers).first->second;
+  for (std::int64_t turn = 0; turn < batches.count(); ++turn) {
+    Call& call = calls.at(batches.dims_at(turn));
     call.use(weights);
     call.args.seed = now.seed;
     call.args.step = now.step;
     call.args.steps = now.steps;
     call.args.epoch = now.epoch;
-    call.args.row_offset = first;
-    batches.run(call, first, count, {});
-    const double share = static_cast<double>(count) / static_cast<double>(batches.row_count());
+    call.args.row_offset = turn * batches.batch();
+    batches.run(call, turn);
+    const double share =
+        static_cast<double>(batches.rows_at(turn)) / static_cast<double>(batches.row_count());
     for (GradientSum& gradient : gradients) gradient.add(call.grads, share);
   }
   std::vector<ParameterNorms> out;

@@ -42,8 +42,10 @@ class Reader {
       out.seed = static_cast<std::uint64_t>(count(key, value, 0));
     else if (key == "early_stop")
       out.early_stop = early_stop(value);
-    else if (key != "accumulate" || count(key, value) != 1)
-      fail(where_, "the setting `{}` is not supported by this version's trainer", key);
+    else if (key == "accumulate")
+      out.accumulate = count(key, value);
+    else
+      fail(where_, "there is no setting `{}`", key);
   }
 
   void batch(const Json& value, TrainSettings& out) {
@@ -51,9 +53,8 @@ class Reader {
       out.batch = count("batch", value);
       return;
     }
-    if (value.size() != 1) fail(where_, "a `batch` that splits several dims is not supported yet");
-    out.batch_dim = value.begin().key();
-    out.batch = count("batch", value.begin().value());
+    for (const auto& [dim, size] : value.items()) out.batches.emplace_back(dim, count("batch", size));
+    if (out.batches.empty()) bad("batch", value);
   }
 
   EarlyStop early_stop(const Json& value) {
@@ -83,13 +84,14 @@ TrainSettings parse_train_settings(const std::string& json, const std::string& w
   return Reader(where).run(object);
 }
 
-std::int64_t step_count(const TrainSettings& settings, std::int64_t batch_count, const std::string& where) {
+std::int64_t step_count(const TrainSettings& settings, std::int64_t steps_per_epoch,
+                        const std::string& where) {
   if (!settings.epochs && !settings.steps)
     fail(where, "`train` has neither `epochs` nor `steps` (hint: --train.epochs=10)");
   if (!settings.epochs) return *settings.steps;
   std::int64_t steps = 0;
-  if (__builtin_mul_overflow(*settings.epochs, batch_count, &steps))
-    fail(where, "{} epochs of {} steps are too many", *settings.epochs, batch_count);
+  if (__builtin_mul_overflow(*settings.epochs, steps_per_epoch, &steps))
+    fail(where, "{} epochs of {} steps are too many", *settings.epochs, steps_per_epoch);
   return std::min(steps, settings.steps.value_or(steps));
 }
 

@@ -16,12 +16,17 @@ class MetadataReader {
 
   bool has(const std::string& key) const { return metadata_.contains(key); }
 
-  template <typename T>
-  T number(const std::string& key) const {
+  const std::string& text(const std::string& key) const {
     const auto found = metadata_.find(key);
     if (found == metadata_.end())
       fail(path_, "the metadata lacks `{}`: it was not written by `mlpc train`", key);
-    const char *begin = found->second.data(), *end = begin + found->second.size();
+    return found->second;
+  }
+
+  template <typename T>
+  T number(const std::string& key) const {
+    const std::string& digits = text(key);
+    const char *begin = digits.data(), *end = begin + digits.size();
     T value{};
     std::from_chars_result result{};
     if constexpr (std::is_floating_point_v<T>)
@@ -29,7 +34,7 @@ class MetadataReader {
     else
       result = std::from_chars(begin, end, value);
     if (result.ec != std::errc() || result.ptr != end)
-      fail(path_, "the metadata `{}` is `{}`, no number", key, found->second);
+      fail(path_, "the metadata `{}` is `{}`, no number", key, digits);
     return value;
   }
 
@@ -53,16 +58,19 @@ Trainer::Trainer(const Model& model, const Dataset& training, const Dataset* val
       model_(model),
       settings_(settings),
       workers_(workers),
-      batches_(training,
-               batch_dim(model, model.entry("train_step"), settings.batch_dim, settings.batch.has_value()),
-               settings.batch) {
+      batches_(training, batch_splits(model, model.entry("train_step"), settings)),
+      steps_at_once_(model, model.entry("train_step"), workers),
+      gradients_(model, model.entry("grad"), workers),
+      updates_(model, model.entry("update"), workers),
+      grads_(static_cast<std::size_t>(model.table().params_bytes)) {
   const std::string& name = model.table().name;
-  if (batches_.row_count() == 0) fail(name, "there are no rows to train on");
-  steps_ = step_count(settings, batches_.batch_count(), name);
-  if (validation)
-    validation_.emplace(*validation,
-                        batch_dim(model, model.entry("loss"), settings.batch_dim, settings.batch.has_value()),
-                        settings.batch);
+  if (batches_.has_no_rows()) fail(name, "there are no rows to train on");
+  steps_ = step_count(settings, steps_per_epoch(), name);
+  if (validation) {
+    // Batches of several dims do not make up the whole: the others begin again.
+    const std::vector<Split> splits = batch_splits(model, model.entry("loss"), settings);
+    validation_.emplace(*validation, splits.size() > 1 ? std::span<const Split>() : splits);
+  }
   if (!settings.early_stop) return;
   const std::string& metric = settings.early_stop->metric;
   if (!validation) fail(name, "`early_stop` watches val.{}, but no validation data is given (--val)", metric);
@@ -91,39 +99,69 @@ Trainer::Outcome Trainer::train(const std::atomic<bool>& is_interrupted,
   return has_stopped() ? Outcome::stopped_early : Outcome::finished;
 }
 
-Call& Trainer::call_for(std::int64_t rows) {
-  const auto found = calls_.find(rows);
-  if (found != calls_.end()) return found->second;
-  const mlpc_entry& entry = model_.entry("train_step");
-  return calls_.try_emplace(rows, model_, entry, batches_.dims_for(rows), workers_).first->second;
+void Trainer::take_step() {
+  const std::int64_t left = batches_.count() - turn() % batches_.count();
+  const std::int64_t parts = std::min(settings_.accumulate, left);
+  if (settings_.accumulate == 1)
+    step_at_once();
+  else
+    step_by_parts(parts);
+  ++step_;
 }
 
-void Trainer::take_step() {
-  const std::int64_t rows = batches_.row_count();
-  if (ordered_epoch_ != epoch_) {
-    order_.resize(static_cast<std::size_t>(rows));
-    mlpc_order(settings_.seed, epoch_, rows, order_.data());
-    ordered_epoch_ = epoch_;
-  }
-  const std::int64_t count = batches_.rows_at(position_);
-  Call& call = call_for(count);
+void Trainer::step_at_once() {
+  Call& call = steps_at_once_.at(batches_.dims_at(turn()));
   call.use(weights);
-  call.args.flags = MLPC_CHECK_FINITE;
-  call.args.seed = settings_.seed;
-  call.args.step = step_;
-  call.args.steps = steps_;
-  call.args.epoch = epoch_;
+  set_moment(call.args);
+  run(call, turn());
+}
+
+/// The gradient of the mean over all rows of these batches, each of which counts by its rows; draws are those
+/// of one batch of all rows.
+void Trainer::step_by_parts(std::int64_t parts) {
+  std::int64_t rows = 0;
+  for (std::int64_t i = 0; i < parts; ++i) rows += batches_.rows_at(turn() + i);
+  std::int64_t done = 0;
+  for (std::int64_t i = 0; i < parts; ++i) {
+    const std::int64_t count = batches_.rows_at(turn());
+    Call& call = gradients_.at(batches_.dims_at(turn()));
+    call.use(weights);
+    set_moment(call.args);
+    if (i > 0) call.args.flags |= MLPC_ACCUMULATE;
+    call.args.grads = grads_.data();
+    call.args.loss_bar = static_cast<double>(count) / static_cast<double>(rows);
+    call.args.row_offset = done;
+    run(call, turn());
+    weights.state = call.state_out;
+    done += count;
+  }
+  Call& update = updates_.at(batches_.dims_at(0));
+  update.use(weights);
+  set_moment(update.args);
+  update.args.grads = grads_.data();
+  update.run();
+}
+
+void Trainer::set_moment(mlpc_args& args) const {
+  args.flags = MLPC_CHECK_FINITE;
+  args.seed = settings_.seed;
+  args.step = step_;
+  args.steps = steps_;
+  args.epoch = epoch_;
+}
+
+/// One batch, whose values count in the epoch's means.
+void Trainer::run(Call& call, std::int64_t turn) {
   try {
-    batches_.run(call, position_, count, order_);
+    batches_.run(call, turn, settings_.seed);
   } catch (const CallError& e) {
     if (e.code != MLPC_NOT_FINITE) throw;
     fail(model_.table().name,
          "the loss is not finite in step {}, epoch {} (hint: a smaller learning rate, or clip)", step_ + 1,
          epoch_ + 1);
   }
-  means_.add(call, count);
-  position_ += count;
-  ++step_;
+  means_.add(call, batches_.rows_at(turn));
+  position_ += batches_.rows_at(turn);
 }
 
 void Trainer::end_epoch(const std::function<void(const TrainReport&)>& report) {
@@ -148,22 +186,22 @@ void Trainer::note_validation(const Values& values) {
 }
 
 TrainReport Trainer::report_now(const Values* validation, bool is_end) const {
-  const std::int64_t a_epoch = batches_.batch_count();
+  const std::int64_t a_epoch = steps_per_epoch();
   return {epoch_, (steps_ + a_epoch - 1) / a_epoch, step_, steps_, means_, validation, is_end};
 }
 
 std::vector<ParameterNorms> Trainer::norms() {
-  return parameter_norms(model_, weights, batches_, {settings_.seed, step_, steps_, epoch_}, workers_);
+  Batches whole(batches_.data(), {});
+  return parameter_norms(model_, weights, batches_.is_split_once() ? batches_ : whole,
+                         {settings_.seed, step_, steps_, epoch_}, workers_);
 }
 
 Metadata Trainer::metadata() const {
-  Metadata out = {{"step", fmt::format("{}", step_)},
-                  {"epoch", fmt::format("{}", epoch_)},
-                  {"position", fmt::format("{}", position_)},
-                  {"seed", fmt::format("{}", settings_.seed)},
-                  {"rows", fmt::format("{}", batches_.row_count())},
-                  {"batch", fmt::format("{}", batches_.batch())},
-                  {"source_hash", model_.table().source_hash}};
+  Metadata out = {
+      {"step", fmt::format("{}", step_)},         {"epoch", fmt::format("{}", epoch_)},
+      {"position", fmt::format("{}", position_)}, {"seed", fmt::format("{}", settings_.seed)},
+      {"batches", batches_.text(model_)},         {"accumulate", fmt::format("{}", settings_.accumulate)},
+      {"source_hash", model_.table().source_hash}};
   for (const Value& sum : means_.sums) out.emplace(kSum + sum.name, hexadecimal(sum.value));
   if (best_value_) out.emplace("best_value", hexadecimal(*best_value_));
   if (settings_.early_stop) out.emplace("bad_epochs", fmt::format("{}", bad_epochs_));
@@ -185,16 +223,18 @@ void Trainer::resume(const std::string& path) {
 
 void Trainer::take_progress(const Metadata& metadata, const std::string& path) {
   const MetadataReader read(metadata, path);
-  const auto rows = read.number<std::int64_t>("rows"), batch = read.number<std::int64_t>("batch");
-  if (rows != batches_.row_count() || batch != batches_.batch())
-    fail(path, "was trained on {} rows in batches of {}; now there are {} in batches of {}", rows, batch,
-         batches_.row_count(), batches_.batch());
+  const std::string batches = read.text("batches"), now = batches_.text(model_);
+  if (batches != now) fail(path, "was trained in batches of {}; now they are {}", batches, now);
+  const auto accumulate = read.number<std::int64_t>("accumulate");
+  if (accumulate != settings_.accumulate)
+    fail(path, "was trained with steps of {} batches; now of {}", accumulate, settings_.accumulate);
   step_ = read.number<std::int64_t>("step");
   epoch_ = read.number<std::int64_t>("epoch");
   position_ = read.number<std::int64_t>("position");
   settings_.seed = read.number<std::uint64_t>("seed");
-  const bool is_sound = position_ >= 0 && position_ < rows && position_ % batch == 0 && epoch_ >= 0 &&
-                        epoch_ <= step_ && step_ >= 0;
+  const std::int64_t rows_a_step = batches_.batch() * settings_.accumulate;
+  const bool is_sound = position_ >= 0 && position_ < batches_.row_count() && position_ % rows_a_step == 0 &&
+                        epoch_ >= 0 && epoch_ <= step_ && step_ >= 0;
   if (!is_sound)
     fail(path, "step {}, epoch {} and position {} are those of no training", step_, epoch_, position_);
   means_.clear();

@@ -23,8 +23,9 @@ struct TrainReport {
   bool is_end_of_epoch;
 };
 
-/// The training loop: the entry `train_step` over shuffled batches. Every number that decides what comes next
-/// is in a checkpoint, so a training that was interrupted ends with the bits of one that was not.
+/// The training loop over shuffled batches: the entry `train_step`, or, where several batches make a step,
+/// `grad` of each, which adds to those before, and `update`. Every number that decides what comes next is in
+/// a checkpoint, so a training that was interrupted ends with the bits of one that was not.
 class Trainer {
  public:
   /// The data must outlive the trainer; `validation` may be null.
@@ -54,11 +55,19 @@ class Trainer {
 
  private:
   void take_step();
+  void step_at_once();
+  void step_by_parts(std::int64_t parts);
+  void run(Call& call, std::int64_t turn);
+  void set_moment(mlpc_args& args) const;
+  std::int64_t steps_per_epoch() const {
+    return (batches_.count() + settings_.accumulate - 1) / settings_.accumulate;
+  }
+  /// Batches that are done, over all epochs.
+  std::int64_t turn() const { return epoch_ * batches_.count() + position_ / batches_.batch(); }
   void end_epoch(const std::function<void(const TrainReport&)>& report);
   void note_validation(const Values& values);
   bool has_stopped() const { return settings_.early_stop && bad_epochs_ >= settings_.early_stop->patience; }
   TrainReport report_now(const Values* validation, bool is_end) const;
-  Call& call_for(std::int64_t rows);
   Metadata metadata() const;
   void take_progress(const Metadata& metadata, const std::string& path);
 
@@ -70,14 +79,13 @@ class Trainer {
   std::int64_t steps_ = 0;
 
   std::int64_t step_ = 0, epoch_ = 0, position_ = 0;  // position: rows of this epoch that are done
-  std::vector<std::int64_t> order_;                   // of epoch `ordered_epoch_`
-  std::int64_t ordered_epoch_ = -1;
   Means means_;
   std::optional<double> best_value_;
   std::optional<Weights> best_;
   std::int64_t bad_epochs_ = 0;
 
-  std::map<std::int64_t, Call> calls_;  // by rows: the last batch may be short
+  Calls steps_at_once_, gradients_, updates_;
+  Bytes grads_;  // of the batches of a step
 };
 
 }  // namespace mlpc::runtime

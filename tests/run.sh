@@ -5,14 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 tests/setup.sh
 
-build() { # PRESET TARGET…
-  local preset=$1
-  shift
-  cmake --preset "$preset" >/dev/null
-  cmake --build --preset "$preset" --target "$@"
+build() { # PRESET TARGET
+  cmake --preset "$1" >/dev/null
+  cmake --build --preset "$1" --target "$2"
 }
 build release all
-build asan all          # its test programs are ctest entries of the release build, asan.*
-build tsan runtime_test # only the runtime has threads
+build asan sanitized_tests # they are ctest entries of the release build, asan.* and tsan.*
+build tsan sanitized_tests
 
 ctest --test-dir build/release --output-on-failure -j "$(nproc)" "$@"

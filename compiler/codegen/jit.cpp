@@ -45,14 +45,15 @@ struct JitModel::Linked {
   std::unique_ptr<llvm::orc::LLJIT> jit;
 };
 
-JitModel::JitModel(const ir::KernelProgram& program)
-    : JitModel(program.header, emit_code(program, CodeFormat::object)) {}
+JitModel::JitModel(const ir::KernelProgram& program) : JitModel(program.header, emit_objects(program)) {}
 
-JitModel::JitModel(const ir::Program& header, const std::string& object)
+JitModel::JitModel(const ir::Program& header, const std::vector<std::string>& objects)
     : linked_(std::make_unique<Linked>()) {
   linked_->jit = make_jit(*ir::target_named(header.target));
-  expect(linked_->jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(object, header.model)),
-         "the object does not link");
+  for (std::size_t i = 0; i < objects.size(); ++i)
+    expect(linked_->jit->addObjectFile(
+               llvm::MemoryBuffer::getMemBufferCopy(objects[i], fmt::format("{}.{}", header.model, i))),
+           "the object does not link");
   const auto address = expect(linked_->jit->lookup(header.model + "_model"), "the object has no table");
   table_ = address.toPtr<mlpc_model_function>()(MLPC_ABI_VERSION);
 }

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "ir/kernel.h"
 #include "runtime/abi.h"
@@ -14,8 +15,8 @@ class JitModel {
  public:
   /// Throws mlpc::Error where the program's target is not this machine's.
   explicit JitModel(const ir::KernelProgram& program);
-  /// Links object code that emit_code made for a program of this header.
-  JitModel(const ir::Program& header, const std::string& object);
+  /// Links what emit_objects made for a program of this header.
+  JitModel(const ir::Program& header, const std::vector<std::string>& objects);
   ~JitModel();
   JitModel(JitModel&&) noexcept;
   JitModel& operator=(JitModel&&) noexcept;

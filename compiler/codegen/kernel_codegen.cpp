@@ -30,24 +30,6 @@ ir::Dim task_count(const ir::Kernel& kernel, const ir::TaskSplit& split) {
   return ir::Dim::floordiv(task_extent(kernel, split) + ir::Dim(split.block - 1), split.block);
 }
 
-llvm::Function* declare(llvm::Module& module, const ir::Kernel& kernel) {
-  llvm::LLVMContext& context = module.getContext();
-  std::vector<llvm::Type*> parameters = {llvm::PointerType::getUnqual(context),
-                                         llvm::Type::getInt64Ty(context)};
-  parameters.resize(2 + kernel.buffers.size(), llvm::PointerType::getUnqual(context));
-  auto* type = llvm::FunctionType::get(llvm::Type::getVoidTy(context), parameters, false);
-  auto* function = llvm::Function::Create(type, llvm::Function::InternalLinkage, kernel.name, module);
-  function->addFnAttr(llvm::Attribute::NoUnwind);
-  // A switch over the sizes of a tile is a few compares; a table would be data with relocations.
-  function->addFnAttr("no-jump-tables", "true");
-  function->getArg(0)->setName("dims");
-  function->getArg(1)->setName("task");
-  // No noalias: an update in place passes one memory as two buffers.
-  for (std::size_t i = 0; i < kernel.buffers.size(); ++i)
-    function->getArg(static_cast<unsigned>(i + 2))->setName(kernel.buffers[i].name);
-  return function;
-}
-
 TurnRange task_range(KernelState& state, const ir::Dim& extent, std::int64_t block, llvm::Value* number) {
   llvm::IRBuilder<>& builder = state.builder;
   const std::optional<std::int64_t> constant = extent.constant();
@@ -77,10 +59,28 @@ std::map<ir::VarId, TurnRange> task_ranges(KernelState& state) {
 
 }  // namespace
 
+llvm::Function* declare_kernel(llvm::Module& module, const ir::Kernel& kernel) {
+  llvm::LLVMContext& context = module.getContext();
+  std::vector<llvm::Type*> parameters = {llvm::PointerType::getUnqual(context),
+                                         llvm::Type::getInt64Ty(context)};
+  parameters.resize(2 + kernel.buffers.size(), llvm::PointerType::getUnqual(context));
+  auto* type = llvm::FunctionType::get(llvm::Type::getVoidTy(context), parameters, false);
+  auto* function = llvm::Function::Create(type, llvm::Function::InternalLinkage, kernel.name, module);
+  function->addFnAttr(llvm::Attribute::NoUnwind);
+  // A switch over the sizes of a tile is a few compares; a table would be data with relocations.
+  function->addFnAttr("no-jump-tables", "true");
+  function->getArg(0)->setName("dims");
+  function->getArg(1)->setName("task");
+  // No noalias: an update in place passes one memory as two buffers.
+  for (std::size_t i = 0; i < kernel.buffers.size(); ++i)
+    function->getArg(static_cast<unsigned>(i + 2))->setName(kernel.buffers[i].name);
+  return function;
+}
+
 llvm::Function* emit_kernel(llvm::Module& module, const ir::Kernel& kernel, const ir::Target& target,
-                            std::span<const std::string> dim_names) {
+                            std::span<const std::string> dim_names, bool shares_memory) {
   const KernelFacts facts = check_kernel(kernel);
-  llvm::Function* function = declare(module, kernel);
+  llvm::Function* function = declare_kernel(module, kernel);
   try {
     llvm::BasicBlock* entry = llvm::BasicBlock::Create(module.getContext(), "entry", function);
     llvm::BasicBlock* body = llvm::BasicBlock::Create(module.getContext(), "body", function);
@@ -88,7 +88,7 @@ llvm::Function* emit_kernel(llvm::Module& module, const ir::Kernel& kernel, cons
     builder.CreateBr(body);
     builder.SetInsertPoint(body);
     DimValues dims(*entry, function->getArg(0), dim_names);
-    KernelState state{kernel, facts, target, *function, builder, dims};
+    KernelState state{kernel, facts, target, *function, builder, dims, shares_memory};
     NestEmitter(state, task_ranges(state)).emit(kernel.body);
     builder.CreateRetVoid();
   } catch (...) {

@@ -24,9 +24,9 @@ constexpr double kMaxInstances = 1 << 18;  // statements after unrolling: some s
 /// How often a loop's body is emitted: instances of all kinds of tiles together.
 double variants_of(const ir::Loop& loop) {
   const double unroll = loop.schedule.unroll;
-  if (loop.schedule.lanes) return 2 * unroll + 1;                    // full tiles, single vectors, a tail
-  if (!loop.extent.is_constant()) return unroll * (unroll + 1) / 2;  // one for each size
-  return 2 * unroll - 1;                                             // two sizes
+  if (loop.schedule.lanes) return 2 * unroll + 1;     // full tiles, single vectors, a tail
+  if (!loop.extent.is_constant()) return 2 * unroll;  // two sizes, and turn by turn
+  return 2 * unroll - 1;                              // two sizes
 }
 
 /// The walk over all statements, in order, that fills KernelFacts.
@@ -63,8 +63,8 @@ class Checker {
     facts_.vars_in[&block];
     if (head) define(head->before, head->start.type, open_vars());
     for (const ir::Statement& statement : block) {
-      total_ += instances;
-      require(total_ <= kMaxInstances, "unrolls into more than {} statements", kMaxInstances);
+      facts_.statements += instances;
+      require(facts_.statements <= kMaxInstances, "unrolls into more than {} statements", kMaxInstances);
       std::visit([&](const auto& kind) { check(kind, instances); }, statement.kind);
     }
     if (head) check_next(*head);
@@ -321,7 +321,6 @@ class Checker {
   std::vector<const ir::Block*> blocks_;        // open ones
   std::vector<std::uint32_t> local_, leaving_;  // scalars of the innermost block; of the block just left
   int nesting_ = 0, reduce_depth_ = 0;
-  double total_ = 0;
 };
 
 }  // namespace

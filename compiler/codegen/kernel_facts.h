@@ -19,6 +19,7 @@ struct KernelFacts {
   std::vector<ir::ElementType> type_of;        // by scalar
   std::vector<VarSet> vars_of;                 // by scalar: the variables that its value depends on
   std::map<const ir::Block*, VarSet> vars_in;  // what anything computed or stored in a block depends on
+  double statements = 0;                       // after unrolling, at most: a guess of the code's size
 };
 
 /// Kernels come from files too: throws mlpc::Error, with the kernel's name, for one that is ill-formed or

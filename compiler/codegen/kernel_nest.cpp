@@ -1,6 +1,7 @@
 #include "compiler/codegen/kernel_nest.h"
 
 #include <algorithm>
+#include <set>
 
 #include "compiler/codegen/kernel_reduce.h"
 #include "compiler/codegen/kernel_scalar.h"
@@ -12,6 +13,27 @@ namespace {
 /// From 8 lanes on (AVX2, AVX-512) a load or store with a mask is one instruction; below, LLVM makes a
 /// branch for each lane, and narrower vectors or scalars are better.
 bool has_masks(const ir::Target& target) { return target.lanes >= 8; }
+
+void note_buffers(const ir::Block& block, std::set<std::uint32_t>& read, std::set<std::uint32_t>& written) {
+  for (const ir::Statement& statement : block)
+    std::visit(
+        [&](const auto& kind) {
+          if constexpr (requires { kind.body; }) note_buffers(kind.body, read, written);
+        },
+        statement.kind);
+  for (const ir::Statement& statement : block) {
+    if (const auto* load = std::get_if<ir::Load>(&statement.kind)) read.insert(load->buffer.index);
+    if (const auto* store = std::get_if<ir::Store>(&statement.kind)) written.insert(store->buffer.index);
+  }
+}
+
+bool has_contraction(const ir::Block& block) {
+  return std::ranges::any_of(block, [](const ir::Statement& statement) {
+    if (const auto* loop = std::get_if<ir::Loop>(&statement.kind)) return has_contraction(loop->body);
+    const auto* reduce = std::get_if<ir::Reduce>(&statement.kind);
+    return reduce && reduce->accumulators.front().reducer == ir::Reducer::fma;
+  });
+}
 
 /// `turns` cut into tiles of at most `most`: `large_tiles` of `small + 1`, then `tiles - large_tiles` of
 /// `small`.
@@ -26,8 +48,14 @@ struct BalancedSplit {
 }  // namespace
 
 void NestEmitter::emit(const ir::Block& block) {
-  for (const ir::Statement& statement : block)
-    std::visit([&](const auto& kind) { emit(kind); }, statement.kind);
+  for (std::size_t i = 0; i < block.size(); ++i) {
+    std::visit([&](const auto& kind) { emit(kind); }, block[i].kind);
+    const auto* reduce = std::get_if<ir::Reduce>(&block[i].kind);
+    const Statements rest = Statements(block).subspan(i + 1);
+    if (!reduce) continue;
+    if (const std::optional<std::size_t> level = level_to_roll(*reduce, rest))
+      return emit_rolled(rest, *level);
+  }
 }
 
 // ---- Statements without a body ---------------------------------------------------------------------------
@@ -117,7 +145,7 @@ void NestEmitter::emit(const ir::Loop& loop) {
   if (runs_in_lanes(loop, range))
     range.turns ? emit_lanes(loop, range) : emit_lanes_at_run_time(loop, range);
   else
-    range.turns ? emit_balanced(loop, range) : emit_balanced_at_run_time(loop, range);
+    range.turns ? emit_balanced(loop, range) : emit_tiles_at_run_time(loop, range);
 }
 
 void NestEmitter::emit_tile(const ir::Loop& loop, const Tile& tile) {
@@ -149,46 +177,48 @@ void NestEmitter::emit_balanced(const ir::Loop& loop, const TurnRange& range) {
                    1);
 }
 
-void NestEmitter::emit_balanced_at_run_time(const ir::Loop& loop, const TurnRange& range) {
+/// Tiles of `most` turns; of the rows of a contraction tiles of `most - 1`, too, which together make every
+/// number of turns from (most - 1)(most - 2) on, so that no small tile has to stream the other operand. Below
+/// that the last tile starts early, and computes again what the one before did; a number less than a tile
+/// runs turn by turn. More sizes would cost compile time, and are hardly ever run.
+void NestEmitter::emit_tiles_at_run_time(const ir::Loop& loop, const TurnRange& range) {
   const int most = loop.schedule.unroll;
   if (most == 1) return emit_loop_of_tiles(loop, range.low, range.high, 1, 1);
   llvm::IRBuilder<>& builder = state_.builder;
-  Carried none;
-  emit_if(builder, builder.CreateICmpSLT(range.low, range.high), none, [&] {
-    llvm::Value* turns = builder.CreateNSWSub(range.high, range.low);
+  llvm::Value* turns = builder.CreateNSWSub(range.high, range.low);
+  if (!may_run_again(loop)) {
+    llvm::Value* end = builder.CreateNSWSub(range.high, builder.CreateSRem(turns, state_.int64(most)));
+    emit_loop_of_tiles(loop, range.low, end, most, 1);
+    return emit_loop_of_tiles(loop, end, range.high, 1, 1);
+  }
+  const int few = has_contraction(loop.body) ? most - 1 : most;
+  llvm::Value* is_short = builder.CreateICmpSLT(turns, state_.int64(few));
+  llvm::Value* low = builder.CreateSelect(is_short, range.high, range.low);
+  emit_loop_of_tiles(loop, range.low, builder.CreateSelect(is_short, range.high, range.low), 1, 1);
+  if (few < most) {
+    llvm::Value* tiled = builder.CreateNSWSub(range.high, low);
     llvm::Value* tiles =
-        builder.CreateUDiv(builder.CreateNSWAdd(turns, state_.int64(most - 1)), state_.int64(most));
-    llvm::Value* small = builder.CreateUDiv(turns, tiles);
-    llvm::Value* large_tiles = builder.CreateNSWSub(turns, builder.CreateNSWMul(small, tiles));
-    llvm::Value* large = builder.CreateNSWAdd(small, state_.int64(1));
-    llvm::Value* large_end = builder.CreateNSWAdd(range.low, builder.CreateNSWMul(large_tiles, large));
-    emit_advancing_loop(builder, range.low, range.high, [&](llvm::Value* base) {
-      llvm::Value* size = builder.CreateSelect(builder.CreateICmpSLT(base, large_end), large, small);
-      emit_tile_of_run_time_size(loop, base, size);
-      return builder.CreateNSWAdd(base, size);
-    });
+        builder.CreateSDiv(builder.CreateNSWAdd(tiled, state_.int64(most - 1)), state_.int64(most));
+    llvm::Value* large = builder.CreateNSWSub(tiled, builder.CreateNSWMul(tiles, state_.int64(few)));
+    large = builder.CreateBinaryIntrinsic(llvm::Intrinsic::smax, large, state_.int64(0));
+    llvm::Value* large_end = builder.CreateNSWAdd(low, builder.CreateNSWMul(large, state_.int64(most)));
+    emit_loop_of_tiles(loop, low, large_end, most, 1);
+    low = large_end;
+  }
+  llvm::Value* last = builder.CreateNSWSub(range.high, state_.int64(few));
+  Carried none;
+  emit_counted_loop(builder, low, range.high, few, none, [&](llvm::Value* base) {
+    llvm::Value* start = builder.CreateBinaryIntrinsic(llvm::Intrinsic::smin, base, last);
+    emit_tile(loop, {start, 0, few, 1});
   });
 }
 
-void NestEmitter::emit_tile_of_run_time_size(const ir::Loop& loop, llvm::Value* base, llvm::Value* size) {
-  llvm::IRBuilder<>& builder = state_.builder;
-  const auto new_block = [&](const char* name) {
-    return llvm::BasicBlock::Create(builder.getContext(), name, &state_.function);
-  };
-  llvm::BasicBlock* impossible = new_block("no_size");
-  llvm::BasicBlock* join = new_block("tile_end");
-  llvm::SwitchInst* choice = builder.CreateSwitch(size, impossible);
-  for (int count = 1; count <= loop.schedule.unroll; ++count) {
-    llvm::BasicBlock* block = new_block("tile");
-    choice->addCase(builder.getInt64(static_cast<std::uint64_t>(count)), block);
-    builder.SetInsertPoint(block);
-    emit_tile(loop, {base, 0, count, 1});
-    builder.CreateBr(join);
-  }
-  builder.SetInsertPoint(impossible);
-  builder.CreateUnreachable();
-  join->moveAfter(&state_.function.back());
-  builder.SetInsertPoint(join);
+/// Whether a turn that runs twice gives the same: nothing that it reads is what it wrote.
+bool NestEmitter::may_run_again(const ir::Loop& loop) const {
+  if (state_.shares_memory) return false;
+  std::set<std::uint32_t> read, written;
+  note_buffers(loop.body, read, written);
+  return std::ranges::none_of(written, [&](std::uint32_t buffer) { return read.contains(buffer); });
 }
 
 void NestEmitter::emit_lanes(const ir::Loop& loop, const TurnRange& range) {

@@ -46,6 +46,7 @@ struct KernelState {
   llvm::Function& function;
   llvm::IRBuilder<>& builder;
   DimValues& dim_value;
+  bool shares_memory = false;  // between buffers: see emit_kernel
   std::vector<OpenVar> open = {};
   std::vector<int> chosen = {};  // instance, by level
   std::vector<Instances> values = std::vector<Instances>(kernel.scalar_count);

@@ -28,26 +28,27 @@ void link_in_child(const std::vector<const char*>& arguments) {
 
 }  // namespace
 
-void link_shared(const std::string& object_path, const std::string& path, const std::string& soname) {
+void link_shared(const std::vector<std::string>& object_paths, const std::string& path,
+                 const std::string& soname) {
   static std::mutex one_at_a_time;
   static bool can_run_here = true;
-  const std::vector<const char*> arguments = {"ld.lld",
-                                              "-shared",
-                                              "-z",
-                                              "now",
-                                              "-z",
-                                              "relro",
-                                              "-z",
-                                              "noexecstack",
-                                              "-z",
-                                              "defs",
-                                              "--build-id=none",
-                                              "--hash-style=gnu",
-                                              "-soname",
-                                              soname.c_str(),
-                                              "-o",
-                                              path.c_str(),
-                                              object_path.c_str()};
+  std::vector<const char*> arguments = {"ld.lld",
+                                        "-shared",
+                                        "-z",
+                                        "now",
+                                        "-z",
+                                        "relro",
+                                        "-z",
+                                        "noexecstack",
+                                        "-z",
+                                        "defs",
+                                        "--build-id=none",
+                                        "--hash-style=gnu",
+                                        "-soname",
+                                        soname.c_str(),
+                                        "-o",
+                                        path.c_str()};
+  for (const std::string& object : object_paths) arguments.push_back(object.c_str());
   const std::lock_guard lock(one_at_a_time);
   if (!can_run_here) {
     link_in_child(arguments);

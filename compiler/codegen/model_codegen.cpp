@@ -8,6 +8,7 @@
 #include <set>
 
 #include "compiler/codegen/kernel_codegen.h"
+#include "compiler/codegen/kernel_facts.h"
 #include "compiler/codegen/model_state.h"
 #include "compiler/codegen/target_machine.h"
 #include "ir/error.h"
@@ -118,21 +119,93 @@ std::uint64_t ModelState::magic(const ir::LoweredEntry& entry) const {
   return hash;
 }
 
-std::unique_ptr<llvm::Module> emit_model(const ir::KernelProgram& program, llvm::LLVMContext& context) {
+namespace {
+
+/// By kernel: whether a call gives it one memory as two buffers, one of them written.
+std::vector<bool> kernels_that_share_memory(const ir::KernelProgram& program) {
+  std::vector<bool> out(program.kernels.size());
+  const auto meet = [](const ir::BufferRef& a, const ir::BufferRef& b) {
+    return a.space == b.space && a.index == b.index && a.space != ir::BufferRef::Space::scalar;
+  };
+  const auto note_call = [&](const ir::KernelCall& call) {
+    const std::vector<ir::KernelBuffer>& buffers = program.kernels[call.kernel].buffers;
+    for (std::size_t i = 0; i < buffers.size(); ++i)
+      for (std::size_t j = 0; j < i; ++j)
+        if ((buffers[i].is_written || buffers[j].is_written) && meet(call.buffers[i], call.buffers[j]))
+          out[call.kernel] = true;
+  };
+  const auto note = [&](const auto& self, const std::vector<ir::Action>& actions) -> void {
+    for (const ir::Action& action : actions) {
+      if (const auto* call = std::get_if<ir::KernelCall>(&action.kind)) note_call(*call);
+      if (const auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) self(self, loop->actions);
+    }
+  };
+  for (const ir::LoweredEntry& entry : program.entries) note(note, entry.actions);
+  return out;
+}
+
+/// Of a kernel in a module of its own: others see it, programs do not.
+void show_to_other_parts(llvm::Function& kernel, const std::string& model) {
+  kernel.setName(model + "." + kernel.getName());
+  kernel.setLinkage(llvm::GlobalValue::ExternalLinkage);
+  kernel.setVisibility(llvm::GlobalValue::HiddenVisibility);
+}
+
+}  // namespace
+
+std::vector<ModelPart> parts_of(const ir::KernelProgram& program, std::size_t most) {
+  constexpr double kStatementsOfPart = 8000;  // after unrolling: some 80 ms of LLVM's time
+  constexpr double kStatementsOfEntry = 300;
+  std::vector<std::pair<double, std::size_t>> kernels;  // the largest first
+  double total = kStatementsOfEntry * static_cast<double>(program.entries.size());
+  for (std::size_t k = 0; k < program.kernels.size(); ++k) {
+    kernels.emplace_back(-check_kernel(program.kernels[k]).statements, k);
+    total -= kernels.back().first;
+  }
+  std::ranges::sort(kernels);
+  if (!llvm::Triple(llvm::StringRef(target_of(program).triple)).isOSBinFormatELF()) most = 1;
+  const auto count = std::clamp<std::size_t>(static_cast<std::size_t>(total / kStatementsOfPart), 1, most);
+  std::vector<ModelPart> parts(count, {std::vector<bool>(kernels.size()), false, count == 1});
+  parts.front().is_first = true;
+  std::vector<double> sizes(count);
+  sizes.front() = kStatementsOfEntry * static_cast<double>(program.entries.size());
+  for (const auto& [size, kernel] : kernels) {
+    const auto part = std::ranges::min_element(sizes) - sizes.begin();
+    parts[static_cast<std::size_t>(part)].kernels[kernel] = true;
+    sizes[static_cast<std::size_t>(part)] -= size;
+  }
+  return parts;
+}
+
+std::unique_ptr<llvm::Module> emit_part(const ir::KernelProgram& program, const ModelPart& part,
+                                        llvm::LLVMContext& context) {
   check_header(program.header);
   auto module = std::make_unique<llvm::Module>(program.header.model, context);
   prepare_module(*module, target_of(program));
   ModelState state(*module, program);
-  for (const ir::Kernel& kernel : program.kernels)
-    state.kernels.push_back(emit_kernel(*module, kernel, state.target, state.dims()));
-  emit_plan(state);
-  std::vector<llvm::Function*> entries;
-  for (const ir::LoweredEntry& entry : program.entries) entries.push_back(emit_entry(state, entry));
-  emit_table(state, entries);
+  const std::vector<bool> shares_memory = kernels_that_share_memory(program);
+  for (std::size_t k = 0; k < program.kernels.size(); ++k) {
+    const ir::Kernel& kernel = program.kernels[k];
+    if (part.kernels[k])
+      state.kernels.push_back(emit_kernel(*module, kernel, state.target, state.dims(), shares_memory[k]));
+    else
+      state.kernels.push_back(part.is_first ? declare_kernel(*module, kernel) : nullptr);
+    if (!part.is_whole && state.kernels.back()) show_to_other_parts(*state.kernels.back(), state.name());
+  }
+  if (part.is_first) {
+    emit_plan(state);
+    std::vector<llvm::Function*> entries;
+    for (const ir::LoweredEntry& entry : program.entries) entries.push_back(emit_entry(state, entry));
+    emit_table(state, entries);
+  }
   std::string problems;
   llvm::raw_string_ostream stream(problems);
   MLPC_CHECK(!llvm::verifyModule(*module, &stream), "codegen gave a module that LLVM refuses: {}", problems);
   return module;
+}
+
+std::unique_ptr<llvm::Module> emit_model(const ir::KernelProgram& program, llvm::LLVMContext& context) {
+  return emit_part(program, parts_of(program, 1).front(), context);
 }
 
 }  // namespace mlpc::codegen

@@ -8,7 +8,6 @@
 #include <map>
 
 #include "compiler/autodiff/autodiff.h"
-#include "compiler/driver/held_fixed.h"
 #include "ir/error.h"
 #include "ir/evaluate.h"
 #include "ir/prune.h"
@@ -75,7 +74,7 @@ class Checker {
     check_dims();
     make_loss_graph();
     draw();
-    fixed_ = evaluated(fixed_graph_, {});
+    loss();  // what stands under stop_grad is held as it is here
   }
 
   GradcheckReport run() {
@@ -113,13 +112,10 @@ class Checker {
     }
   }
 
-  /// The loss alone, in which what stands under stop_grad is a parameter, held fixed; and those values.
   void make_loss_graph() {
-    Graph forward = *expanded_.find("forward");
-    std::erase_if(forward.results, [](const Graph::Result& r) { return r.role != Role::loss_total; });
-    HeldFixed parts = hold_fixed(ir::pruned(forward));
-    loss_graph_ = std::move(parts.graph);
-    fixed_graph_ = std::move(parts.values);
+    loss_graph_ = *expanded_.find("forward");
+    std::erase_if(loss_graph_.results, [](const Graph::Result& r) { return r.role != Role::loss_total; });
+    loss_graph_ = ir::pruned(loss_graph_);
   }
 
   HostTensor filled(const Type& type, const std::function<double()>& draw) const {
@@ -197,13 +193,14 @@ class Checker {
     }
   }
 
-  std::vector<HostTensor> evaluated(const Graph& graph, const std::vector<HostTensor>& residuals) const {
+  std::vector<HostTensor> evaluated(const Graph& graph, const std::vector<HostTensor>& residuals,
+                                    const ir::ValueHook& hook = nullptr) const {
     std::vector<HostTensor> arguments;
     for (const Graph::Parameter& p : graph.parameters()) arguments.push_back(argument(graph, p, residuals));
-    return ir::evaluate(graph, arguments, [&](std::string_view name) { return value_of(name); });
+    return ir::evaluate(graph, arguments, [&](std::string_view name) { return value_of(name); }, hook);
   }
 
-  double loss() const { return evaluated(loss_graph_, fixed_)[0].values[0]; }
+  double loss() { return evaluated(loss_graph_, {}, held_.hook())[0].values[0]; }
 
   /// f'(0) of the loss along parameter k's direction, by five points.
   double difference(std::size_t k, double step) {
@@ -268,8 +265,9 @@ class Checker {
   Random random_;
   const std::uint64_t seed_;
   std::map<std::string, std::int64_t> dims_;
-  Graph loss_graph_, fixed_graph_;
-  std::vector<HostTensor> inputs_, params_, state_, directions_, gradients_, fixed_;
+  Graph loss_graph_;  // `forward` with the loss alone
+  ir::HeldConstants held_;
+  std::vector<HostTensor> inputs_, params_, state_, directions_, gradients_;
   GradcheckReport report_;
 };
 

@@ -1,12 +1,12 @@
 #include "compiler/driver/object_cache.h"
 
+#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "compiler/codegen/hash.h"
-#include "compiler/codegen/object.h"
 #include "compiler/driver/timed.h"
 #include "ir/error.h"
 #include "ir/text.h"
@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kHashLength =
-    64;  // of SHA-256 in hexadecimal: a file is the hash of an object, then the object
+    64;  // of SHA-256 in hexadecimal: a file is the hash of the rest, then objects
 
 /// This very compiler: a version number alone would serve objects of the build before.
 std::string compiler_identity() {
@@ -32,9 +32,30 @@ std::string compiler_identity() {
 }
 
 /// The text of the kernels holds the target and all that options change.
-std::string key_of(const ir::KernelProgram& program) {
-  return codegen::sha256(
-      fmt::format("{}\nLLVM {}\n{}", ir::print(program), codegen::llvm_version(), compiler_identity()));
+std::string key_of(const ir::KernelProgram& program, std::size_t most) {
+  return codegen::sha256(fmt::format("{}\nLLVM {}\n{}\n{} objects", ir::print(program),
+                                     codegen::llvm_version(), compiler_identity(), most));
+}
+
+/// Each object behind its length: a number, and the end of the line.
+std::string joined(const std::vector<std::string>& objects) {
+  std::string out;
+  for (const std::string& object : objects) out += fmt::format("{}\n", object.size()) + object;
+  return out;
+}
+
+std::optional<std::vector<std::string>> split(std::string_view content) {
+  std::vector<std::string> out;
+  while (!content.empty()) {
+    std::size_t size = 0;
+    const auto [end, problem] = std::from_chars(content.data(), content.data() + content.size(), size);
+    content.remove_prefix(static_cast<std::size_t>(end - content.data()));
+    if (problem != std::errc() || !content.starts_with('\n') || content.size() - 1 < size)
+      return std::nullopt;
+    out.emplace_back(content.substr(1, size));
+    content.remove_prefix(1 + size);
+  }
+  return out;
 }
 
 }  // namespace
@@ -54,38 +75,39 @@ std::string ObjectCache::path_of(const std::string& key) const {
   return fmt::format("{}/{}.o", directory_, key);
 }
 
-std::optional<std::string> ObjectCache::find(const std::string& key) const {
+std::optional<std::vector<std::string>> ObjectCache::find(const std::string& key) const {
   std::ifstream file(path_of(key), std::ios::binary);
   if (!file) return std::nullopt;
   const std::string content((std::istreambuf_iterator<char>(file)), {});
   if (content.size() < kHashLength) return std::nullopt;
-  std::string object = content.substr(kHashLength);
-  if (codegen::sha256(object) != content.substr(0, kHashLength)) return std::nullopt;
-  return object;
+  const std::string objects = content.substr(kHashLength);
+  if (codegen::sha256(objects) != content.substr(0, kHashLength)) return std::nullopt;
+  return split(objects);
 }
 
-void ObjectCache::keep(const std::string& key, const std::string& object) const {
+void ObjectCache::keep(const std::string& key, const std::vector<std::string>& objects) const {
   try {
+    const std::string content = joined(objects);
     runtime::make_directory(directory_);
-    runtime::write_file(path_of(key), runtime::bytes_of(codegen::sha256(object) + object));
+    runtime::write_file(path_of(key), runtime::bytes_of(codegen::sha256(content) + content));
   } catch (const runtime::Error&) {
-    // The object is what was asked for; that the next compilation is slower is no error.
+    // The objects are what was asked for; that the next compilation is slower is no error.
   }
 }
 
-std::string object_of(const ir::KernelProgram& program, const CompileOptions& options,
-                      const Observer& observer) {
+std::vector<std::string> objects_of(const ir::KernelProgram& program, const CompileOptions& options,
+                                    const Observer& observer, std::size_t most) {
   const std::optional<ObjectCache> cache = options.use_cache ? ObjectCache::of_user() : std::nullopt;
   std::string key;
   if (cache) {
     const Timed timed(observer, "cache");
-    key = key_of(program);
-    if (std::optional<std::string> object = cache->find(key)) return std::move(*object);
+    key = key_of(program, most);
+    if (std::optional<std::vector<std::string>> objects = cache->find(key)) return std::move(*objects);
   }
   const Timed timed(observer, "codegen");
-  std::string object = codegen::emit_code(program, codegen::CodeFormat::object);
-  if (cache) cache->keep(key, object);
-  return object;
+  std::vector<std::string> objects = codegen::emit_objects(program, most);
+  if (cache) cache->keep(key, objects);
+  return objects;
 }
 
 }  // namespace mlpc::driver

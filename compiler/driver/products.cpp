@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <deque>
 #include <filesystem>
+#include <fstream>
 
 #include "compiler/codegen/header.h"
 #include "compiler/codegen/link.h"
@@ -37,7 +39,7 @@ constexpr std::array<ProductInfo, 12> kProducts = {{{Product::ast, "ast", ".ast"
 namespace fs = std::filesystem;
 
 void write(const std::string& path, std::string_view text) {
-  runtime::write_file(path == "-" ? "/dev/stdout" : path, runtime::bytes_of(text));
+  runtime::write_file(path, runtime::bytes_of(text));
 }
 
 /// A file that is gone when the scope is left, whatever happens.
@@ -57,16 +59,24 @@ std::string with_suffix(const std::string& path, std::string_view suffix) {
 }
 
 /// The library is linked beside its place and renamed into it; its header follows.
-void write_shared(const ir::KernelProgram& program, const std::string& object, const std::string& path,
-                  const Observer& observer) {
+void write_shared(const ir::KernelProgram& program, const std::vector<std::string>& objects,
+                  const std::string& path, const Observer& observer) {
   if (path == "-") fail("a shared library is written to a file: give -o a name");
   if (!ir::target_named(program.header.target)->triple.ends_with("linux-gnu"))
     fail("{} has no shared libraries: ask for an object, -o model.o", program.header.target);
   const Timed timed(observer, "link");
   const std::string beside = fmt::format("{}.{}", path, getpid());
-  const Temporary input(beside + ".o"), output(beside + ".so");
-  runtime::write_file(input.path, runtime::bytes_of(object));
-  codegen::link_shared(input.path, output.path, fs::path(path).filename().string());
+  const Temporary output(beside + ".so");
+  std::deque<Temporary> inputs;
+  std::vector<std::string> input_paths;
+  for (const std::string& object : objects) {
+    inputs.emplace_back(fmt::format("{}.{}.o", beside, inputs.size()));
+    input_paths.push_back(inputs.back().path);
+    std::ofstream file(input_paths.back(), std::ios::binary);  // for a moment only: nothing waits for the disk
+    if (!file.write(object.data(), static_cast<std::streamsize>(object.size())).flush())
+      fail("{} cannot be written", input_paths.back());
+  }
+  codegen::link_shared(input_paths, output.path, fs::path(path).filename().string());
   write(with_suffix(path, ".h"), codegen::emit_header(program));
   std::error_code problem;
   fs::rename(output.path, path, problem);
@@ -75,19 +85,19 @@ void write_shared(const ir::KernelProgram& program, const std::string& object, c
 
 void write_code(const ir::KernelProgram& program, Product product, const std::string& path,
                 const CompileOptions& options, const Observer& observer) {
-  using codegen::CodeFormat;
+  using codegen::TextFormat;
+  const auto one_object = [&] { return objects_of(program, options, observer, 1).front(); };
   switch (product) {
     case Product::llvm:
-      return write(path, codegen::emit_code(program, CodeFormat::llvm_ir));
+      return write(path, codegen::emit_text(program, TextFormat::llvm_ir));
     case Product::assembly:
-      return write(path, codegen::emit_code(program, CodeFormat::assembly));
+      return write(path, codegen::emit_text(program, TextFormat::assembly));
     case Product::object:
-      return write(path, object_of(program, options, observer));
+      return write(path, one_object());
     case Product::archive:
-      return write(path,
-                   codegen::make_archive(object_of(program, options, observer), program.header.model + ".o"));
+      return write(path, codegen::make_archive(one_object(), program.header.model + ".o"));
     case Product::shared:
-      return write_shared(program, object_of(program, options, observer), path, observer);
+      return write_shared(program, objects_of(program, options, observer), path, observer);
     case Product::header:
       return write(path, codegen::emit_header(program));
     default:

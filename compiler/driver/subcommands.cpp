@@ -13,6 +13,7 @@
 #include "compiler/driver/memory_bound.h"
 #include "compiler/driver/object_cache.h"
 #include "compiler/frontend/diagnostics.h"
+#include "compiler/passes/passes.h"
 #include "ir/error.h"
 #include "ir/target.h"
 #include "runtime/commands.h"
@@ -57,14 +58,13 @@ runtime::Model load(const NetOptions& net) {
   if (net.input.ends_with(".so")) return runtime::Model::load(net.input);
   const CompileOptions options = compile_options(net);
   const ir::KernelProgram program = compile(read_source(net.input), options);
-  auto jit = std::make_shared<codegen::JitModel>(program.header, object_of(program, options, {}));
+  auto jit = std::make_shared<codegen::JitModel>(program.header, objects_of(program, options, {}));
   return runtime::Model(jit->table(), jit);
 }
 
 /// `run` asks for what it calls; a library or a dump has what it has.
 void ask_for_entry(NetOptions& net, const std::string& entry) {
-  const bool is_on_request = entry == "jvp" || entry == "hvp" || entry == "jacobian";
-  if (is_on_request && net.input.ends_with(".net")) net.entries.push_back(entry);
+  if (passes::is_on_request(entry) && net.input.ends_with(".net")) net.entries.push_back(entry);
 }
 
 }  // namespace

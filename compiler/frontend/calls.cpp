@@ -60,7 +60,7 @@ void bind_arguments(Elaborator& el, const std::string& what, const std::vector<F
 class Entered {
  public:
   Entered(Elaborator& el, const SourceFile* file, Elaborator::Frame& frame, std::string application,
-          std::optional<Note> call_site = {})
+          std::optional<Note> call_site = {}, Span arguments = {})
       : el_(el),
         file_(el.file),
         frame_(el.frame),
@@ -69,7 +69,7 @@ class Entered {
     el.file = file;
     el.frame = &frame;
     el.application = std::move(application);
-    if (call_site) el.call_sites.push_back({std::move(*call_site), el.current_scope});
+    if (call_site) el.call_sites.push_back({std::move(*call_site), el.current_scope, arguments});
   }
   ~Entered() {
     el_.file = file_;
@@ -93,7 +93,8 @@ Value call_function(Elaborator& el, const Function& f, const Call& call) {
   Elaborator::Frame frame = *el.frame;
   if (frame.kind != Elaborator::Frame::Kind::optimizer) frame.kind = Elaborator::Frame::Kind::function;
   const Note site{el.file, call.callee, fmt::format("in this call of `{}`", f.definition->name)};
-  const Entered entered(el, f.file, frame, el.application, site);
+  const Span arguments = {call.callee.end, call.span.end};
+  const Entered entered(el, f.file, frame, el.application, site, arguments);
   return el.eval(*f.definition->value, scope);
 }
 

@@ -154,7 +154,8 @@ class Elaborator {
   std::string application;                                         // chain of layers: "fc1", for locations
   struct CallSite {
     Note note;
-    Scope* scope;  // in which it stands
+    Scope* scope;    // in which it stands
+    Span arguments;  // of an fn: their types are its formals'
   };
   std::vector<CallSite> call_sites;  // of layers and fns, outermost first
   std::int64_t turns = 0;            // of loops, elaborated one by one

@@ -93,6 +93,9 @@ std::string guess_of(const std::string& name, const std::vector<std::string>& na
 }
 
 void Elaborator::unknown_name(const std::string& name, Span span, Scope& scope) {
+  for (const Scope* s = &scope; s; s = s->parent)
+    if (s->missing.contains(name)) throw Failure{};  // one error a name
+  scope.missing.insert(name);
   std::vector<std::string> names = builtin_names();
   for (Scope* s = &scope; s; s = s->parent)
     for (const auto& [known, binding] : s->names) names.push_back(known);
@@ -109,6 +112,7 @@ void Elaborator::report(DiagnosticId id, Span span, std::string text, std::vecto
                         std::string hint) {
   // The chain of calls that led here, innermost first. The library is right: what shows there is shown where
   // the innermost of the user's calls is.
+  constexpr std::size_t kMostNotes = 8;
   const SourceFile* place = file;
   Scope* scope = current_scope;
   const bool has_notes = !notes.empty();
@@ -124,8 +128,11 @@ void Elaborator::report(DiagnosticId id, Span span, std::string text, std::vecto
     }
   }
   if (!has_notes && place && scope) note_names_in(notes, *place, span, *scope);
-  for (; site != call_sites.rend() && notes.size() < 8; ++site)
-    if (!site->note.file->is_library) notes.push_back(site->note);
+  for (; site != call_sites.rend() && notes.size() < kMostNotes; ++site) {
+    if (site->note.file->is_library) continue;
+    notes.push_back(site->note);
+    if (site->scope) note_names_in(notes, *site->note.file, site->arguments, *site->scope);
+  }
   diagnostics.add({id, place, span, std::move(text), std::move(notes), std::move(hint)});
 }
 

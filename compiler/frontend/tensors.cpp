@@ -26,7 +26,8 @@ std::string Elaborator::describe(const Value& v) const {
   if (const auto* d = v.as<Dim>()) return fmt::format("the dim {}", d->text());
   if (v.as<bool>()) return "a condition";
   if (v.as<std::string>()) return "a string";
-  if (v.as<Function>() || v.as<Builtin>()) return "a function";
+  if (const auto* f = v.as<Function>()) return fmt::format("the function `{}`", f->definition->name);
+  if (const auto* f = v.as<Builtin>()) return fmt::format("the function `{}`", f->name);
   if (v.as<LayerDefinition>()) return "a layer that has not been made";
   if (v.as<std::shared_ptr<MadeLayer>>()) return "a layer";
   if (v.as<Distribution>()) return "a distribution";

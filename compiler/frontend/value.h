@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -137,6 +138,7 @@ struct Scope {
   std::map<std::string, Binding> names;
   std::optional<ir::Shape> batch;  // what `..` stands for in this definition
   bool is_turn = false;            // of a loop's body: what it assigns to may be bound outside
+  std::set<std::string> missing;   // names that were looked up in vain, and said to be
 
   Binding* find(const std::string& name) {
     for (Scope* s = this; s; s = s->parent)

@@ -82,8 +82,7 @@ class GroupEmitter {
     space_ = type.rank() == 0 ? Shape{} : Shape{type.element_count()};
     is_flat_ = true;
     open_levels(plan_loops({.space = space_, .widest = type.element}, c_.target, c_.level));
-    stores_.push_back(
-        {add_buffer({type.element, space_}, copy.to, true), base_, load(copy.value, space_, base_)});
+    add_store(add_buffer({type.element, space_}, copy.to, true), base_, load(copy.value, space_, base_));
     return finish();
   }
 
@@ -92,6 +91,7 @@ class GroupEmitter {
     BufferId buffer;
     Index index;
     Scalar value;
+    std::size_t depth;  // of the block that it stands in
   };
 
   Kind kind(ValueId v) const { return c_.grouping.kinds[v.index]; }
@@ -157,7 +157,7 @@ class GroupEmitter {
     s.has_few_rows = has_few_rows_;
     const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
     s.is_packed = slot != Storage::kNoSlot && !has_few_rows_;
-    return plan_loops(s, c_.target, c_.level);
+    return plan_loops(s, c_.target, c_.runs_once && !group.is_contraction ? std::min(c_.level, 1) : c_.level);
   }
 
   /// The axis of the space along which a transposing copy reads with stride 1.
@@ -236,8 +236,9 @@ class GroupEmitter {
     const ValueId operand = c_.graph.operands(c_.graph.producer(contraction))[packed_->packing.operand];
     packed_->buffer = add_packed_buffer(true);
     const ir::VarId depth = builder_.new_var(), column = builder_.new_var();
-    open(depth, packed_->packing.depth, {c_.level < 2 ? 1 : c_.target.lanes, false});
-    open(column, packed_->panel, {static_cast<int>(packed_->panel) / c_.target.lanes, true});
+    const bool is_turned = c_.graph.producer(operand).op == Op::transpose_;
+    open(depth, packed_->packing.depth, {c_.level >= 2 && is_turned ? c_.target.lanes : 1, false});
+    open(column, packed_->panel, {is_turned ? 1 : static_cast<int>(packed_->panel) / c_.target.lanes, true});
     const AffineIndex d = AffineIndex::of(depth), c = AffineIndex::of(column);
     const Scalar element = eval(operand, {d, Dim(packed_->panel) * packed_->panel_index + c});
     builder_.store(packed_->buffer, {packed_->panel_index, d, c}, element);
@@ -276,7 +277,7 @@ class GroupEmitter {
       value = compute(v, index);
     remember(v, index, value);
     const auto& places = c_.storage.places[v.index];
-    for (std::size_t i = 0; i < places.size(); ++i) stores_.push_back({written_buffer(v, i), index, value});
+    for (std::size_t i = 0; i < places.size(); ++i) add_store(written_buffer(v, i), index, value);
   }
 
   /// A recurrence along the axis behind the space, inside loops over the axes behind that.
@@ -665,9 +666,16 @@ class GroupEmitter {
 
   /// Stores stand at the end of their block, after all its loads: an element that is updated in place is read
   /// first.
-  void flush_stores() {
-    for (PendingStore& s : stores_) builder_.store(s.buffer, std::move(s.index), s.value);
-    stores_.clear();
+  void flush_stores() { flush_stores_from(builder_.open_blocks()); }
+  void flush_stores_from(std::size_t depth) {
+    std::erase_if(stores_, [&](PendingStore& s) {
+      if (s.depth < depth) return false;
+      builder_.store(s.buffer, std::move(s.index), s.value);
+      return true;
+    });
+  }
+  void add_store(BufferId buffer, Index index, Scalar value) {
+    stores_.push_back({buffer, std::move(index), value, builder_.open_blocks()});
   }
 
   /// … unless the value is read back, from another loop.
@@ -676,7 +684,7 @@ class GroupEmitter {
       const auto found = written_.find({v, 0});
       return found != written_.end() && found->second == s.buffer;
     };
-    if (std::ranges::any_of(stores_, is_of_v)) flush_stores();
+    if (std::ranges::any_of(stores_, is_of_v)) flush_stores_from(0);
   }
 
   struct ReadBuffer {

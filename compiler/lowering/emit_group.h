@@ -19,7 +19,8 @@ struct EntryContext {
   const Grouping& grouping;
   const Storage& storage;
   const ir::Target& target;
-  int level;  // of -O
+  int level;       // of -O
+  bool runs_once;  // as initialisation does: only its contractions are unrolled
 };
 
 /// The kernel that computes the members of a group; or two of them, of which the guards choose one.

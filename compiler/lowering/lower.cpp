@@ -66,7 +66,7 @@ class ActionWriter {
 
   void turns(const TurnStorage& t) {
     for (const Storage::Copy& copy : t.first) call(emit_copy(c_, copy));
-    const EntryContext body{t.body, t.grouping, t.storage, c_.target, c_.level};
+    const EntryContext body{t.body, t.grouping, t.storage, c_.target, c_.level, c_.runs_once};
     for (std::size_t g = 0; g < t.grouping.groups.size(); ++g)
       if (t.storage.is_packed_before[g]) call(emit_packing(body, g));
     out_.push_back({ir::TurnLoop{t.length, t.reverse, ActionWriter(body, kernels_).run()}});
@@ -83,7 +83,7 @@ ir::LoweredEntry lower_entry(const Graph& source, const ir::Target& target, int 
   const GroupingOptions options{level > 0};
   const Grouping grouping = group_values(graph, options);
   Storage storage = assign_storage(graph, grouping, options);
-  const EntryContext context{graph, grouping, storage, target, level};
+  const EntryContext context{graph, grouping, storage, target, level, graph.name == "init"};
   ir::LoweredEntry entry;
   entry.name = graph.name;
   entry.actions = ActionWriter(context, kernels).run();

@@ -16,6 +16,7 @@ constexpr std::int64_t kFewRowsTask = 1 << 16;  // weights that a task streams w
 constexpr std::int64_t kPointTask = 1 << 15;    // elements of pointwise work
 constexpr std::int64_t kRowsOfTask = 64;
 constexpr std::int64_t kLeastTiles = 4;           // of rows a task: the last one is a smaller tile
+constexpr int kMostRows = 14;                     // of a register tile
 constexpr std::int64_t kStreamedBytes = 1 << 18;  // of an operand that has to stay in L2: half of it
 
 std::int64_t guess(const Dim& dim) {
@@ -34,15 +35,18 @@ struct Tile {
   int mr, nv;
 };
 
-Tile register_tile(std::int64_t columns, ir::ElementType type, const ir::Target& target) {
+Tile register_tile(std::int64_t columns, ir::ElementType type, const ir::Target& target, int most_rows) {
   const int registers_per_vector = ir::size_of(type) / 4;
   const std::int64_t vectors = std::max<std::int64_t>(1, (columns + target.lanes - 1) / target.lanes);
   const int widest = std::max(1, (target.vector_registers >= 32 ? 4 : 2) / registers_per_vector);
   const int nv = static_cast<int>(std::min<std::int64_t>(vectors, widest));
   const int budget = target.vector_registers - 2 - registers_per_vector * nv;
-  const int mr = std::clamp(budget / (nv * registers_per_vector), 1, 14);
+  const int mr = std::clamp(budget / (nv * registers_per_vector), 1, most_rows);
   return {mr, nv};
 }
+
+/// Turns of a sum a trip: two where a tile is small, so that the loop's own work does not show.
+int turns_a_trip(const Tile& tile) { return tile.mr * tile.nv >= 16 ? 1 : 2; }
 
 /// The constant extent's divisor nearest to `wanted`, if one is within a factor of two: tasks of one size
 /// need no code for a last one.
@@ -65,11 +69,16 @@ bool runs_by_rows(const GroupShape& group) {
 }
 
 LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int level) {
+  constexpr int kMostFreeRows =
+      8;  // a free number has code for two tiles: taller ones would hardly be faster
   LoopPlan plan;
-  plan.reduce_unroll = level < 2 ? 1 : 2;
   const std::size_t rank = group.space.size();
   const Dim& columns = group.space[rank - 1];
-  const Tile tile = level < 2 ? Tile{1, 1} : register_tile(guess(columns), group.widest, target);
+  const bool has_free_rows = rank >= 2 && !group.space[rank - 2].is_constant();
+  const Tile tile = level < 2 ? Tile{1, 1}
+                              : register_tile(guess(columns), group.widest, target,
+                                              has_free_rows ? kMostFreeRows : kMostRows);
+  plan.reduce_unroll = level < 2 ? 1 : group.has_few_rows ? 2 : turns_a_trip(tile);
   for (std::size_t axis = 0; axis + 2 < rank; ++axis) plan.levels.push_back({axis, {}, 1});
   const std::int64_t panel = std::int64_t{tile.nv} * target.lanes;
   const std::int64_t depth = guess(group.work);
@@ -119,7 +128,8 @@ LoopPlan plan_convolution(const GroupShape& group, const ir::Target& target, int
   constexpr std::int64_t kMostTapsUnrolled = 8, kTasksWanted = 8;
   LoopPlan plan;
   const std::size_t lanes = group.convolution->lane_axis;
-  const Tile tile = level < 2 ? Tile{1, 1} : register_tile(guess(group.space[lanes]), group.widest, target);
+  const Tile tile =
+      level < 2 ? Tile{1, 1} : register_tile(guess(group.space[lanes]), group.widest, target, kMostRows);
   const std::size_t rows = row_axis(group, tile.nv);
   const std::int64_t taps = group.convolution->last_range.constant().value_or(0);
   plan.reduce_unroll = level < 2 ? 1 : taps >= 1 && taps <= kMostTapsUnrolled ? static_cast<int>(taps) : 2;
@@ -147,8 +157,8 @@ LoopPlan plan_points(const GroupShape& group, const ir::Target& target, int leve
     inside = std::min(inside * guess(group.space[axis]), kLargest);
   for (std::size_t axis = 0; axis < rank; ++axis) {
     const bool is_lanes = axis + 1 == rank && !group.has_lanes_inside;
-    LoopPlan::Level entry{axis, {level < 2 ? 1 : is_lanes ? 4 : 1, is_lanes}, 0};
-    // A transposing copy turns whole blocks of lanes × lanes in registers.
+    // A transposing copy turns whole blocks of lanes × lanes in registers, one at a time.
+    LoopPlan::Level entry{axis, {is_lanes && level >= 2 && !group.turned_axis ? 4 : 1, is_lanes}, 0};
     if (level >= 2 && group.turned_axis == axis && !is_lanes) entry.schedule.unroll = target.lanes;
     // Short rows leave a vector's latency open: several at a time.
     if (level >= 2 && axis + 1 == rank && group.has_lanes_inside && guess(group.work) <= 4 * target.lanes)

@@ -12,6 +12,10 @@ class Claim:
     measured: str
     holds: bool | None
 
+    def __post_init__(self):
+        if self.holds is not None:
+            self.holds = bool(self.holds)  # NumPy's False is not False, and would go unnoticed
+
 
 def verdict(claim):
     return {True: "holds", False: "DOES NOT HOLD", None: "finding"}[claim.holds]

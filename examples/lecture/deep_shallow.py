@@ -104,7 +104,7 @@ def claims(n):
     if "trained" in deep:
         out.append(
             Claim(
-                "not so when training begins at random weights: it does not find the deep nets' weights",
+                "training from random weights does not find the deep nets' weights",
                 f"four layers of 8 reach {deep['trained']:.2g}, built by hand {deep['sup']:.2g}",
                 None,
             )
@@ -117,12 +117,12 @@ def draw(n):
     for style, (layers, at) in zip(STYLES, n["layers"].items()):
         rows, label = at["rows"], f"{layers} layer{'s' * (layers != '1')}"
         count = [r["neurons"] for r in rows]
-        axes[0].loglog(count, [r["sup"] for r in rows], **style, label=f"{label}, ∝ n^{at['slope']:.2f}")
+        axes[0].loglog(count, [r["sup"] for r in rows], **style, label=f"{label}, ∝ n$^{{{at['slope']:.2f}}}$")
         if "trained" in rows[0]:
             axes[1].loglog(count, [r["trained"] for r in rows], **style, label=label)
     axes[0].set(title="weights written down", xlabel="neurons in all layers", ylabel="sup error")
-    axes[0].set_ylim(1e-4, 1.2)
-    axes[0].legend(title="n a layer")
+    axes[0].set_ylim(1e-4, 10)  # room for the legend
+    axes[0].legend(title="n neurons a layer: error")
     if "trained" in n["layers"]["1"]["rows"][0]:
         axes[1].set(title="trained from random weights", xlabel="neurons in all layers", ylabel="sup error")
         axes[1].set_ylim(axes[0].get_ylim())

@@ -90,7 +90,7 @@ def claims(n):
             worst < 4,
         ),
         Claim(
-            "a relu layer after it: not so; the scaled net is another function, near the mean",
+            "a relu layer after it: not so; the scaled net is not the mean",
             "; ".join(f"p = {r['p']}: {r['mean']:.3f} against {r['tested']:.3f}" for r in relu)
             + f"; at least {off:.0f} standard errors",
             off > 5,
@@ -124,17 +124,18 @@ def draw(n):
         p = [row["p"] for row in rows]
         apart = [abs(row["mean"] - row["tested"]) for row in rows]
         means.semilogy(p, apart, **style, label=f"{after} next")
-        means.semilogy(p, [r["standard error"] for r in rows], **style | {"linewidth": 0.5}, label="its standard error")
-    means.set(title=f"mean over {n['masks']} masks", xlabel="p", ylabel="|mean − scaled net|")
+        means.semilogy(p, [r["standard error"] for r in rows], **style | {"linewidth": 0.5}, label=f"{after} next: standard error")
+    means.set(title=f"mean over {n['masks']} masks", xlabel="p, share dropped", ylabel="|mean − scaled net|")
+    means.set_ylim(top=20)  # room for the legend
     means.legend()
     rows = n["trained"]
     p = [row["p"] for row in rows]
     for style, part, name in zip(STYLES, ("test", "train"), ("test images", "training images")):
         errors.plot(p, [row[f"{part} err"] for row in rows], **style, label=name)
-    errors.set(title="trained nets", xlabel="p", ylabel="share of wrong answers")
+    errors.set(title="trained nets", xlabel="p, share dropped", ylabel="share of wrong answers")
     errors.legend()
     for style, part, name in zip(STYLES, ("test", "unscaled"), ("scaled by 1 − p", "not scaled")):
         entropies.plot(p, [row[f"{part} ce"] for row in rows], **style, label=name)
-    entropies.set(title="trained nets, test images", xlabel="p", ylabel="cross-entropy (nats)")
+    entropies.set(title="trained nets, test images", xlabel="p, share dropped", ylabel="cross-entropy (nats)")
     entropies.legend()
     return figure

@@ -4,6 +4,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402: the backend must be chosen first
+import numpy as np  # noqa: E402
 
 matplotlib.rcParams.update(
     {
@@ -12,6 +13,7 @@ matplotlib.rcParams.update(
         "font.size": 9,
         "axes.titlesize": 9,
         "axes.grid": True,
+        "axes.axisbelow": True,
         "grid.linewidth": 0.3,
         "legend.fontsize": 8,
         "lines.linewidth": 1.3,
@@ -31,14 +33,15 @@ STYLES = [
 ]
 
 
-def panels(columns, rows=1, width=3.4, height=2.8):
-    """A figure and its axes, in one flat list."""
-    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False)
+def panels(columns, rows=1, width=3.4, height=2.8, width_ratios=None):
+    """A figure and its axes, in one flat list; each `width` by `height` inches, on average."""
+    size = (width * columns, height * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, width_ratios=width_ratios)
     return figure, list(axes.flat)
 
 
 def problems(figure):
-    """What a reader would miss in a picture: a label of an axis, a legend for several lines."""
+    """What a reader would miss in a picture: a label of an axis, a legend for several lines, a part of the data."""
     found = []
     for number, axes in enumerate(figure.axes, start=1):
         if not axes.axison:
@@ -51,7 +54,17 @@ def problems(figure):
             found.append(f"{where} has {len(named)} lines and no legend")
         if not axes.has_data():
             found.append(f"{where} shows nothing")
+        found += [f"{where}: {line.get_label()} has points that are not in it" for line in axes.get_lines() if _is_cut(line)]
     return found
+
+
+def _is_cut(line):
+    """Whether a point of the data is no number, or outside of the axes' limits."""
+    if line.get_transform() != line.axes.transData:
+        return False  # a line across the whole panel
+    low, high = np.sort([line.axes.get_xlim(), line.axes.get_ylim()]).T
+    points = line.get_xydata()
+    return not ((low <= points) & (points <= high)).all()  # NaN is neither
 
 
 def save(figure, directory, name):

@@ -24,12 +24,15 @@ def run(name, seed, small, directory):
     numbers = module.measure(seed, small)
     for folder in ("numbers", "pictures"):
         (directory / folder).mkdir(parents=True, exist_ok=True)
-    numbers_file(name, directory).write_text(json.dumps(numbers, indent=1, ensure_ascii=False) + "\n")
-    figure.save(module.draw(numbers), directory / "pictures", name)
+    # NaN and infinity are refused: comparisons, min and max pass over a NaN.
+    text = json.dumps(numbers, indent=1, ensure_ascii=False, allow_nan=False)
+    numbers_file(name, directory).write_text(text + "\n")
+    numbers = json.loads(text)  # what is judged and drawn is what is written
     print(f"{name}: {time.monotonic() - begin:.0f} s")
     claims = module.claims(numbers)
     for claim in claims:
         print(f"  {verdict(claim)}: {claim.text}: {claim.measured}", flush=True)
+    figure.save(module.draw(numbers), directory / "pictures", name)
     return claims
 
 

@@ -107,6 +107,8 @@ def draw(n):
         fits_at.plot(x, FUNCTIONS[name](x), color="#bbbbbb", linewidth=4, label="f")
         fits_at.plot(x, at["fits"]["built"], **STYLES[0] | {"marker": ""}, label="staircase")
         fits_at.plot(x, at["fits"]["trained"], **STYLES[1] | {"marker": ""}, label="trained")
-        fits_at.set(xlabel="x", ylabel=f"y, {n['shown']} sigmoids", ylim=(-1.2, 2.4))
+        fits_at.set(xlabel="x", ylabel=f"y, {n['shown']} sigmoids")
+        low, high = fits_at.get_ylim()
+        fits_at.set_ylim(top=high + 0.6 * (high - low))  # room for the legend
         fits_at.legend()
     return figure

@@ -138,33 +138,50 @@ def claims(n):
     return out
 
 
+WEIGHTS = {"small": "deviation 0.01", "large": "deviation 1"}  # others are called as in the language
+
+
+def name_of(row):
+    return f"{row['unit']}, {WEIGHTS.get(row['init'], row['init'])}"
+
+
 def lines(axes, rows, title):
-    for row in rows:
+    """A style is an activation's in all panels, where each has one line."""
+    units = [row["unit"] for row in rows]
+    one_each, one_init = len(set(units)) == len(units), len({row["init"] for row in rows}) == 1
+    for i, row in enumerate(rows):
+        style = STYLES[list(UNITS).index(row["unit"]) if one_each else i]
+        label = row["unit"] if one_init and len(rows) > 1 else name_of(row)
         l = np.arange(1, row["depth"] + 1)
-        label = f"{row['unit']}, {row['init']}"
-        style = STYLES[list(UNITS).index(row["unit"])]
         axes.semilogy(l, np.array(row["norms"]) / row["norms"][-1], **style, markevery=4, label=label)
     axes.set(title=title, xlabel="layer l", ylabel="‖∂L/∂h$_l$‖ / ‖∂L/∂h$_{last}$‖")
+    if not one_each:  # room for a legend
+        low, high = axes.get_ylim()
+        axes.set_ylim(bottom=low * (low / high) ** 0.6)
     axes.legend()
 
 
+def bars(axes, rows):
+    rows = sorted(rows, key=lambda row: -list(UNITS).index(row["unit"]))
+    axes.barh([name_of(row) for row in rows], [100 * row["saturated"] for row in rows], color="#7f7f7f")
+    axes.set(title="20 layers", xlabel="saturated neurons (%)", ylabel="activation, weights")
+    axes.tick_params(axis="y", labelsize=7)
+
+
 def draw(n):
-    depths = sorted({row["depth"] for row in n["rows"]})
-    figure, axes = panels(3, rows=2, width=3.7, height=3.1)
-    lines(axes[0], own_rows(n, 20, False), "20 layers")
-    lines(axes[1], found(n, init="small"), "20 layers, weights of deviation 0.01")
-    lines(axes[2], own_rows(n, depths[-1], True), f"{depths[-1]} layers with shortcuts")
-    for at, shortcuts, title in ((axes[3], False, "by depth"), (axes[4], True, "by depth, with shortcuts")):
-        for unit, style in zip(UNITS, STYLES):
-            rows = [row for depth in depths for row in own_rows(n, depth, shortcuts) if row["unit"] == unit]
-            if rows:
-                at.semilogy([row["depth"] for row in rows], [first_over_last(row) for row in rows], **style, label=unit)
-        at.set(title=title, xlabel="depth (layers)", ylabel="‖∂L/∂h$_1$‖ / ‖∂L/∂h$_{last}$‖")
-        at.legend()
-    shares = [row for row in found(n, depth=20, shortcuts=False) if "saturated" in row]
-    shares.sort(key=lambda row: -list(UNITS).index(row["unit"]))
-    names = [f"{row['unit']}, {row['init']}" for row in shares]
-    axes[5].barh(names, [100 * row["saturated"] for row in shares], color="#7f7f7f")
-    axes[5].set(title="20 layers", xlabel="saturated neurons (%)", ylabel="activation, weights")
-    axes[5].tick_params(axis="y", labelsize=7)
+    """By layer: at each depth without shortcuts, then with them; other weights; saturation."""
+    shown = []
+    for shortcuts, text in ((False, "layers"), (True, "layers with shortcuts")):
+        for depth in sorted({row["depth"] for row in n["rows"]}):
+            shown.append((own_rows(n, depth, shortcuts), f"{depth} {text}"))
+    shown.append((found(n, init="small"), "20 layers, weights of deviation 0.01"))
+    own = [row for row in n["rows"] if row["init"] in ("small", UNITS[row["unit"]][1])]
+    if others := [row for row in n["rows"] if row not in own]:
+        shown.append((others, "20 layers, other weights"))
+    figure, axes = panels(3, rows=-(-(len(shown) + 1) // 3), width=3.7, height=3.1)
+    for at, (rows, title) in zip(axes, shown):
+        lines(at, rows, title)
+    bars(axes[len(shown)], [row for row in found(n, depth=20, shortcuts=False) if "saturated" in row])
+    for at in axes[len(shown) + 1 :]:
+        at.set_axis_off()
     return figure

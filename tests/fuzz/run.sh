@@ -12,7 +12,7 @@ cmake --build --preset fuzz --target "${entries[@]/#/fuzz_}"
 mkdir -p build/fuzz/findings
 for entry in "${entries[@]}"; do
   seeds=(tests/fuzz/corpus/"$entry")
-  [ "$entry" != net ] || seeds+=(tests/compiler/frontend/programs tests/errors examples)
+  [ "$entry" != net ] || seeds+=(tests/errors examples)
   mkdir -p build/fuzz/found/"$entry"
   build/fuzz/fuzz_"$entry" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1 \
     -dict=tests/fuzz/words.dict -artifact_prefix=build/fuzz/findings/"$entry"- build/fuzz/found/"$entry" "${seeds[@]}"

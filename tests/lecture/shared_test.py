@@ -1,8 +1,12 @@
-"""What the lecture's claims share: files, and the checks of a picture."""
+"""What the lecture's claims share: files, and the checks of a picture; and the page's quotations of the compiler."""
 
 import pathlib
+import re
+import shlex
+import subprocess
 import sys
 import tempfile
+import types
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -15,6 +19,7 @@ import deep_shallow  # noqa: E402
 import dump  # noqa: E402
 import figure  # noqa: E402
 import images  # noqa: E402
+import lecture  # noqa: E402
 import paths  # noqa: E402
 import tool  # noqa: E402
 import universal  # noqa: E402
@@ -62,6 +67,14 @@ class Shared(unittest.TestCase):
         with tempfile.TemporaryDirectory() as directory, self.assertRaises(ValueError):
             figure.save(bare, pathlib.Path(directory), "bare")
 
+    def test_a_picture_that_cuts_its_data_is_refused(self):
+        for y, top in ([1, 3], 2), ([1, float("nan")], 4):
+            cut, axes = figure.panels(1)
+            axes[0].plot([1, 2], y, label="a")
+            axes[0].set(xlabel="x", ylabel="y", ylim=(0, top))
+            axes[0].axvline(1.5)
+            self.assertEqual(figure.problems(cut), ["panel 1: a has points that are not in it"])
+
     def test_a_picture_is_the_same_bytes_twice(self):
         def drawn(directory):
             plot, axes = figure.panels(1)
@@ -104,6 +117,34 @@ class Shared(unittest.TestCase):
     def test_a_claim_is_told_as_what_it_came_to(self):
         words = [claim.verdict(claim.Claim("", "", holds)) for holds in (True, False, None)]
         self.assertEqual(words, ["holds", "DOES NOT HOLD", "finding"])
+
+    def test_a_claim_that_numpy_has_judged_can_fail(self):
+        self.assertIs(claim.Claim("", "", np.float64(2) < 1).holds, False)
+
+    def test_numbers_that_are_none_are_refused(self):
+        sys.modules["broken"] = types.SimpleNamespace(measure=lambda seed, small: {"error": float("nan")})
+        with tempfile.TemporaryDirectory() as directory, self.assertRaises(ValueError):
+            lecture.run("broken", 1, True, pathlib.Path(directory))
+
+
+class Page(unittest.TestCase):
+    """README.md: each claim has its picture, and what the compiler shows of it, line by line."""
+
+    def test_each_claim_has_its_picture_and_quotations_that_are_true(self):
+        text = (ROOT / "examples/lecture/README.md").read_text()
+        sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
+        self.assertEqual(list(sections), lecture.NAMES)
+        for name, section in sections.items():
+            self.assertIn(f"(pictures/{name}.png)", section)
+            quotations = re.findall(r"```\n\$ mlpc (.*?)```", section, re.S)
+            self.assertTrue(quotations, name)
+            for quotation in quotations:
+                command, *quoted = quotation.strip().split("\n")
+                words = [tool.MLPC, *shlex.split(command)]
+                done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+                said = iter(done.stdout.splitlines())  # used up line by line: the order counts
+                for line in quoted:
+                    self.assertTrue(any(one.strip().startswith(line.strip()) for one in said), f"mlpc {command}: {line}")
 
 
 if __name__ == "__main__":

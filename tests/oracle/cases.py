@@ -1,6 +1,7 @@
-"""Networks and what PyTorch says of them: values, and gradients of sum(y * c)."""
+"""Networks and what PyTorch says of them: values, and first and second derivatives of sum(y * c)."""
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 torch.set_default_dtype(torch.float64)
 
@@ -55,7 +56,9 @@ class Case:
         given = {**values, "c": c}
         declarations.append(f"input c{extents(y.shape)}")
         lines.append("loss d = sum(y * c)")
-        grads = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+        grads = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, create_graph=True)
+        direction = {n: some(generator, v.shape) for n, v in leaves.items()}
+        second = second_derivative(grads, leaves, direction)
         source = "\n".join(["model m : f64 {", *(f"  {line}" for line in declarations + lines), "}", ""])
         return {
             "name": f"{self.name} {number}",
@@ -65,8 +68,19 @@ class Case:
             "loss": flat(total)[0],
             "grads": {n: flat(torch.zeros_like(v) if g is None else g)
                       for (n, v), g in zip(leaves.items(), grads)},
+            "direction": {n: flat(v) for n, v in direction.items()},
+            "second": {n: flat(v) for n, v in second.items()},
             "state": {n: flat(v) for n, v in state.items()},
         }
+
+
+def second_derivative(grads, leaves, direction):
+    """The Hessian of the total times the direction."""
+    slope = sum((g * v).sum() for g, v in zip(grads, direction.values()) if g is not None)
+    if not slope.requires_grad:
+        return {n: torch.zeros_like(v) for n, v in leaves.items()}
+    products = torch.autograd.grad(slope, list(leaves.values()), allow_unused=True)
+    return {n: torch.zeros_like(v) + (0 if h is None else h) for (n, v), h in zip(leaves.items(), products)}
 
 
 def hash_of(text):
@@ -317,6 +331,9 @@ RECURRENT = [
     recurrent("rnn", 1, lambda x, h, w: torch._VF.rnn_tanh(x, h, w, *OPTIONS)[0], rnn_weights),
     recurrent("lstm", 4, lambda x, h, w: torch._VF.lstm(x, (h, h), w, *OPTIONS)[0], lstm_weights),
     recurrent("gru", 3, lambda x, h, w: torch._VF.gru(x, h, w, *OPTIONS)[0], gru_weights),
+    Case("bidirectional", "f = bidirectional(rnn({H}) as a, rnn({H}) as b)\ny = f(x)", lambda t, H: both_directions(t, H),
+         [{"x": ((b, time, n),), **{f"{p}.{w}": (s,) for p in "ab" for w, s in (("W", (n, H)), ("U", (H, H)), ("b", (H,)))},
+           "hyper": {"H": H}} for (b, time, n), H in [((2, 4, 3), 5), ((1, 1, 2), 1), ((3, 6, 1), 4)]]),
     Case("embed", "f = embed({n}, {d})\ny = f(t)", lambda t, n, d: F.embedding(t["t"], t["f.W"]),
          [{"t": (s, n), "f.W": ((n, d),), "hyper": {"n": n, "d": d}}
           for s, n, d in [((3,), 4, 2), ((2, 5), 3, 1), ((), 7, 4)]]),
@@ -328,10 +345,16 @@ RECURRENT = [
 ]
 
 
+def both_directions(t, H):
+    weights = [w for p in "ab" for w in (t[f"{p}.W"].T, t[f"{p}.U"].T, t[f"{p}.b"], torch.zeros(H))]
+    return torch._VF.rnn_tanh(t["x"], torch.zeros(2, t["x"].shape[0], H), weights, True, 1, 0.0, True, True, True)[0]
+
+
 def attended(t, heads, is_causal):
     b, time, d = t["x"].shape
     qkv = F.linear(t["x"], t["f.qkv.W"].T, t["f.qkv.b"]).reshape(b, time, 3, heads, d // heads).permute(2, 0, 3, 1, 4)
-    out = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], is_causal=is_causal)
+    with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivative
+        out = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], is_causal=is_causal)
     return F.linear(out.permute(0, 2, 1, 3).reshape(b, time, d), t["f.out.W"].T, t["f.out.b"])
 
 

@@ -3,8 +3,8 @@
 #include "tests/oracle/replay.h"
 #include "tests/support/compiled/compiled.h"
 
-// The library's activations, losses, layers and optimizers against what PyTorch computes: values, gradients,
-// new state, and parameters after each of several steps.
+// The library's activations, losses, layers and optimizers against what PyTorch computes: values, first and
+// second derivatives, new state, and parameters after each of several steps.
 
 namespace mlpc::testing {
 namespace {
@@ -12,18 +12,21 @@ namespace {
 using ir::Graph;
 using ir::Role;
 
-constexpr double kTolerance = 1e-9;         // of the largest entry of each tensor
+constexpr double kTolerance = 1e-9;  // of the largest entry of each tensor
+const std::vector<std::string> kEntries = {"hvp"};
 constexpr std::size_t kOneInCompiled = 12;  // records that are compiled, too: that takes a second each
 
 Named given_in(const nlohmann::json& record) {
   Named out = {{{Role::loss_bar, "loss_bar"}, {1}}};
   for (const auto& [name, values] : record.at("given").items())
     for (Role role : {Role::param, Role::input, Role::state}) out[{role, name}] = values.get<Numbers>();
+  for (const auto& [name, values] : record.at("direction").items())
+    out[{Role::tangent, name + ".dot"}] = values.get<Numbers>();
   return out;
 }
 
-/// What a record expects of inference, and of training.
-void check(const nlohmann::json& record, const Named& infer, const Named& grad) {
+/// What a record expects of inference, of training, and of the Hessian.
+void check(const nlohmann::json& record, const Named& infer, const Named& grad, const Named& hvp) {
   const auto holds = [](const Named& values, Role role, const std::string& name, const Numbers& expected) {
     INFO(name);
     const auto found = values.find({role, name});
@@ -35,6 +38,8 @@ void check(const nlohmann::json& record, const Named& infer, const Named& grad) 
   holds(grad, Role::loss_total, "loss", {record.at("loss").get<double>()});
   for (const auto& [name, expected] : record.at("grads").items())
     holds(grad, Role::grad, name, expected.get<Numbers>());
+  for (const auto& [name, expected] : record.at("second").items())
+    holds(hvp, Role::grad, name, expected.get<Numbers>());
   for (const auto& [name, expected] : record.at("state").items())
     holds(grad, Role::state, name, expected.get<Numbers>());
 }
@@ -45,17 +50,17 @@ void replay(const std::string& group) {
   for (std::size_t i = 0; i < records.size(); ++i) {
     const nlohmann::json& record = records[i];
     INFO(record.at("name").get<std::string>());
-    const ir::Program program = joint_program(record.at("source").get<std::string>());
+    const ir::Program program = joint_program(record.at("source").get<std::string>(), kEntries);
     const Named given = given_in(record);
-    const Graph &infer = *program.find("infer"), &grad = *program.find("grad");
-    check(record, evaluated(infer, given), evaluated(grad, given));
+    const Graph &infer = *program.find("infer"), &grad = *program.find("grad"), &hvp = *program.find("hvp");
+    check(record, evaluated(infer, given), evaluated(grad, given), evaluated(hvp, given));
     if (i % kOneInCompiled != 0) continue;
     INFO("compiled");
     const CompiledProgram compiled(program, 2);
     const auto run = [&](const Graph& g) {
       return named_results(g, compiled.run(g.name, arguments_of(g, given)));
     };
-    check(record, run(infer), run(grad));
+    check(record, run(infer), run(grad), run(hvp));
   }
 }
 

@@ -9,7 +9,7 @@
 #include "tests/support/compiled/compiled.h"
 
 // The programs of the language's reference, small and in f64: compiled code against the evaluator, which
-// shares nothing with it.
+// shares nothing with it, and training against PyTorch's.
 
 namespace mlpc::testing {
 namespace {
@@ -53,6 +53,21 @@ Named some_values(const Graph& graph) {
   return out;
 }
 
+Named named(Role role, const nlohmann::json& values) {
+  Named out;
+  for (const auto& [name, numbers] : values.items()) out[{role, name}] = numbers.get<Numbers>();
+  return out;
+}
+
+void check(const Named& values, const Named& expected) {
+  for (const auto& [key, numbers] : expected) {
+    INFO(key.second);
+    const auto found = values.find(key);
+    REQUIRE(found != values.end());
+    CHECK(error_of(found->second, numbers) <= kTolerance);
+  }
+}
+
 void check(const std::string& name, const Changes& changes) {
   CAPTURE(name);
   const ir::Program program = joint_program(changed(name, changes));
@@ -62,11 +77,44 @@ void check(const std::string& name, const Changes& changes) {
     const Graph& graph = *program.find(entry);
     const Named given = some_values(graph), expected = evaluated(graph, given),
                 values = named_results(graph, compiled.run(entry, arguments_of(graph, given)));
-    for (const auto& [key, numbers] : expected) {
-      INFO(key.second);
-      CHECK(error_of(values.at(key), numbers) <= kTolerance);
-    }
+    check(values, expected);
   }
+}
+
+/// Trains as the record says, in machine code.
+void train(const nlohmann::json& record) {
+  Changes changes;
+  for (const nlohmann::json& change : record.at("changes")) changes.emplace_back(change.at(0), change.at(1));
+  const ir::Program program = joint_program(changed(record.at("program"), changes));
+  const CompiledProgram compiled(program, 1);
+  const auto run = [&](const char* entry, const Named& given) {
+    const Graph& graph = *program.find(entry);
+    return named_results(graph, compiled.run(entry, arguments_of(graph, given)));
+  };
+
+  Named given = named(Role::param, record.at("params"));
+  given.merge(named(Role::state, record.at("state")));
+  given[{Role::loss_bar, "loss_bar"}] = {1};
+  const nlohmann::json& losses = record.at("losses");
+  given[{Role::steps, "steps"}] = {static_cast<double>(losses.size())};
+  for (std::size_t step = 0; step < losses.size(); ++step) {
+    INFO("step " << step);
+    for (auto& [key, values] :
+         named(Role::input, record.at("batches").at(step % record.at("batches").size())))
+      given[key] = values;
+    given[{Role::step, "step"}] = {static_cast<double>(step)};
+    given[{Role::epoch, "epoch"}] = {record.at("epochs").at(step).get<double>()};
+    if (step == 0) {
+      const Named first = run("grad", given);
+      check(first, named(Role::grad, record.at("grads")));
+      check(first, named(Role::loss_term, record.at("terms")));
+    }
+    Named after = run("train_step", given);
+    check(after, {{{Role::loss_total, "loss"}, {losses.at(step).get<double>()}}});
+    for (auto& [key, values] : after) given[key] = std::move(values);
+  }
+  check(given, named(Role::param, record.at("trained")));
+  check(given, named(Role::state, record.at("trained state")));
 }
 
 }  // namespace
@@ -94,6 +142,13 @@ TEST_CASE("resnet.net: convolutions, running statistics, blocks that change thei
                    {"input x[B, 3, 32, 32]", "const B = 2\n  input x[B, 3, 8, 8]"},
                    {"conv(32, 3)", "conv(2, 3)"},
                    {"[32, 64, 128]", "[2, 3]"}});
+}
+
+TEST_CASE("fifty steps of every program are PyTorch's, with two optimizers each") {
+  for (const nlohmann::json& record : recorded("programs")) {
+    INFO(record.at("name").get<std::string>());
+    train(record);
+  }
 }
 
 }  // namespace mlpc::testing

@@ -6,11 +6,14 @@
 #include <limits>
 
 #include "compiler/frontend/frontend.h"
+#include "compiler/passes/passes.h"
 #include "compiler/passes/pipeline.h"
 #include "ir/error.h"
 
 namespace mlpc::testing {
 namespace {
+
+constexpr const char* kPlace = MLPC_SOURCE_DIR "/examples/oracle.net";  // beside what programs `use`
 
 std::int64_t no_dim(std::string_view) { return 0; }
 
@@ -23,13 +26,12 @@ nlohmann::json recorded(const std::string& group) {
   return nlohmann::json::parse(file);
 }
 
-ir::Program joint_program(const std::string& source) {
+ir::Program joint_program(const std::string& source, std::span<const std::string> entries) {
   frontend::Diagnostics diagnostics;
   std::vector<std::unique_ptr<frontend::SourceFile>> files;
-  const std::optional<ir::Program> program =
-      frontend::parse_net(source, "oracle.net", {}, diagnostics, files);
+  const std::optional<ir::Program> program = frontend::parse_net(source, kPlace, {}, diagnostics, files);
   if (!program) fail("{}{}", diagnostics.text(), source);
-  return passes::run_pipeline(*program, ir::Stage::joint);
+  return passes::run_pipeline(passes::add_entries(*program, entries), ir::Stage::joint);
 }
 
 std::vector<ir::HostTensor> arguments_of(const ir::Graph& graph, const Named& given) {

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,9 @@ using Named = std::map<std::pair<ir::Role, std::string>, Numbers>;
 /// The records of tests/oracle/recorded/GROUP.json; record.py says what is in them.
 nlohmann::json recorded(const std::string& group);
 
-/// The program of a source without free dims, at stage joint. Fails with the diagnostics.
-ir::Program joint_program(const std::string& source);
+/// The program of a source without free dims, at stage joint, with entries on request. Fails with the
+/// diagnostics.
+ir::Program joint_program(const std::string& source, std::span<const std::string> entries = {});
 
 /// One tensor for each parameter of the graph; one that is not given is all zeros.
 std::vector<ir::HostTensor> arguments_of(const ir::Graph& graph, const Named& given);

@@ -53,7 +53,7 @@ static int check(const mlpc_plan* p, mlpc_args* a, int entry) {
   if (!p || p->magic != (uint64_t)(kMagic + entry)) return MLPC_BAD_PLAN;
   if (!a || a->size < sizeof *a) return MLPC_BAD_ARGUMENTS;
   if (!a->params || ((uintptr_t)a->params | (uintptr_t)a->workspace) % 64) return MLPC_MISALIGNED;
-  if (entry == MLPC_INIT) return MLPC_OK;
+  if (entry == MLPC_INIT || entry == MLPC_UPDATE) return MLPC_OK;
   k = (const int32_t*)a->inputs[1];
   for (i = 0; i < p->dims[0]; ++i)
     if (k[i] < 0 || k[i] >= 4) {
@@ -91,8 +91,8 @@ static void predict(const mlpc_plan* p, const mlpc_args* a, float* out) {
     for (i = 0; i < p->dims[0]; ++i) predict_row(&context, i, 0);
 }
 
-/* Writes loss, mse, mae and, if asked, adds the gradient; 0 if the loss is not finite. */
-static int losses(const mlpc_plan* p, const mlpc_args* a, parameters* gradient) {
+/* Writes loss, mse, mae and, if asked, adds the gradient times loss_bar; 0 if the loss is not finite. */
+static int losses(const mlpc_plan* p, const mlpc_args* a, parameters* gradient, float loss_bar) {
   float* prediction = (float*)a->workspace;
   const float* y = (const float*)a->inputs[2];
   float squares = 0, magnitudes = 0, n = (float)p->dims[0];
@@ -105,8 +105,8 @@ static int losses(const mlpc_plan* p, const mlpc_args* a, parameters* gradient) 
     magnitudes += e < 0 ? -e : e;
     if (!gradient) continue;
     for (j = 0; j < kColumns; ++j)
-      gradient->weight[j] += 2 * e / n * ((const float*)a->inputs[0])[i * kColumns + j];
-    gradient->bias[0] += 2 * e / n;
+      gradient->weight[j] += loss_bar * 2 * e / n * ((const float*)a->inputs[0])[i * kColumns + j];
+    gradient->bias[0] += loss_bar * 2 * e / n;
   }
   *(float*)a->results[0] = *(float*)a->results[1] = squares / n;
   *(float*)a->results[2] = magnitudes / n;
@@ -123,7 +123,7 @@ static int infer(const mlpc_plan* p, mlpc_args* a) {
 static int loss(const mlpc_plan* p, mlpc_args* a) {
   const int code = check(p, a, MLPC_LOSS);
   if (code) return code;
-  losses(p, a, 0);
+  losses(p, a, 0, 0);
   return MLPC_OK;
 }
 
@@ -131,31 +131,44 @@ static int grad(const mlpc_plan* p, mlpc_args* a) {
   const int code = check(p, a, MLPC_GRAD);
   const parameters zero = {{0}, {0}};
   if (code) return code;
-  *(parameters*)a->grads = zero;
+  if (!(a->flags & MLPC_ACCUMULATE)) *(parameters*)a->grads = zero;
   *(model_state*)a->state_out = *(const model_state*)a->state;
-  losses(p, a, (parameters*)a->grads);
+  ((model_state*)a->state_out)->seen[0] += (float)p->dims[0];
+  if (!losses(p, a, (parameters*)a->grads, (float)a->loss_bar) && (a->flags & MLPC_CHECK_FINITE))
+    return MLPC_NOT_FINITE;
+  return MLPC_OK;
+}
+
+static void apply(mlpc_args* a, const parameters* gradient) {
+  parameters *w = (parameters*)a->params, *m = (parameters*)a->slots;
+  uint32_t noise[4];
+  float rate;
+  int j;
+  noise[0] = noise[1] = noise[3] = 0;
+  noise[2] = (uint32_t)a->step;
+  mlpc_philox(a->seed, noise);
+  rate = 0.1f * (1 - (float)a->step / (float)a->steps) * (1 + (float)(noise[0] >> 8) / 16777216.0f);
+  for (j = 0; j < kColumns; ++j) {
+    m->weight[j] = 0.5f * m->weight[j] + gradient->weight[j];
+    w->weight[j] -= rate * m->weight[j];
+  }
+  m->bias[0] = 0.5f * m->bias[0] + gradient->bias[0];
+  w->bias[0] -= rate * m->bias[0];
+}
+
+static int update(const mlpc_plan* p, mlpc_args* a) {
+  const int code = check(p, a, MLPC_UPDATE);
+  if (code) return code;
+  apply(a, (const parameters*)a->grads);
   return MLPC_OK;
 }
 
 static int train_step(const mlpc_plan* p, mlpc_args* a) {
   const int code = check(p, a, MLPC_TRAIN_STEP);
   parameters gradient = {{0}, {0}};
-  parameters *w = (parameters*)a->params, *m = (parameters*)a->slots;
-  uint32_t noise[4];
-  float rate;
-  int j;
   if (code) return code;
-  if (!losses(p, a, &gradient) && (a->flags & MLPC_CHECK_FINITE)) return MLPC_NOT_FINITE;
-  noise[0] = noise[1] = noise[3] = 0;
-  noise[2] = (uint32_t)a->step;
-  mlpc_philox(a->seed, noise);
-  rate = 0.1f * (1 - (float)a->step / (float)a->steps) * (1 + (float)(noise[0] >> 8) / 16777216.0f);
-  for (j = 0; j < kColumns; ++j) {
-    m->weight[j] = 0.5f * m->weight[j] + gradient.weight[j];
-    w->weight[j] -= rate * m->weight[j];
-  }
-  m->bias[0] = 0.5f * m->bias[0] + gradient.bias[0];
-  w->bias[0] -= rate * m->bias[0];
+  if (!losses(p, a, &gradient, 1) && (a->flags & MLPC_CHECK_FINITE)) return MLPC_NOT_FINITE;
+  apply(a, &gradient);
   ((model_state*)a->state)->seen[0] += (float)p->dims[0];
   return MLPC_OK;
 }
@@ -179,6 +192,7 @@ static const mlpc_entry kEntries[] = {
     {sizeof(mlpc_entry), MLPC_LOSS, "loss", loss, kInputs, 3, kLosses, 3},
     {sizeof(mlpc_entry), MLPC_GRAD, "grad", grad, kInputs, 3, kLosses, 3},
     {sizeof(mlpc_entry), MLPC_TRAIN_STEP, "train_step", train_step, kInputs, 3, kLosses, 3},
+    {sizeof(mlpc_entry), MLPC_UPDATE, "update", update, 0, 0, 0, 0},
     {sizeof(mlpc_entry), MLPC_INIT, "init", init, 0, 0, 0, 0}};
 
 static const mlpc_model kModel = {sizeof(mlpc_model),
@@ -198,7 +212,7 @@ static const mlpc_model kModel = {sizeof(mlpc_model),
                                   2,
                                   sizeof(parameters),
                                   kEntries,
-                                  5,
+                                  6,
                                   "{\"batch\":8,\"epochs\":3,\"seed\":5}",
                                   "by hand",
                                   "0123"};

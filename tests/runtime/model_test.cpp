@@ -28,10 +28,10 @@ std::vector<float> predictions(const Model& model) {
   Weights weights;
   initialise(model, weights, 5);
   const Dataset data = dataset(model, linear_data(4), "infer");
-  Batches all(data, -1, {});
+  Batches all(data, {});
   Call call(model, model.entry("infer"), data.dims, {});
   call.use(weights);
-  all.run(call, 0, 1, {});
+  all.run(call, 0);
   const auto values = call.results[0].as<float>();
   return {values.begin(), values.end()};
 }
@@ -120,8 +120,9 @@ TEST_CASE("model: missing, unknown and misshapen inputs are named") {
   inputs.at("y").tensor = Tensor::zeros(MLPC_F32, {5});
   CHECK(problem_of([&] { dataset(model, std::move(inputs), "loss"); }) ==
         "y=Y: the dim B is 5 here and 4 in x=X");
-  CHECK(problem_of([&] { model.entry("jvp"); }) ==
-        "linear: the model has no entry `jvp`; it has `infer`, `loss`, `grad`, `train_step`, `init`");
+  CHECK(
+      problem_of([&] { model.entry("jvp"); }) ==
+      "linear: the model has no entry `jvp`; it has `infer`, `loss`, `grad`, `train_step`, `update`, `init`");
 }
 
 TEST_CASE("model: a code becomes a message that names the file, the element and the range") {
@@ -131,7 +132,7 @@ TEST_CASE("model: a code becomes a message that names the file, the element and 
   Inputs inputs = linear_data(20);
   inputs.at("k").tensor.as<std::int32_t>()[13] = 7;
   const Dataset data = dataset(model, std::move(inputs), "loss");
-  Batches batches(data, 0, 8);
+  Batches batches(data, std::vector<Split>{{0, 8}});
   CHECK(problem_of([&] { evaluate(model, weights, batches, {}); }) ==
         "k=K: element 13 is 7, outside 0 … 3 of the input `k`");
   CHECK(problem_of([&] {
@@ -139,12 +140,24 @@ TEST_CASE("model: a code becomes a message that names the file, the element and 
         }).starts_with("linear.loss: a dim is negative"));
 }
 
+TEST_CASE(
+    "model: of several dims that are split, the one with most batches leads, and the others begin again") {
+  Dataset data;
+  data.dims = {4, 20, 5};
+  const Batches batches(data, std::vector<Split>{{0, 3}, {1, 8}});
+  CHECK(batches.count() == 3);
+  CHECK(batches.row_count() == 20);
+  std::vector<std::vector<std::int64_t>> dims;
+  for (std::int64_t turn = 0; turn < 4; ++turn) dims.push_back(batches.dims_at(turn));
+  CHECK(dims == std::vector<std::vector<std::int64_t>>{{3, 8, 5}, {1, 8, 5}, {3, 4, 5}, {1, 8, 5}});
+}
+
 TEST_CASE("model: a mean over batches is weighted by their rows") {
   const Model model = linear();
   Weights weights;
   initialise(model, weights, 0);
   const Dataset data = dataset(model, linear_data(20), "loss");
-  Batches whole(data, 0, {}), parts(data, 0, 8);
+  Batches whole(data, {}), parts(data, std::vector<Split>{{0, 8}});
   const Values expected = evaluate(model, weights, whole, {}), got = evaluate(model, weights, parts, {});
   REQUIRE(got.size() == 3);
   CHECK(got[2].name == "mae");

@@ -19,12 +19,12 @@ struct Fixture {
   }
 
   std::vector<ParameterNorms> norms(std::int64_t batch) {
-    Batches batches(data, 0, batch);
+    Batches batches(data, std::vector<Split>{{0, batch}});
     return parameter_norms(model, weights, batches, {3, 0, 1, 0}, {});
   }
 
   double loss() {
-    Batches batches(data, 0, kRows);
+    Batches batches(data, {});
     return evaluate(model, weights, batches, {})[0].value;
   }
 

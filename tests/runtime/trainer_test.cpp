@@ -56,7 +56,7 @@ TEST_CASE("trainer: steps are epochs by batches, the short one too, and the loss
   CHECK(reinterpret_cast<const float*>(session.trainer.weights.state.data())[0] == 60);
   CHECK(session.lines[2].starts_with("epoch 1/3  loss "));
   CHECK(session.lines[2].find("  val.mae ") != std::string::npos);
-  Batches rows(session.validation, 0, {});
+  Batches rows(session.validation, {});
   Weights fresh;
   initialise(session.model, fresh, 5);
   const double before = evaluate(session.model, fresh, rows, {})[0].value;
@@ -185,7 +185,10 @@ TEST_CASE("trainer: a checkpoint of other data or with damaged metadata is refus
   session.trainer.save(path);
   Session other(R"({"batch":8,"epochs":3,"seed":5})", {}, 21);
   CHECK(problem_of([&] { other.trainer.resume(path); }) ==
-        path + ": was trained on 20 rows in batches of 8; now there are 21 in batches of 8");
+        path + ": was trained in batches of B 8 of 20; now they are B 8 of 21");
+  Session in_parts(R"({"batch":8,"epochs":3,"seed":5,"accumulate":2})");
+  CHECK(problem_of([&] { in_parts.trainer.resume(path); }) ==
+        path + ": was trained with steps of 1 batches; now of 2");
   const auto with = [&](const std::string& key, const std::string& value) {
     Metadata metadata =
         load_checkpoint(path, session.model, session.trainer.weights, {.with_slots = true}).metadata;
@@ -204,20 +207,45 @@ TEST_CASE("trainer: a checkpoint of other data or with damaged metadata is refus
   CHECK(with("seed", "5") == "");
 }
 
+TEST_CASE("trainer: gradients of several batches make one step, as one batch of all their rows would") {
+  const char* settings = R"({"batch":4,"epochs":3,"seed":5,"accumulate":2})";
+  Session parts(settings), whole(R"({"batch":8,"epochs":3,"seed":5})");
+  for (Session* session : {&parts, &whole}) {
+    session->trainer.initialise();
+    CHECK(session->run() == Trainer::Outcome::finished);
+    CHECK(session->trainer.step() == 9);  // the third of an epoch is of one batch
+    CHECK(reinterpret_cast<const float*>(session->trainer.weights.state.data())[0] == 60);
+  }
+  // The same bits, as the shares are powers of two, and this model sums row by row.
+  CHECK(parts.trainer.weights.params == whole.trainer.weights.params);
+
+  const TemporaryDirectory directory;
+  Session first(settings), second(settings);
+  first.trainer.initialise();
+  first.run(4);
+  first.trainer.save(directory.file("w"));
+  second.trainer.resume(directory.file("w"));
+  second.run();
+  CHECK(second.trainer.weights.params == parts.trainer.weights.params);
+}
+
 TEST_CASE("trainer: settings that it does not know or cannot follow are refused") {
   const auto parse = [](const char* json) { return problem_of([&] { parse_train_settings(json, "m"); }); };
   CHECK(parse(R"({"batch":64,"epochs":2,"accumulate":1})") == "");
-  CHECK(parse(R"({"accumulate":4})") ==
-        "m: the setting `accumulate` is not supported by this version's trainer");
+  CHECK(parse(R"({"accumulate":0})") == "m: the setting `accumulate` is 0");
+  CHECK(parse(R"({"rows":4})") == "m: there is no setting `rows`");
   CHECK(parse(R"({"batch":0})") == "m: the setting `batch` is 0");
-  CHECK(parse(R"({"batch":{"N":4,"M":2}})") != "");
+  CHECK(parse(R"({"batch":{}})") == "m: the setting `batch` is {}");
+  CHECK(problem_of([] { Session(R"({"batch":{"N":4},"epochs":1})"); }) ==
+        "linear: `batch` names N, which is no free dim");
   CHECK(parse(R"({"early_stop":{"metric":"ce","patience":3,"mode":"up"}})") != "");
   CHECK(parse("{") != "");
   CHECK(parse("[]") != "");
   CHECK(problem_of([] { Session("{}"); }).find("neither `epochs` nor `steps`") != std::string::npos);
   CHECK(problem_of([] { Session(R"({"epochs":1,"early_stop":{"metric":"ce","patience":3}})"); }) ==
         "linear: `early_stop` watches val.ce, which is no loss or metric");
-  CHECK(parse_train_settings(R"({"batch":{"B":4}})", "m").batch_dim == "B");
+  CHECK(parse_train_settings(R"({"batch":{"N":4,"M":2}})", "m").batches ==
+        std::vector<std::pair<std::string, std::int64_t>>{{"M", 2}, {"N", 4}});
 }
 
 TEST_CASE("trainer: durations and values are short to read") {

@@ -26,7 +26,7 @@ TEST_CASE("a dim that the program has not is an error, and the module is left as
   llvm::Module module("test", context);
   const ir::Kernel kernel = pointwise(ir::ElementType::f32, ir::Dim::named("N"), {});
   const std::vector<std::string> names = {"M"};
-  CHECK_THROWS_WITH_AS(emit_kernel(module, kernel, *ir::target_named("x86-64-v4"), names),
+  CHECK_THROWS_WITH_AS(emit_kernel(module, kernel, *ir::target_named("x86-64-v4"), names, false),
                        "an extent uses `N`, which is no dim of the program", Error);
   CHECK(module.empty());
 }

@@ -23,7 +23,7 @@ std::vector<std::string> undefined_symbols(const ir::Kernel& kernel, const ir::T
 class CompiledKernel {
  public:
   CompiledKernel(const ir::Kernel& kernel, const ir::Target& target,
-                 const std::vector<std::string>& dim_names);
+                 const std::vector<std::string>& dim_names, bool shares_memory = false);
   ~CompiledKernel();
   /// Runs all tasks, the last one first: their order must not matter.
   void run(const std::vector<std::int64_t>& dims, const std::vector<std::byte*>& buffers) const;

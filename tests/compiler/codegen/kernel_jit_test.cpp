@@ -48,11 +48,11 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const ir::Target& target) {
 /// The kernel and two exported functions over it: `run` (dims, task, array of buffers) and `task_count`.
 std::unique_ptr<llvm::Module> make_module(llvm::LLVMContext& context, const ir::Kernel& kernel,
                                           const ir::Target& target, const llvm::TargetMachine& machine,
-                                          const std::vector<std::string>& dim_names) {
+                                          const std::vector<std::string>& dim_names, bool shares_memory) {
   auto module = std::make_unique<llvm::Module>("test", context);
   module->setTargetTriple(machine.getTargetTriple());
   module->setDataLayout(machine.createDataLayout());
-  llvm::Function* function = emit_kernel(*module, kernel, target, dim_names);
+  llvm::Function* function = emit_kernel(*module, kernel, target, dim_names, shares_memory);
   llvm::Type* pointer = llvm::PointerType::getUnqual(context);
   llvm::Type* int64 = llvm::Type::getInt64Ty(context);
   llvm::IRBuilder<> builder(context);
@@ -151,14 +151,14 @@ struct CompiledKernel::Jit {
 };
 
 CompiledKernel::CompiledKernel(const ir::Kernel& kernel, const ir::Target& target,
-                               const std::vector<std::string>& dim_names)
+                               const std::vector<std::string>& dim_names, bool shares_memory)
     : jit_(std::make_unique<Jit>()) {
   const std::unique_ptr<llvm::TargetMachine> machine = make_machine(target);
   llvm::orc::JITTargetMachineBuilder builder(machine->getTargetTriple());
   builder.setCPU(std::string(target.llvm_cpu)).setCodeGenOptLevel(llvm::CodeGenOptLevel::Less);
   jit_->engine = llvm::cantFail(llvm::orc::LLJITBuilder().setJITTargetMachineBuilder(builder).create());
   auto context = std::make_unique<llvm::LLVMContext>();
-  auto module = make_module(*context, kernel, target, *machine, dim_names);
+  auto module = make_module(*context, kernel, target, *machine, dim_names, shares_memory);
   llvm::cantFail(jit_->engine->addIRModule({std::move(module), std::move(context)}));
   jit_->run = llvm::cantFail(jit_->engine->lookup("run")).toPtr<decltype(jit_->run)>();
   jit_->task_count = llvm::cantFail(jit_->engine->lookup("task_count")).toPtr<decltype(jit_->task_count)>();
@@ -189,7 +189,7 @@ std::vector<std::string> undefined_symbols(const ir::Kernel& kernel, const ir::T
                                            const std::vector<std::string>& dim_names) {
   const std::unique_ptr<llvm::TargetMachine> machine = make_machine(target);
   llvm::LLVMContext context;
-  const auto module = make_module(context, kernel, target, *machine, dim_names);
+  const auto module = make_module(context, kernel, target, *machine, dim_names, false);
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream stream(bytes);
   llvm::legacy::PassManager passes;
@@ -276,7 +276,7 @@ void check_against_interpreter(const ir::Kernel& kernel, const std::vector<Dims>
   if (!options.all_targets) targets.erase(targets.begin() + 1, targets.end() - 1);
   for (const ir::Target* target : targets) {
     INFO("target " << std::string(target->name));
-    const CompiledKernel compiled(kernel, *target, names);
+    const CompiledKernel compiled(kernel, *target, names, options.alias.first != options.alias.second);
     for (const Dims& values : dims) {
       std::string text;
       for (const auto& [name, value] : values) text += name + " = " + std::to_string(value) + " ";

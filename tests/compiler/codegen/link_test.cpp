@@ -19,9 +19,7 @@ using namespace mlpc::codegen;
 namespace {
 
 struct Linked {
-  Linked() {
-    std::ofstream(object, std::ios::binary) << emit_code(tiny_program(host_row()), CodeFormat::object);
-  }
+  Linked() { std::ofstream(object, std::ios::binary) << emit_objects(tiny_program(host_row())).front(); }
   testing::TemporaryDirectory folder;
   const std::string object = folder.file("tiny.o"), library = folder.file("tiny.so");
 };
@@ -30,7 +28,7 @@ struct Linked {
 
 TEST_CASE("a library opens, answers its own ABI only, and infers") {
   const Linked files;
-  link_shared(files.object, files.library, "tiny.so");
+  link_shared({files.object}, files.library, "tiny.so");
   void* library = dlopen(files.library.c_str(), RTLD_NOW | RTLD_LOCAL);
   REQUIRE(library != nullptr);
   const auto model = reinterpret_cast<mlpc_model_function>(dlsym(library, "tiny_model"));
@@ -47,7 +45,7 @@ TEST_CASE("a library opens, answers its own ABI only, and infers") {
 
 TEST_CASE("a library names itself, needs nothing and binds at once") {
   const Linked files;
-  link_shared(files.object, files.library, "tiny.so");
+  link_shared({files.object}, files.library, "tiny.so");
   auto binary = llvm::cantFail(llvm::object::ObjectFile::createObjectFile(files.library));
   const auto* elf = llvm::dyn_cast<llvm::object::ELF64LEObjectFile>(binary.getBinary());
   REQUIRE(elf);
@@ -70,7 +68,7 @@ TEST_CASE("a library names itself, needs nothing and binds at once") {
 TEST_CASE("linking again gives the same bytes") {
   const Linked files;
   const auto bytes = [&] {
-    link_shared(files.object, files.library, "tiny.so");
+    link_shared({files.object}, files.library, "tiny.so");
     std::ifstream file(files.library, std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(file), {});
   };
@@ -83,15 +81,15 @@ TEST_CASE("what is no object is refused in the linker's words, and linking goes 
   const Linked files;
   const std::string broken = files.folder.file("broken.o");
   std::ofstream(broken) << "no object";
-  CHECK_THROWS_WITH_AS(link_shared(broken, files.library, "tiny.so"), doctest::Contains("broken.o"), Error);
-  CHECK_THROWS_AS(link_shared(files.object, files.folder.file("nowhere/x.so"), "x.so"), Error);
-  link_shared(files.object, files.library, "tiny.so");
+  CHECK_THROWS_WITH_AS(link_shared({broken}, files.library, "tiny.so"), doctest::Contains("broken.o"), Error);
+  CHECK_THROWS_AS(link_shared({files.object}, files.folder.file("nowhere/x.so"), "x.so"), Error);
+  link_shared({files.object}, files.library, "tiny.so");
   CHECK(std::filesystem::exists(files.library));
 }
 
 TEST_CASE("an archive holds the object, and no date") {
   const Linked files;
-  const std::string object = emit_code(tiny_program(host_row()), CodeFormat::object);
+  const std::string object = emit_objects(tiny_program(host_row())).front();
   const std::string bytes = make_archive(object, "tiny.o");
   CHECK(bytes == make_archive(object, "tiny.o"));
   auto archive = llvm::cantFail(llvm::object::Archive::create(llvm::MemoryBufferRef(bytes, "tiny.a")));

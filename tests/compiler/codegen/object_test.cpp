@@ -45,7 +45,7 @@ TEST_CASE("an object exports the model's functions alone and needs nothing, for 
                                           "tiny_grad", "tiny_update", "tiny_train_step", "tiny_init"};
   for (const ir::Target& target : ir::all_targets()) {
     CAPTURE(target.name);
-    const Symbols symbols = symbols_of(emit_code(tiny_program(target.name), CodeFormat::object));
+    const Symbols symbols = symbols_of(emit_objects(tiny_program(target.name)).front());
     CHECK(symbols.exported == expected);
     CHECK(symbols.undefined.empty());
   }
@@ -54,14 +54,14 @@ TEST_CASE("an object exports the model's functions alone and needs nothing, for 
 TEST_CASE("the same program gives the same bytes, also by way of its text") {
   for (const ir::Target& target : ir::all_targets()) {
     const ir::KernelProgram program = tiny_program(target.name);
-    const std::string once = emit_code(program, CodeFormat::object);
-    CHECK(once == emit_code(program, CodeFormat::object));
-    CHECK(once == emit_code(program_of(ir::print(program)), CodeFormat::object));
+    const std::string once = emit_objects(program).front();
+    CHECK(once == emit_objects(program).front());
+    CHECK(once == emit_objects(program_of(ir::print(program))).front());
   }
 }
 
 TEST_CASE("an ELF object carries the model's name in a note that no linker drops") {
-  const std::string bytes = emit_code(tiny_program("x86-64"), CodeFormat::object);
+  const std::string bytes = emit_objects(tiny_program("x86-64")).front();
   auto object =
       llvm::cantFail(llvm::object::ObjectFile::createObjectFile(llvm::MemoryBufferRef(bytes, "tiny.o")));
   std::string note;
@@ -75,20 +75,20 @@ TEST_CASE("an ELF object carries the model's name in a note that no linker drops
 }
 
 TEST_CASE("no fast-math flag and no contraction reaches LLVM") {
-  const std::string text = emit_code(tiny_program("x86-64-v4"), CodeFormat::llvm_ir);
+  const std::string text = emit_text(tiny_program("x86-64-v4"), TextFormat::llvm_ir);
   for (const char* flag : {" fast ", "contract", "reassoc", " nnan", " ninf", " nsz", " arcp", " afn"})
     CHECK(text.find(flag) == std::string::npos);
   CHECK(text.find("i32 @tiny_infer(") != std::string::npos);
 }
 
 TEST_CASE("the plan runs on processors without the vectors of the kernels") {
-  const std::string text = emit_code(tiny_program("x86-64-v4"), CodeFormat::assembly);
+  const std::string text = emit_text(tiny_program("x86-64-v4"), TextFormat::assembly);
   const std::size_t begin = text.find("\ntiny_plan:"), end = text.find("\n.Lfunc_end", begin);
   REQUIRE(begin != std::string::npos);
   const std::string plan = text.substr(begin, end - begin);
   CHECK(plan.find("cpuid") != std::string::npos);
   CHECK(plan.find("xgetbv") != std::string::npos);
   for (const char* wide : {"%ymm", "%zmm", "%k1", "\tv"}) CHECK(plan.find(wide) == std::string::npos);
-  const std::string baseline = emit_code(tiny_program("x86-64"), CodeFormat::assembly);
+  const std::string baseline = emit_text(tiny_program("x86-64"), TextFormat::assembly);
   CHECK(baseline.find("cpuid") == std::string::npos);
 }

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "compiler/codegen/jit.h"
+#include "compiler/codegen/object.h"
 #include "compiler/driver/compile.h"
 #include "compiler/lowering/override_schedule.h"
 #include "ir/error.h"
@@ -77,8 +78,9 @@ runtime::Tensor random_input(const mlpc_tensor& input, std::span<const std::int6
 }
 
 /// All results and parameters after two steps of training.
-runtime::Bytes trained(const ir::KernelProgram& program, std::int64_t rows, const runtime::Workers& workers) {
-  const codegen::JitModel jit(program);
+runtime::Bytes trained(const ir::KernelProgram& program, std::int64_t rows, const runtime::Workers& workers,
+                       std::size_t most_objects = codegen::kMostObjects) {
+  const codegen::JitModel jit(program.header, codegen::emit_objects(program, most_objects));
   const runtime::Model model(jit.table());
   runtime::Weights weights = model.zero_weights();
   runtime::initialise(model, weights, 3);
@@ -137,6 +139,14 @@ TEST_CASE("bits: 1, 2, 3 and 8 workers, with tasks in random order, train to the
       CHECK(trained(program, kRows, {workers, Shuffler::run, &shuffler}) == alone);
     }
   }
+}
+
+TEST_CASE("bits: a model in several objects, which threads compiled, trains as one in a single object") {
+  const ir::KernelProgram program = driver::compile(source_of("examples/fashion.net"), {});
+  const std::vector<std::string> objects = codegen::emit_objects(program);
+  CHECK(objects.size() > 1);
+  CHECK(objects == codegen::emit_objects(program));
+  CHECK(trained(program, kRows, {}) == trained(program, kRows, {}, 1));
 }
 
 TEST_CASE("bits: few rows, whose contractions have kernels of their own, train as without tiles") {

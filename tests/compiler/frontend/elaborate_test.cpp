@@ -52,6 +52,14 @@ TEST_CASE("a define may name a function, a layer or an initialiser of the file o
   CHECK(fails_with(source, "bad-define", {.defines = {{"act", "a b"}}}));
 }
 
+TEST_CASE("a name that is nowhere is one error, and each other such name one more") {
+  const std::string errors =
+      elaborated("model m {\n input x[B]\n a = nope + x\n b = nope * none\n output y = none\n}").errors;
+  CHECK(errors.find("3:6: error: `nope`") != std::string::npos);
+  CHECK(errors.find("5:13: error: `none`") != std::string::npos);
+  CHECK(errors.find("4:") == std::string::npos);
+}
+
 TEST_CASE("settings on the command line replace those of the source") {
   const ir::Program program =
       program_of(file_text("examples/fashion.net"), {.train = {{"batch", "64"}, {"seed", "7"}}});
