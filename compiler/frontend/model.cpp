@@ -185,7 +185,8 @@ void build_model(Elaborator& el, const Stmt& model, const SourceFile& file, Scop
   if (!el.diagnostics.empty()) return;
   const Settings settings = train_settings(el, file, files, blocks);
   std::vector<bool> is_frozen = frozen_parameters(el, settings, file_scope);
-  const bool is_rolled = el.diagnostics.empty() && roll_up(el, {&evaluation, &training}, is_frozen);
+  const bool is_rolled =
+      !el.options.unrolls && el.diagnostics.empty() && roll_up(el, {&evaluation, &training}, is_frozen);
   el.program.graphs.push_back(with_outputs(evaluation, el.program));
   if (el.program.graphs.back().results.empty()) el.program.graphs.pop_back();
   if (has_loss(evaluation)) {

@@ -129,7 +129,7 @@ void check_equal(const std::map<std::string, std::vector<double>>& a,
 
 /// Instructions of a program's LLVM IR: lines of its functions.
 std::int64_t instructions(const ir::KernelProgram& program) {
-  std::istringstream text(codegen::emit_code(program, codegen::CodeFormat::llvm_ir));
+  std::istringstream text(codegen::emit_text(program, codegen::TextFormat::llvm_ir));
   std::int64_t count = 0;
   for (std::string line; std::getline(text, line);) count += line.starts_with("  ");
   return count;
@@ -157,6 +157,14 @@ TEST_CASE("a thousand equal blocks are the kernels of ten, and about the instruc
   CHECK(ten.kernels.size() == thousand.kernels.size());
   // The optimizer's loops end as the numbers of elements do.
   CHECK(std::abs(instructions(thousand) - instructions(ten)) * 20 < instructions(ten));
+}
+
+TEST_CASE("--unroll writes equal turns out") {
+  const ir::Program rolled = driver::graphs(net(kLoop), {}, driver::StopAt::graph),
+                    apart = driver::graphs(net(kLoop), {.unrolls = true}, driver::StopAt::graph);
+  CHECK(rolled.params[0].path == "block[*].bnorm.g");
+  CHECK(apart.params[0].path == "block[0].bnorm.g");
+  CHECK(ir::rows_of(rolled.params).size() == apart.params.size());
 }
 
 TEST_CASE("the table of a loop's parameters has a row for each turn, one after the other") {
