@@ -13,6 +13,7 @@
 #include "compiler/driver/memory_bound.h"
 #include "compiler/driver/object_cache.h"
 #include "compiler/frontend/diagnostics.h"
+#include "compiler/passes/passes.h"
 #include "ir/error.h"
 #include "ir/target.h"
 #include "runtime/commands.h"
@@ -63,8 +64,7 @@ runtime::Model load(const NetOptions& net) {
 
 /// `run` asks for what it calls; a library or a dump has what it has.
 void ask_for_entry(NetOptions& net, const std::string& entry) {
-  const bool is_on_request = entry == "jvp" || entry == "hvp" || entry == "jacobian";
-  if (is_on_request && net.input.ends_with(".net")) net.entries.push_back(entry);
+  if (passes::is_on_request(entry) && net.input.ends_with(".net")) net.entries.push_back(entry);
 }
 
 }  // namespace
