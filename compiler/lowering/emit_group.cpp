@@ -371,9 +371,11 @@ class GroupEmitter {
     const ValueId operand = c_.graph.operands(node)[0];
     const std::size_t rank = shape(operand).size();
     const Integers axes = reduced_axes(node);
-    const bool has_few_taps =
-        rank > 0 && shape(operand).back().constant().value_or(c_.target.lanes) < c_.target.lanes;
-    if (has_few_taps && reads_windows(c_.graph, operand)) return 0;
+    // Of 2 × 2 taps most lanes would be idle, whether they are windows themselves or what was made of them.
+    constexpr std::int64_t kFewTaps = 4;
+    const std::int64_t taps =
+        rank > 0 ? shape(operand).back().constant().value_or(c_.target.lanes) : c_.target.lanes;
+    if (taps <= kFewTaps || (taps < c_.target.lanes && reads_windows(c_.graph, operand))) return 0;
     return !axes.empty() && axes.back() == static_cast<std::int64_t>(rank) - 1 ? c_.target.lanes : 0;
   }
 
