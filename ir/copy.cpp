@@ -4,6 +4,12 @@
 
 namespace mlpc::ir {
 
+std::vector<ValueId> Copier::operands(const Node& node) const {
+  std::vector<ValueId> out;
+  for (ValueId v : from_.operands(node)) out.push_back(at(v));
+  return out;
+}
+
 void Copier::add_parameter(const Graph::Parameter& p) {
   bind(p.value,
        to_.graph().add_parameter(p.name, from_.type(p.value), p.role, p.index, from_.value_name(p.value)));
@@ -21,9 +27,7 @@ void Copier::copy(NodeId id) {
     MLPC_CHECK(has(Graph::result(node)), "graph {}: a parameter is not bound", from_.name);
     return;
   }
-  std::vector<ValueId> operands;
-  for (ValueId v : from_.operands(node)) operands.push_back(at(v));
-  copy_with(id, operands);
+  copy_with(id, operands(node));
 }
 
 void Copier::copy_with(NodeId id, std::span<const ValueId> operands) {
@@ -43,6 +47,13 @@ void Copier::stand_in(NodeId from, NodeId to) {
 void Copier::stand_in(ValueId from, ValueId to) {
   bind(from, to);
   describe(from);
+}
+
+void Copier::add_results() {
+  for (Graph::Result r : from_.results) {
+    r.value = at(r.value);
+    to_.graph().results.push_back(std::move(r));
+  }
 }
 
 void Copier::copy_all() {

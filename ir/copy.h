@@ -17,6 +17,9 @@ class Copier {
   bool has(ValueId from) const { return map_[from.index].index != UINT32_MAX; }
   ValueId at(ValueId from) const { return map_[from.index]; }
 
+  /// What stands for a node's operands.
+  std::vector<ValueId> operands(const Node& node) const;
+
   /// A parameter of the same name, role and type.
   void add_parameter(const Graph::Parameter& parameter);
   /// All parameters that are not bound.
@@ -31,6 +34,8 @@ class Copier {
   void stand_in(NodeId from, NodeId to);
   /// Binds a value, which gets the names and locations of the one that it stands for.
   void stand_in(ValueId from, ValueId to);
+  /// The graph's results, of what stands for their values.
+  void add_results();
 
  private:
   void describe(ValueId from);

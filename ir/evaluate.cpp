@@ -28,7 +28,7 @@ class Evaluator {
         fail("graph {}: `{}` is {}, and is given in another shape", graph_.name, parameter.name,
              graph_.type(parameter.value).text());
       values_[parameter.value.index] = given;
-      if (hook_) hook_(parameter.value, values_[parameter.value.index]);
+      if (hook_) hook_(graph_, parameter.value, values_[parameter.value.index]);
     }
   }
 
@@ -76,7 +76,7 @@ class Evaluator {
     }
     std::vector<const HostTensor*> operands;
     for (ValueId v : graph_.operands(node)) operands.push_back(&values_[v.index]);
-    const ReferenceContext context{types, shapes, node.attributes, value_of_};
+    const ReferenceContext context{types, shapes, node.attributes, value_of_, &hook_};
     std::vector<HostTensor> results = def(node.op).reference(context, operands);
     MLPC_CHECK(results.size() == types.size(), "the reference of {} gives {} results", def(node.op).name,
                results.size());
@@ -84,7 +84,7 @@ class Evaluator {
       MLPC_CHECK(results[r].shape == shapes[r] && results[r].values.size() == count_of(shapes[r]),
                  "the reference of {} gives another shape than its type", def(node.op).name);
       values_[node.first_result + r] = std::move(results[r]);
-      if (hook_) hook_(Graph::result(node, r), values_[node.first_result + r]);
+      if (hook_) hook_(graph_, Graph::result(node, r), values_[node.first_result + r]);
     }
   }
 
@@ -112,6 +112,18 @@ std::vector<HostTensor> evaluate(const Graph& graph, std::span<const HostTensor>
   std::vector<HostTensor> results;
   for (const Graph::Result& result : graph.results) results.push_back(values[result.value.index]);
   return results;
+}
+
+ValueHook HeldConstants::hook() {
+  is_first_ = held_.empty();
+  next_ = 0;
+  return [this](const Graph& graph, ValueId v, HostTensor& value) {
+    if (graph.producer(v).op != Op::stop_grad_) return;
+    if (is_first_)
+      held_.push_back(value);
+    else
+      value = held_.at(next_++);
+  };
 }
 
 }  // namespace mlpc::ir

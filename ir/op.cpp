@@ -27,33 +27,6 @@ const OpDef& def(Op op) { return *kRecords[static_cast<std::size_t>(op)]; }
 
 bool asks_for_derivative(Op op) { return op != Op::parameter_ && !def(op).reference; }
 
-bool is_dear(Op op) {
-  switch (op) {
-    case Op::exp_:
-    case Op::expm1_:
-    case Op::log_:
-    case Op::log1p_:
-    case Op::sin_:
-    case Op::cos_:
-    case Op::tanh_:
-    case Op::erf_:
-    case Op::sigmoid_:
-    case Op::softplus_:
-    case Op::pow_:
-    case Op::div_:
-    case Op::mod_:
-    case Op::atan2_:
-    case Op::sqrt_:
-    case Op::rsqrt_:
-    case Op::uniform_:
-    case Op::normal_:
-    case Op::bernoulli_:
-      return true;
-    default:
-      return false;
-  }
-}
-
 void check_arity(const OpDef& record, std::size_t operands) {
   if (record.arity == kArityOfBody) return;
   if (record.arity == kAnyArity ? operands == 0 : operands != record.arity)

@@ -166,11 +166,14 @@ struct HostTensor {
   std::vector<std::int64_t> shape;
   std::vector<double> values;  // row-major
 };
+/// Sees each value of a graph, or of a body in each turn, when it is there, and may change it.
+using ValueHook = std::function<void(const Graph&, ValueId, HostTensor&)>;
 struct ReferenceContext {
   std::span<const Type> result_types;
   std::span<const std::vector<std::int64_t>> result_shapes;
   const Attributes& attributes;
   const std::function<std::int64_t(const Dim&)>& value_of_dim;
+  const ValueHook* hook = nullptr;  // for the values inside
 };
 using Reference = std::vector<HostTensor> (*)(const ReferenceContext&,
                                               std::span<const HostTensor* const> operands);
@@ -189,7 +192,8 @@ struct OpDef {
   Derivative derivative;
   JacobianText jacobian = nullptr;  // null: the derivative's kind has a text of its own
   OpLowering lowering;
-  Reference reference;  // null: of `parameter`, and where asks_for_derivative(op)
+  bool is_dear = false;  // an element costs more than reading it from memory
+  Reference reference;   // null: of `parameter`, and where asks_for_derivative(op)
 };
 
 /// The record of an op.
@@ -197,8 +201,6 @@ const OpDef& def(Op op);
 /// grad, jvp, vjp, jacobian: what the first pass writes in other ops. They have neither a lowering nor a
 /// reference.
 bool asks_for_derivative(Op op);
-/// Whether an element costs more than reading it from memory.
-bool is_dear(Op op);
 /// Throws mlpc::Error if the op does not take so many operands.
 void check_arity(const OpDef& record, std::size_t operands);
 std::span<const Op> all_ops();

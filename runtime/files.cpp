@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 
@@ -50,9 +51,22 @@ void write_all(int fd, std::span<const std::byte> bytes, const std::string& path
 
 /// Through links: renaming over a link would replace the link.
 std::string resolved(const std::string& path) {
-  std::error_code ignored;
-  const auto target = std::filesystem::canonical(path, ignored);
-  return ignored ? path : target.string();
+  std::error_code problem;
+  const auto target = std::filesystem::canonical(path, problem);
+  if (!problem) return target.string();
+  if (std::filesystem::is_symlink(path, problem)) fail(path, "is a link to what is not there");
+  return path;
+}
+
+bool is_standard_output(const struct stat& status) {
+  struct stat output{};
+  return ::fstat(STDOUT_FILENO, &output) == 0 && output.st_dev == status.st_dev &&
+         output.st_ino == status.st_ino;
+}
+
+void write_standard_output(std::span<const std::span<const std::byte>> parts) {
+  std::fflush(stdout);
+  for (const auto& part : parts) write_all(STDOUT_FILENO, part, "standard output");
 }
 
 void sync_directory_of(const std::string& path) {
@@ -100,9 +114,12 @@ Bytes read_file(const std::string& path) {
 }
 
 void write_file(const std::string& path, std::span<const std::span<const std::byte>> parts) {
-  const std::string target = resolved(path);
+  if (path == "-") return write_standard_output(parts);
   struct stat status{};
-  if (::stat(target.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+  const bool is_there = ::stat(path.c_str(), &status) == 0;
+  if (is_there && is_standard_output(status)) return write_standard_output(parts);  // /dev/stdout
+  const std::string target = resolved(path);
+  if (is_there && !S_ISREG(status.st_mode)) {
     if (S_ISDIR(status.st_mode)) fail(path, "is a directory");
     return write_directly(target, parts);
   }

@@ -11,7 +11,8 @@ namespace mlpc::runtime {
 Bytes read_file(const std::string& path);
 
 /// Writes beside `path`, then renames, so that a reader sees the old file or the whole new one, even after a
-/// crash. Devices and pipes are written directly: renaming would replace them.
+/// crash. "-" is standard output. That, devices and pipes are written directly: renaming would replace them,
+/// or what others have written there.
 void write_file(const std::string& path, std::span<const std::span<const std::byte>> parts);
 void write_file(const std::string& path, std::span<const std::byte> content);
 

@@ -22,13 +22,13 @@ void check_linear_stage(const ir::Program& program) {
   const Graph* forward = program.find("forward");
   const Graph* linear = program.find("linear");
   if (!forward || !linear) fail("a program of stage linear has the graphs `forward` and `linear`");
+  std::unordered_map<std::uint32_t, ValueId> residuals;  // by index
+  for (const Graph::Result& r : forward->results)
+    if (r.role == Role::residual) residuals.emplace(r.index, r.value);
   for (const Graph::Parameter& p : linear->parameters()) {
     if (p.role == Role::tangent) continue;
-    const auto fits = [&](const Graph::Result& r) {
-      return r.role == Role::residual && r.index == p.index &&
-             forward->type(r.value) == linear->type(p.value);
-    };
-    if (p.role != Role::residual || std::ranges::none_of(forward->results, fits))
+    const auto found = p.role == Role::residual ? residuals.find(p.index) : residuals.end();
+    if (found == residuals.end() || forward->type(found->second) != linear->type(p.value))
       fail("graph linear: `{}` is no tangent, and no residual of the graph forward", p.name);
   }
   for (const Graph::Result& r : linear->results)

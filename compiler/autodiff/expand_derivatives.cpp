@@ -6,7 +6,7 @@
 #include "compiler/autodiff/path.h"
 #include "compiler/autodiff/transpose.h"
 #include "ir/bodies.h"
-#include "ir/copy.h"
+#include "ir/rebuild.h"
 
 namespace mlpc::autodiff {
 namespace {
@@ -15,7 +15,6 @@ using ir::Builder;
 using ir::Graph;
 using ir::MaybeValue;
 using ir::Node;
-using ir::NodeId;
 using ir::Op;
 using ir::ValueId;
 using Values = std::vector<ValueId>;
@@ -60,81 +59,38 @@ ValueId tangent(Builder& b, ValueId y, const Values& targets, const Values& tang
   return total ? *total : b.full(b.type(y), 0);
 }
 
-class Expander {
- public:
-  explicit Expander(const Graph& source) : source_(source), b_(out_), copier_(source, b_) {}
+/// What a node that asks for derivatives computes from operands x.
+Values derivatives(Builder& b, Op op, Values x) {
+  const auto from = [&](std::size_t first) {
+    return Values(x.begin() + static_cast<std::ptrdiff_t>(first), x.end());
+  };
+  if (op == Op::grad_) return cotangents(b, x[0], b.full(b.type(x[0]), 1), from(1));
+  if (op == Op::vjp_) return cotangents(b, x[0], x[1], from(2));
+  if (op == Op::jacobian_) return {jacobian(b, x[0], x[1])};
+  const std::size_t count = x.size() / 2;  // jvp
+  const Values tangents = from(1 + count);
+  x.resize(1 + count);
+  return {tangent(b, x[0], from(1), tangents)};
+}
 
-  Graph run() {
-    out_.name = source_.name;
-    copier_.add_parameters();
-    for (std::uint32_t i = 0; i < source_.node_count(); ++i) {
-      if (ir::asks_for_derivative(source_.node({i}).op))
-        expand({i});
-      else
-        copier_.copy({i});
-    }
-    for (Graph::Result r : source_.results) {
-      r.value = copier_.at(r.value);
-      out_.results.push_back(std::move(r));
-    }
-    return std::move(out_);
-  }
-
- private:
-  void expand(NodeId id) {
-    const Node& node = source_.node(id);
-    const Values derivatives = derivatives_of(node);
-    for (std::uint32_t r = 0; r < node.result_count; ++r) {
-      const ValueId from = Graph::result(node, r), to = derivatives[r];
-      copier_.bind(from, to);
-      out_.name_value(to, source_.value_name(from));
-      for (std::uint32_t location : source_.locations(from)) out_.add_location(to, location);
-    }
-  }
-
-  Values derivatives_of(const Node& node) {
-    Values x;
-    for (ValueId v : source_.operands(node)) x.push_back(copier_.at(v));
-    const auto from = [&](std::size_t first) {
-      return Values(x.begin() + static_cast<std::ptrdiff_t>(first), x.end());
-    };
-    if (node.op == Op::grad_) return cotangents(b_, x[0], b_.full(b_.type(x[0]), 1), from(1));
-    if (node.op == Op::vjp_) return cotangents(b_, x[0], x[1], from(2));
-    if (node.op == Op::jacobian_) return {jacobian(b_, x[0], x[1])};
-    const std::size_t count = x.size() / 2;  // jvp
-    const Values tangents = from(1 + count);
-    x.resize(1 + count);
-    return {tangent(b_, x[0], from(1), tangents)};
-  }
-
-  const Graph& source_;
-  Graph out_;
-  Builder b_;
-  ir::Copier copier_;
-};
+Graph without_derivatives(const Graph& graph) {
+  return ir::rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
+    if (!ir::asks_for_derivative(node.op)) return false;
+    const Values found = derivatives(b, node.op, copier.operands(node));
+    for (std::uint32_t r = 0; r < node.result_count; ++r) copier.stand_in(Graph::result(node, r), found[r]);
+    return true;
+  });
+}
 
 /// Marks have done their work: what was marked and what was not are one value again.
 Graph without_marks(const Graph& graph) {
-  Graph out;
-  out.name = graph.name;
-  Builder b(out);
-  ir::Copier copier(graph, b);
-  copier.add_parameters();
-  for (std::uint32_t i = 0; i < graph.node_count(); ++i) {
-    const Node& node = graph.node({i});
-    const ValueId v = Graph::result(node);
-    if (node.op != Op::mark_) {
-      copier.copy({i});
-      continue;
-    }
-    copier.bind(v, copier.at(graph.operands(node)[0]));
-    out.name_value(copier.at(v), graph.value_name(v));
-  }
-  for (Graph::Result r : graph.results) {
-    r.value = copier.at(r.value);
-    out.results.push_back(std::move(r));
-  }
-  return out;
+  return ir::rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
+    if (node.op != Op::mark_) return false;
+    const ValueId marked = Graph::result(node), v = copier.operands(node)[0];
+    copier.bind(marked, v);
+    b.graph().name_value(v, graph.value_name(marked));
+    return true;
+  });
 }
 
 bool has_derivatives(const Graph& graph) {
@@ -144,7 +100,7 @@ bool has_derivatives(const Graph& graph) {
 }
 
 Graph expanded(const Graph& graph) {
-  return has_derivatives(graph) ? with_merged_scans(without_marks(Expander(graph).run())) : graph;
+  return has_derivatives(graph) ? with_merged_scans(without_marks(without_derivatives(graph))) : graph;
 }
 
 }  // namespace

@@ -86,9 +86,7 @@ class Pushed {
     const std::vector<MaybeValue> tangents = operand_tangents(node);
     if (std::ranges::none_of(tangents, [](const MaybeValue& t) { return t.has_value(); }))
       return copier_.copy(id);
-    std::vector<ValueId> operands;
-    for (ValueId v : source_.operands(node)) operands.push_back(copier_.at(v));
-    const PushedNode made = push_node(b_, node.op, operands, node.attributes, tangents);
+    const PushedNode made = push_node(b_, node.op, copier_.operands(node), node.attributes, tangents);
     copier_.stand_in(id, made.node);
     for (std::uint32_t r = 0; r < node.result_count; ++r)
       if (made.tangents[r]) set_tangent(Graph::result(node, r), *made.tangents[r]);

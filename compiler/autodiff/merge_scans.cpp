@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "compiler/autodiff/scan_residuals.h"
-#include "ir/copy.h"
 #include "ir/ops/scan.h"
+#include "ir/rebuild.h"
 
 namespace mlpc::autodiff {
 namespace {
@@ -89,33 +89,18 @@ std::map<std::uint32_t, Standin> standins(const Graph& graph) {
 Graph with_merged_scans(const Graph& graph) {
   const std::map<std::uint32_t, Standin> found = standins(graph);
   if (found.empty()) return graph;
-  Graph out;
-  out.name = graph.name;
-  Builder b(out);
-  ir::Copier copier(graph, b);
-  copier.add_parameters();
-  for (std::uint32_t i = 0; i < graph.node_count(); ++i) {
-    const auto standin = found.find(i);
-    if (standin == found.end()) {
-      copier.copy({i});
-      continue;
-    }
-    const Node& node = graph.node({i});
-    std::vector<ValueId> operands;
-    for (ValueId v : graph.operands(node)) operands.push_back(copier.at(v));
+  return ir::rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
+    const auto standin = found.find(graph.producer_id(Graph::result(node)).index);
+    if (standin == found.end()) return false;
     const ScanSpec spec = ScanSpec::of(graph.node(standin->second.node).attributes);
-    const std::vector<ValueId> results = ir::ops::scan(b, spec, operands);
+    const std::vector<ValueId> results = ir::ops::scan(b, spec, copier.operands(node));
     for (std::uint32_t r = 0; r < node.result_count; ++r) {
       const std::size_t loops = spec.loop_count();
       copier.stand_in(Graph::result(node, r),
                       results[r < loops ? r : loops + standin->second.stacked[r - loops]]);
     }
-  }
-  for (Graph::Result r : graph.results) {
-    r.value = copier.at(r.value);
-    out.results.push_back(std::move(r));
-  }
-  return out;
+    return true;
+  });
 }
 
 }  // namespace mlpc::autodiff

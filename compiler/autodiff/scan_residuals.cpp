@@ -19,8 +19,8 @@ constexpr std::int64_t kFreeExtent = 64;  // of every free dim, where sizes are 
 /// One pass of a kernel that reads its operands anyway, with no arithmetic to speak of.
 bool is_cheap(const Node& node) {
   const ir::OpLowering& lowering = ir::def(node.op).lowering;
-  return !ir::is_dear(node.op) && (std::holds_alternative<ir::ElementwiseLowering>(lowering) ||
-                                   std::holds_alternative<ir::LayoutLowering>(lowering));
+  return !ir::def(node.op).is_dear && (std::holds_alternative<ir::ElementwiseLowering>(lowering) ||
+                                       std::holds_alternative<ir::LayoutLowering>(lowering));
 }
 
 std::int64_t bytes_of(const ir::Type& type) {

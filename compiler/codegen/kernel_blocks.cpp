@@ -15,6 +15,14 @@ std::optional<Memory::BlockLevels> Memory::block_levels(const Access& access) co
   return std::nullopt;
 }
 
+bool Memory::turns_blocks(const ir::Statement& statement) {
+  if (const auto* load = std::get_if<ir::Load>(&statement.kind))
+    return !load->guard && block_levels(access_of(load, load->buffer, load->index));
+  if (const auto* store = std::get_if<ir::Store>(&statement.kind))
+    return block_levels(access_of(store, store->buffer, store->index)).has_value();
+  return false;
+}
+
 void Memory::for_each_block(const Access& access, const BlockLevels& levels,
                             const std::function<void(int, int)>& each) {
   std::vector<std::size_t> others = state_.jammed_levels(access.vars);

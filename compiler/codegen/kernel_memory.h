@@ -31,6 +31,8 @@ class Memory {
   /// All instances.
   Instances load(const ir::Load& load);
   void store(const ir::Store& store);
+  /// Whether it is a load or a store that turns blocks in registers (kernel_blocks.cpp).
+  bool turns_blocks(const ir::Statement& statement);
 
  private:
   /// `may_miss`: the index may lie outside of the buffer, where a guard is false.

@@ -48,8 +48,14 @@ struct BalancedSplit {
 }  // namespace
 
 void NestEmitter::emit(const ir::Block& block) {
-  for (const ir::Statement& statement : block)
-    std::visit([&](const auto& kind) { emit(kind); }, statement.kind);
+  for (std::size_t i = 0; i < block.size(); ++i) {
+    std::visit([&](const auto& kind) { emit(kind); }, block[i].kind);
+    const auto* reduce = std::get_if<ir::Reduce>(&block[i].kind);
+    const Statements rest = Statements(block).subspan(i + 1);
+    if (!reduce) continue;
+    if (const std::optional<std::size_t> level = level_to_roll(*reduce, rest))
+      return emit_rolled(rest, *level);
+  }
 }
 
 // ---- Statements without a body ---------------------------------------------------------------------------

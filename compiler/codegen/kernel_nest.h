@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "compiler/codegen/kernel_control.h"
 #include "compiler/codegen/kernel_memory.h"
 #include "compiler/codegen/kernel_state.h"
@@ -32,6 +34,22 @@ class NestEmitter {
   void emit(const ir::Loop& loop);
   void emit(const ir::Reduce& reduce);
   void emit(const ir::Recurrence& loop);
+
+  // What follows a contraction in its tile (kernel_epilogue.cpp).
+  using Statements = std::span<const ir::Statement>;
+  struct Kept {
+    ir::ScalarId scalar;
+    Instances before;
+    std::vector<std::size_t> levels;  // but the one that the loop runs over
+    llvm::Type* type;
+    llvm::Value* place;
+    std::size_t each;  // instances of one turn
+    Instances at(llvm::IRBuilder<>& builder, llvm::Value* turn) const;
+  };
+  std::optional<std::size_t> level_to_roll(const ir::Reduce& reduce, Statements epilogue);
+  std::vector<ir::ScalarId> scalars_to_keep(Statements epilogue, std::size_t level) const;
+  void emit_rolled(Statements epilogue, std::size_t level);
+  Kept keep(ir::ScalarId scalar, std::size_t level);
 
   llvm::Value* emit_let_instance(const ir::Let& let);
   llvm::Value* emit_index_instance(const ir::AffineIndex& index, int width);

@@ -7,7 +7,7 @@
 #include <vector>
 
 // Sources of coefficients: Sun's fdlibm (log, sin, cos, the parts of ln 2 and π/2), Cephes (exp in f32); the
-// series of exp and erf are Taylor's.
+// series of exp and erf in f64 are Taylor's, the polynomials of erf in f32 the best ones by Remez' algorithm.
 
 namespace mlpc::codegen {
 
@@ -117,16 +117,35 @@ Value* exp_f64(const Pieces& p, Value* x) {
   return p.scale(p.b.CreateFAdd(e, p.num(x, 1)), n.integer);
 }
 
-/// Cephes' expf: degree 6, ln 2 in two parts.
-Value* exp_f32(const Pieces& p, Value* x) {
-  Value* in = p.clamp(x, -104, 89);
-  const Pieces::Rounded n = p.round(p.b.CreateFMul(in, p.num(x, kLog2E)));
-  Value* r = p.m.fma(n.number, p.num(x, -0.693359375), in);
+/// eʳ - 1 of Cephes' expf: degree 6, ln 2 in two parts.
+Value* reduced_expm1_f32(const Pieces& p, Value* x, Pieces::Rounded& n) {
+  n = p.round(p.b.CreateFMul(x, p.num(x, kLog2E)));
+  Value* r = p.m.fma(n.number, p.num(x, -0.693359375), x);
   r = p.m.fma(n.number, p.num(x, 2.12194440e-4), r);
   Value* tail = p.polynomial(r, {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2,
                                  1.6666665459e-1, 5.0000001201e-1});
-  Value* e = p.m.fma(tail, p.b.CreateFMul(r, r), r);
+  return p.m.fma(tail, p.b.CreateFMul(r, r), r);
+}
+
+Value* exp_f32(const Pieces& p, Value* x) {
+  Pieces::Rounded n;
+  Value* e = reduced_expm1_f32(p, p.clamp(x, -104, 89), n);
   return p.scale(p.b.CreateFAdd(e, p.num(x, 1)), n.integer);
+}
+
+/// 2ⁿ (eʳ - 1) + (2ⁿ - 1), for x up to 88.
+Value* moderate_expm1_f32(const Pieces& p, Value* x) {
+  Pieces::Rounded n;
+  Value* e = reduced_expm1_f32(p, x, n);
+  Value* power = p.power_of_two(x, n.integer);
+  return p.m.fma(power, e, p.b.CreateFSub(power, p.num(x, 1)));
+}
+
+Value* expm1_f32(const Pieces& p, Value* x) {
+  Value* result = moderate_expm1_f32(p, p.clamp(x, -25, 88));
+  result = p.b.CreateSelect(p.b.CreateFCmpOGT(x, p.num(x, 88)), exp_f32(p, x), result);
+  result = p.b.CreateSelect(p.b.CreateFCmpOEQ(x, p.num(x, 0)), x, result);  // -0
+  return p.b.CreateSelect(p.is_nan(x), x, result);
 }
 
 Value* expm1_f64(const Pieces& p, Value* x) {
@@ -140,29 +159,33 @@ Value* expm1_f64(const Pieces& p, Value* x) {
   return p.b.CreateSelect(p.is_nan(x), x, result);
 }
 
-/// fdlibm's log: x = 2ᵏ (1 + f) with 1 + f in [√½, √2), log(1 + f) = f - (f²/2 - s (f²/2 + R(s²))), s = f /
-/// (2 + f).
-Value* log_f64(const Pieces& p, Value* x) {
+/// fdlibm's log and logf: x = 2ᵏ (1 + f) with 1 + f in [√½, √2), log(1 + f) = f - (f²/2 - s (f²/2 + R(s²))),
+/// s = f / (2 + f).
+Value* log(const Pieces& p, Value* x) {
   llvm::IRBuilder<>& b = p.b;
-  Value* is_tiny = b.CreateFCmpOLT(x, p.num(x, 0x1p-1022));
-  Value* normal = b.CreateSelect(is_tiny, b.CreateFMul(x, p.num(x, 0x1p54)), x);
-  constexpr std::int64_t kSqrtHalf = 0x3fe6a09e00000000;
-  Value* exponent = b.CreateAShr(b.CreateSub(p.bits(normal), p.integer(x, kSqrtHalf)), p.integer(x, 52));
-  Value* mantissa =
-      b.CreateBitCast(b.CreateSub(p.bits(normal), b.CreateShl(exponent, p.integer(x, 52))), x->getType());
-  Value* k = b.CreateSIToFP(b.CreateSub(exponent, b.CreateSelect(is_tiny, p.integer(x, 54), p.integer(x, 0))),
+  const bool wide = Pieces::is_f64(x);
+  const int mantissa_bits = wide ? 52 : 23, up = wide ? 54 : 25;  // denormals are scaled by 2^up
+  const std::int64_t sqrt_half = wide ? 0x3fe6a09e00000000 : 0x3f3504f3;
+  Value* is_tiny = b.CreateFCmpOLT(x, p.num(x, wide ? 0x1p-1022 : 0x1p-126));
+  Value* normal = b.CreateSelect(is_tiny, b.CreateFMul(x, p.num(x, wide ? 0x1p54 : 0x1p25)), x);
+  Value* shift = p.integer(x, mantissa_bits);
+  Value* exponent = b.CreateAShr(b.CreateSub(p.bits(normal), p.integer(x, sqrt_half)), shift);
+  Value* mantissa = b.CreateBitCast(b.CreateSub(p.bits(normal), b.CreateShl(exponent, shift)), x->getType());
+  Value* k = b.CreateSIToFP(b.CreateSub(exponent, b.CreateSelect(is_tiny, p.integer(x, up), p.integer(x, 0))),
                             x->getType());
   Value* f = b.CreateFSub(mantissa, p.num(x, 1));
   Value* s = b.CreateFDiv(f, b.CreateFAdd(f, p.num(x, 2)));
   Value* z = b.CreateFMul(s, s);
-  Value* rest = b.CreateFMul(
-      z, p.polynomial(z, {1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01,
-                          2.222219843214978396e-01, 2.857142874366239149e-01, 3.999999999940941908e-01,
-                          6.666666666666735130e-01}));
+  Value* series =
+      wide ? p.polynomial(z, {1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01,
+                              2.222219843214978396e-01, 2.857142874366239149e-01, 3.999999999940941908e-01,
+                              6.666666666666735130e-01})
+           : p.polynomial(z, {0.24279078841, 0.28498786688, 0.40000972152, 0.66666662693});
+  Value* rest = b.CreateFMul(z, series);
   Value* half_square = b.CreateFMul(p.num(x, 0.5), b.CreateFMul(f, f));
-  Value* correction =
-      b.CreateFAdd(b.CreateFMul(s, b.CreateFAdd(half_square, rest)), b.CreateFMul(k, p.num(x, kLn2Low)));
-  Value* result = b.CreateFSub(b.CreateFMul(k, p.num(x, kLn2High)),
+  Value* low = b.CreateFMul(k, p.num(x, wide ? kLn2Low : 9.0580006145e-06));
+  Value* correction = b.CreateFAdd(b.CreateFMul(s, b.CreateFAdd(half_square, rest)), low);
+  Value* result = b.CreateFSub(b.CreateFMul(k, p.num(x, wide ? kLn2High : 6.9313812256e-01)),
                                b.CreateFSub(b.CreateFSub(half_square, correction), f));
   result = b.CreateSelect(b.CreateFCmpOEQ(x, p.num(x, kInfinity)), x, result);
   result = b.CreateSelect(b.CreateFCmpOEQ(x, p.num(x, 0)), p.num(x, -kInfinity), result);
@@ -171,32 +194,36 @@ Value* log_f64(const Pieces& p, Value* x) {
 }
 
 /// log(u) of u = 1 + x, and what the rounding of u lost.
-Value* log1p_f64(const Pieces& p, Value* x) {
+Value* log1p(const Pieces& p, Value* x) {
   llvm::IRBuilder<>& b = p.b;
   Value* u = b.CreateFAdd(x, p.num(x, 1));
+  Value* of_u = log(p, u);
   Value* lost = b.CreateFDiv(b.CreateFSub(b.CreateFSub(u, p.num(x, 1)), x), u);
-  Value* result = b.CreateFSub(log_f64(p, u), lost);
-  result = b.CreateSelect(b.CreateFCmpOEQ(u, p.num(x, 1)), x, result);
+  Value* result = b.CreateSelect(b.CreateFCmpOEQ(u, p.num(x, 1)), x, b.CreateFSub(of_u, lost));
   Value* is_edge = b.CreateOr(b.CreateFCmpOEQ(u, p.num(x, 0)), b.CreateFCmpOEQ(u, p.num(x, kInfinity)));
-  return b.CreateSelect(is_edge, log_f64(p, u), result);
+  return b.CreateSelect(is_edge, of_u, result);
 }
 
-/// (e²ˣ - 1) / (e²ˣ + 1) of |x|; 1 beyond 22.
-Value* tanh_f64(const Pieces& p, Value* x) {
+/// (e²ˣ - 1) / (e²ˣ + 1) of |x|; 1 beyond 22, in f32 beyond 10.
+Value* tanh(const Pieces& p, Value* x) {
   llvm::IRBuilder<>& b = p.b;
-  Value* magnitude = p.clamp(p.abs(x), 0, 22);
-  Value* t = expm1_f64(p, b.CreateFAdd(magnitude, magnitude));
+  const bool wide = Pieces::is_f64(x);
+  Value* magnitude = p.clamp(p.abs(x), 0, wide ? 22 : 10);
+  Value* twice = b.CreateFAdd(magnitude, magnitude);
+  Value* t = wide ? expm1_f64(p, twice) : moderate_expm1_f32(p, twice);
   Value* result = p.copysign(b.CreateFDiv(t, b.CreateFAdd(t, p.num(x, 2))), x);
   return b.CreateSelect(p.is_nan(x), x, result);
 }
 
-/// erf x = 2/√π e^(-x²) Σ 2ⁿ x²ⁿ⁺¹ / (2n+1)!!, whose terms are all positive; 1 beyond `edge`.
-Value* erf_f64(const Pieces& p, Value* x, double edge, int terms) {
+/// erf x = 2/√π e^(-x²) Σ 2ⁿ x²ⁿ⁺¹ / (2n+1)!!, whose terms are all positive; 1 from 5.93 on.
+Value* erf_f64(const Pieces& p, Value* x) {
+  constexpr double kEdge = 6;
+  constexpr int kTerms = 128;
   llvm::IRBuilder<>& b = p.b;
-  Value* a = p.clamp(p.abs(x), 0, edge);
+  Value* a = p.clamp(p.abs(x), 0, kEdge);
   std::vector<double> coefficients;
   double c = 1;
-  for (int n = 0; n < terms; ++n) {
+  for (int n = 0; n < kTerms; ++n) {
     coefficients.insert(coefficients.begin(), c);
     c *= 2.0 / (2 * n + 3);
   }
@@ -206,7 +233,22 @@ Value* erf_f64(const Pieces& p, Value* x, double edge, int terms) {
   Value* e = exp_f64(p, b.CreateFNeg(square));
   Value* sum = b.CreateFMul(a, p.horner(square, coefficients));
   Value* result = b.CreateFMul(b.CreateFMul(sum, e), p.num(a, 1.12837916709551257390));
-  result = b.CreateSelect(b.CreateFCmpOGE(p.abs(x), p.num(x, edge)), p.num(x, 1), result);
+  result = b.CreateSelect(b.CreateFCmpOGE(p.abs(x), p.num(x, kEdge)), p.num(x, 1), result);
+  return b.CreateSelect(p.is_nan(x), x, p.copysign(result, x));
+}
+
+/// x P(x²) below 1; from there 1 - e^Q(|x|), where Q is log erfc, till 4, from where on it is 1.
+Value* erf_f32(const Pieces& p, Value* x) {
+  llvm::IRBuilder<>& b = p.b;
+  Value* a = p.clamp(p.abs(x), 0, 4);
+  Value* square = b.CreateFMul(a, a);
+  Value* near = b.CreateFMul(
+      a, p.polynomial(square, {7.85386108897e-5, -0.000801019353379, 0.0051883276737, -0.0268538119279,
+                               0.112835851484, -0.376126258242, 1.12837916573}));
+  Value* log_erfc = p.polynomial(a, {0.000186776691817, -0.00295187394617, 0.0218563009195, -0.103147946897,
+                                     -0.638093590436, -1.1271224839, -0.000332693014861});
+  Value* far = b.CreateFSub(p.num(x, 1), exp_f32(p, log_erfc));
+  Value* result = b.CreateSelect(b.CreateFCmpOLT(a, p.num(x, 1)), near, far);
   return b.CreateSelect(p.is_nan(x), x, p.copysign(result, x));
 }
 
@@ -255,7 +297,7 @@ Value* sine_f64(const Pieces& p, Value* x, int quarter) {
 Value* pow_f64(const Pieces& p, Value* x, Value* y) {
   llvm::IRBuilder<>& b = p.b;
   Value *one = p.num(x, 1), *zero = p.num(x, 0);
-  Value* result = p.m.exp(b.CreateFMul(y, log_f64(p, p.abs(x))));
+  Value* result = p.m.exp(b.CreateFMul(y, log(p, p.abs(x))));
   Value* half = b.CreateFMul(y, p.num(y, 0.5));
   Value* is_integer = b.CreateFCmpOEQ(p.m.floor(y), y);
   Value* is_odd = b.CreateAnd(is_integer, b.CreateFCmpONE(p.m.floor(half), half));
@@ -290,23 +332,14 @@ Value* VectorMath::exp(Value* x) {
 
 Value* VectorMath::expm1(Value* x) {
   const Pieces p(*this);
-  return widened(p, x, [&](Value* v) { return expm1_f64(p, v); });
+  return Pieces::is_f64(x) ? expm1_f64(p, x) : expm1_f32(p, x);
 }
 
-Value* VectorMath::log(Value* x) {
-  const Pieces p(*this);
-  return widened(p, x, [&](Value* v) { return log_f64(p, v); });
-}
+Value* VectorMath::log(Value* x) { return codegen::log(Pieces(*this), x); }
 
-Value* VectorMath::log1p(Value* x) {
-  const Pieces p(*this);
-  return widened(p, x, [&](Value* v) { return log1p_f64(p, v); });
-}
+Value* VectorMath::log1p(Value* x) { return codegen::log1p(Pieces(*this), x); }
 
-Value* VectorMath::tanh(Value* x) {
-  const Pieces p(*this);
-  return widened(p, x, [&](Value* v) { return tanh_f64(p, v); });
-}
+Value* VectorMath::tanh(Value* x) { return codegen::tanh(Pieces(*this), x); }
 
 /// 1 / (1 + e^-x); for x < 0 as eˣ / (1 + eˣ), which does not overflow.
 Value* VectorMath::sigmoid(Value* x) {
@@ -318,9 +351,7 @@ Value* VectorMath::sigmoid(Value* x) {
 
 Value* VectorMath::erf(Value* x) {
   const Pieces p(*this);
-  // f32 is 1 from 3.92 on, f64 from 5.93 on.
-  return Pieces::is_f64(x) ? erf_f64(p, x, 6, 128)
-                           : p.in_f64(x, [&](Value* v) { return erf_f64(p, v, 4, 60); });
+  return Pieces::is_f64(x) ? erf_f64(p, x) : erf_f32(p, x);
 }
 
 Value* VectorMath::sin(Value* x) {

@@ -8,7 +8,6 @@
 #include <map>
 
 #include "compiler/autodiff/autodiff.h"
-#include "ir/copy.h"
 #include "ir/error.h"
 #include "ir/evaluate.h"
 #include "ir/prune.h"
@@ -75,7 +74,7 @@ class Checker {
     check_dims();
     make_loss_graph();
     draw();
-    fixed_ = evaluated(fixed_graph_, {});
+    loss();  // what stands under stop_grad is held as it is here
   }
 
   GradcheckReport run() {
@@ -113,39 +112,10 @@ class Checker {
     }
   }
 
-  static bool stops_gradients(const Graph& graph) {
-    for (std::uint32_t i = 0; i < graph.node_count(); ++i) {
-      const ir::Body* body = ir::body_of(graph.node({i}));
-      if (graph.node({i}).op == ir::Op::stop_grad_ || (body && stops_gradients(body->graph()))) return true;
-    }
-    return false;
-  }
-
-  /// The loss alone, in which what stands under stop_grad is a parameter, held fixed; and those values.
   void make_loss_graph() {
-    const Graph& forward = *expanded_.find("forward");
-    fixed_graph_ = forward;
-    fixed_graph_.results.clear();
-    ir::Builder b(loss_graph_);
-    ir::Copier copier(forward, b);
-    copier.add_parameters();
-    for (std::uint32_t i = 0; i < forward.node_count(); ++i) {
-      const ir::ValueId v = Graph::result(forward.node({i}));
-      if (const ir::Body* body = ir::body_of(forward.node({i})); body && stops_gradients(body->graph()))
-        fail("gradcheck does not hold fixed what stands under stop_grad in a loop");
-      if (forward.node({i}).op != ir::Op::stop_grad_) {
-        copier.copy({i});
-        continue;
-      }
-      const auto index = static_cast<std::uint32_t>(fixed_graph_.results.size());
-      const std::string name = fmt::format("fixed.{}", index);
-      fixed_graph_.results.push_back({name, Role::residual, index, v});
-      copier.bind(v, loss_graph_.add_parameter(name, forward.type(v), Role::residual, index));
-    }
-    for (const Graph::Result& r : forward.results)
-      if (r.role == Role::loss_total) loss_graph_.results.push_back({r.name, r.role, 0, copier.at(r.value)});
+    loss_graph_ = *expanded_.find("forward");
+    std::erase_if(loss_graph_.results, [](const Graph::Result& r) { return r.role != Role::loss_total; });
     loss_graph_ = ir::pruned(loss_graph_);
-    fixed_graph_ = ir::pruned(fixed_graph_);
   }
 
   HostTensor filled(const Type& type, const std::function<double()>& draw) const {
@@ -223,13 +193,14 @@ class Checker {
     }
   }
 
-  std::vector<HostTensor> evaluated(const Graph& graph, const std::vector<HostTensor>& residuals) const {
+  std::vector<HostTensor> evaluated(const Graph& graph, const std::vector<HostTensor>& residuals,
+                                    const ir::ValueHook& hook = nullptr) const {
     std::vector<HostTensor> arguments;
     for (const Graph::Parameter& p : graph.parameters()) arguments.push_back(argument(graph, p, residuals));
-    return ir::evaluate(graph, arguments, [&](std::string_view name) { return value_of(name); });
+    return ir::evaluate(graph, arguments, [&](std::string_view name) { return value_of(name); }, hook);
   }
 
-  double loss() const { return evaluated(loss_graph_, fixed_)[0].values[0]; }
+  double loss() { return evaluated(loss_graph_, {}, held_.hook())[0].values[0]; }
 
   /// f'(0) of the loss along parameter k's direction, by five points.
   double difference(std::size_t k, double step) {
@@ -294,8 +265,9 @@ class Checker {
   Random random_;
   const std::uint64_t seed_;
   std::map<std::string, std::int64_t> dims_;
-  Graph loss_graph_, fixed_graph_;
-  std::vector<HostTensor> inputs_, params_, state_, directions_, gradients_, fixed_;
+  Graph loss_graph_;  // `forward` with the loss alone
+  ir::HeldConstants held_;
+  std::vector<HostTensor> inputs_, params_, state_, directions_, gradients_;
   GradcheckReport report_;
 };
 

@@ -39,7 +39,7 @@ constexpr std::array<ProductInfo, 12> kProducts = {{{Product::ast, "ast", ".ast"
 namespace fs = std::filesystem;
 
 void write(const std::string& path, std::string_view text) {
-  runtime::write_file(path == "-" ? "/dev/stdout" : path, runtime::bytes_of(text));
+  runtime::write_file(path, runtime::bytes_of(text));
 }
 
 /// A file that is gone when the scope is left, whatever happens.

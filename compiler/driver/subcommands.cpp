@@ -13,6 +13,7 @@
 #include "compiler/driver/memory_bound.h"
 #include "compiler/driver/object_cache.h"
 #include "compiler/frontend/diagnostics.h"
+#include "compiler/passes/passes.h"
 #include "ir/error.h"
 #include "ir/target.h"
 #include "runtime/commands.h"
@@ -63,8 +64,7 @@ runtime::Model load(const NetOptions& net) {
 
 /// `run` asks for what it calls; a library or a dump has what it has.
 void ask_for_entry(NetOptions& net, const std::string& entry) {
-  const bool is_on_request = entry == "jvp" || entry == "hvp" || entry == "jacobian";
-  if (is_on_request && net.input.ends_with(".net")) net.entries.push_back(entry);
+  if (passes::is_on_request(entry) && net.input.ends_with(".net")) net.entries.push_back(entry);
 }
 
 }  // namespace
@@ -100,6 +100,7 @@ void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required)
       ->expected(1)
       ->take_all()
       ->allow_extra_args(false);
+  app.add_flag("--unroll", options.unrolls, "writes the turns of for and repeat out, equal ones, too");
   app.add_option("-O", options.level, "0 one kernel an op; 1 fused; 2 tiled (default); 3")
       ->check(CLI::Range(0, 3));
   app.add_option("--schedule", options.schedule, "a file that replaces schedules of kernels");
@@ -140,6 +141,7 @@ CompileOptions compile_options(const NetOptions& net) {
   CompileOptions out;
   for (const std::string& define : net.defines) out.defines.push_back(split_at_equals(define, "-D"));
   out.train = net.train;
+  out.unrolls = net.unrolls;
   out.level = net.level;
   out.entries = net.entries;
   if (!net.memory.empty()) out.memory = parse_memory_bound(net.memory);

@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 
 #include "compiler/frontend/arguments.h"
+#include "compiler/frontend/equal_turns.h"
 #include "compiler/frontend/glob.h"
 #include "compiler/frontend/indices.h"
 #include "ir/error.h"
@@ -131,6 +133,46 @@ Value logsumexp(Elaborator& el, Arguments& a) {
   return {Tensor{el.b().value(Op::logsumexp_, {x}, {axes(el, a, x, true)})}};
 }
 
+/// -Σ q log softmax(z) over the last axis; integers name the class of q = 1.
+Value softmax_cross_entropy(Elaborator& el, Arguments& a) {
+  const ValueId z = a.tensor(0, "z");
+  const ir::Type type = el.type(z);
+  const Call::Item& labels = a.need(1, "y");
+  const ValueId y = el.tensor(labels.value, labels.span, type.element);
+  const auto mismatch = [&] {
+    el.fail_at("shape-mismatch", a.span(),
+               fmt::format("the logits are {}, the labels {}", type.text(), el.type(y).text()));
+  };
+  if (!ir::is_float(type.element) || type.rank() == 0) mismatch();
+  const Dim& classes = type.shape.back();
+  const auto first = [&](ValueId logits, ValueId q) {
+    return Value{Tensor{ir::Graph::result(
+        el.b().graph().node(el.b().make(Op::softmax_cross_entropy_, std::array{logits, q})))}};
+  };
+  if (ir::is_integer(el.type(y).element)) {
+    if (el.type(y).shape != Shape(type.shape.begin(), type.shape.end() - 1)) mismatch();
+    if (const std::optional<std::int64_t> n = classes.constant()) note_bound(el, y, *n);
+    return first(z, y);
+  }
+  if (el.type(y).element != type.element) mismatch();
+  const Shape shape = el.common_shape(type.shape, el.type(y).shape, mismatch);
+  return first(el.broadcast_to(z, shape), el.broadcast_to(y, shape));
+}
+
+/// (x - mean) / √(variance + eps) over the last axis.
+Value standardize(Elaborator& el, Arguments& a) {
+  const Call::Item& item = a.need(0, "x");
+  const ValueId x = el.tensor(item.value, item.span);
+  const ir::Type type = el.type(x);
+  if (!ir::is_float(type.element) || type.rank() == 0)
+    el.fail_at("type-mismatch", item.span,
+               fmt::format("this is {}, not rows of f32 or f64", el.describe(item.value)));
+  const double eps = a.number(1, "eps");
+  if (!(eps >= 0) || std::isinf(eps)) el.fail_at("bad-value", a.span(), fmt::format("eps is {}", eps));
+  const ir::NodeId made = el.b().make(Op::layernorm_, std::array{x}, {ir::Constant::of(type.element, eps)});
+  return {Tensor{ir::Graph::result(el.b().graph().node(made))}};
+}
+
 Value where(Elaborator& el, Arguments& a) {
   const ValueId c = a.tensor(0, "condition");
   const Call::Item &x = a.need(1, "a"), &y = a.need(2, "b");
@@ -252,8 +294,11 @@ Value sumsq(Elaborator& el, Arguments& a) {
   const Call::Item& item = a.need(0, "x");
   const auto* list = item.value.as<List>();
   if (!list) return {Tensor{sum_of_squares(el, el.tensor(item.value, item.span))}};
+  TurnRecorder turns(el, item.span, list);
   std::optional<ValueId> total;
+  if (turns.has_rows()) total = el.b().scalar(el.program.element, 0);  // the first turn adds as all others do
   for (const Value& v : list->items) {
+    turns.begin_turn();
     const ValueId s = sum_of_squares(el, el.tensor(v, item.span));
     total = total ? el.b().add(*total, s) : s;
   }
@@ -337,6 +382,8 @@ const Rules& own_rules() {
                               {"min", extremum<Op::reduce_min_, Op::min_, Op::clamp_max_, false>},
                               {"argmax", argmax},
                               {"logsumexp", logsumexp},
+                              {"softmax_cross_entropy", softmax_cross_entropy},
+                              {"standardize", standardize},
                               {"where", where},
                               {"one_hot", one_hot},
                               {"extent", extent},

@@ -82,8 +82,7 @@ class GroupEmitter {
     space_ = type.rank() == 0 ? Shape{} : Shape{type.element_count()};
     is_flat_ = true;
     open_levels(plan_loops({.space = space_, .widest = type.element}, c_.target, c_.level));
-    stores_.push_back(
-        {add_buffer({type.element, space_}, copy.to, true), base_, load(copy.value, space_, base_)});
+    add_store(add_buffer({type.element, space_}, copy.to, true), base_, load(copy.value, space_, base_));
     return finish();
   }
 
@@ -92,6 +91,7 @@ class GroupEmitter {
     BufferId buffer;
     Index index;
     Scalar value;
+    std::size_t depth;  // of the block that it stands in
   };
 
   Kind kind(ValueId v) const { return c_.grouping.kinds[v.index]; }
@@ -277,7 +277,7 @@ class GroupEmitter {
       value = compute(v, index);
     remember(v, index, value);
     const auto& places = c_.storage.places[v.index];
-    for (std::size_t i = 0; i < places.size(); ++i) stores_.push_back({written_buffer(v, i), index, value});
+    for (std::size_t i = 0; i < places.size(); ++i) add_store(written_buffer(v, i), index, value);
   }
 
   /// A recurrence along the axis behind the space, inside loops over the axes behind that.
@@ -371,9 +371,11 @@ class GroupEmitter {
     const ValueId operand = c_.graph.operands(node)[0];
     const std::size_t rank = shape(operand).size();
     const Integers axes = reduced_axes(node);
-    const bool has_few_taps =
-        rank > 0 && shape(operand).back().constant().value_or(c_.target.lanes) < c_.target.lanes;
-    if (has_few_taps && reads_windows(c_.graph, operand)) return 0;
+    // Of 2 × 2 taps most lanes would be idle, whether they are windows themselves or what was made of them.
+    constexpr std::int64_t kFewTaps = 4;
+    const std::int64_t taps =
+        rank > 0 ? shape(operand).back().constant().value_or(c_.target.lanes) : c_.target.lanes;
+    if (taps <= kFewTaps || (taps < c_.target.lanes && reads_windows(c_.graph, operand))) return 0;
     return !axes.empty() && axes.back() == static_cast<std::int64_t>(rank) - 1 ? c_.target.lanes : 0;
   }
 
@@ -666,9 +668,16 @@ class GroupEmitter {
 
   /// Stores stand at the end of their block, after all its loads: an element that is updated in place is read
   /// first.
-  void flush_stores() {
-    for (PendingStore& s : stores_) builder_.store(s.buffer, std::move(s.index), s.value);
-    stores_.clear();
+  void flush_stores() { flush_stores_from(builder_.open_blocks()); }
+  void flush_stores_from(std::size_t depth) {
+    std::erase_if(stores_, [&](PendingStore& s) {
+      if (s.depth < depth) return false;
+      builder_.store(s.buffer, std::move(s.index), s.value);
+      return true;
+    });
+  }
+  void add_store(BufferId buffer, Index index, Scalar value) {
+    stores_.push_back({buffer, std::move(index), value, builder_.open_blocks()});
   }
 
   /// … unless the value is read back, from another loop.
@@ -677,7 +686,7 @@ class GroupEmitter {
       const auto found = written_.find({v, 0});
       return found != written_.end() && found->second == s.buffer;
     };
-    if (std::ranges::any_of(stores_, is_of_v)) flush_stores();
+    if (std::ranges::any_of(stores_, is_of_v)) flush_stores_from(0);
   }
 
   struct ReadBuffer {

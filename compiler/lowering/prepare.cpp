@@ -3,9 +3,8 @@
 #include <algorithm>
 
 #include "compiler/lowering/convolution.h"
-#include "ir/builder.h"
-#include "ir/copy.h"
 #include "ir/ops/einsum.h"
+#include "ir/rebuild.h"
 
 namespace mlpc::lowering {
 namespace {
@@ -50,27 +49,16 @@ bool stays_in_place(const Graph& graph, const Graph::Result& result) {
 }  // namespace
 
 Graph prepare(const Graph& graph) {
-  Graph out;
-  out.name = graph.name;
+  Graph out = ir::rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
+    if (node.op != Op::einsum_) return false;
+    copier.bind(Graph::result(node), contraction(b, node, copier.operands(node)));
+    return true;
+  });
   Builder b(out);
-  ir::Copier copier(graph, b);
-  copier.add_parameters();
-  for (std::uint32_t i = 0; i < graph.node_count(); ++i) {
-    const Node& node = graph.node({i});
-    if (node.op != Op::einsum_) {
-      copier.copy({i});
-      continue;
-    }
-    std::vector<ValueId> operands;
-    for (ValueId v : graph.operands(node)) operands.push_back(copier.at(v));
-    copier.bind(Graph::result(node), contraction(b, node, std::move(operands)));
-  }
-  for (Graph::Result result : graph.results) {
-    const bool is_parameter = graph.producer(result.value).op == Op::parameter_;
-    const bool needs_copy = is_parameter && !stays_in_place(graph, result);
-    result.value = copier.at(result.value);
-    if (needs_copy) result.value = b.value(Op::stop_grad_, {result.value});
-    out.results.push_back(std::move(result));
+  for (std::size_t i = 0; i < graph.results.size(); ++i) {
+    const Graph::Result& result = graph.results[i];
+    if (graph.producer(result.value).op == Op::parameter_ && !stays_in_place(graph, result))
+      out.results[i].value = b.value(Op::stop_grad_, {out.results[i].value});
   }
   return out;
 }

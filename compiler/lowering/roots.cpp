@@ -122,7 +122,7 @@ class Classifier {
     constexpr int kEnough = 100;  // shared ones are counted more than once
     const ValueId v = Graph::result(node);
     if (kinds_[v.index] != Kind::inlined) return;
-    int count = ir::is_dear(node.op) ? 1 : 0;
+    int count = ir::def(node.op).is_dear ? 1 : 0;
     for (ValueId operand : graph_.operands(node)) count += dear_ops_[operand.index];
     dear_ops_[v.index] = std::min(count, kEnough);
   }
@@ -138,7 +138,7 @@ class Classifier {
   bool is_dear(ValueId v, int steps = 4) const {
     if (kinds_[v.index] != Kind::inlined || steps == 0) return false;
     const Node& node = graph_.producer(v);
-    if (ir::is_dear(node.op)) return true;
+    if (ir::def(node.op).is_dear) return true;
     return std::ranges::any_of(graph_.operands(node), [&](ValueId o) { return is_dear(o, steps - 1); });
   }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "compiler/passes/passes.h"
 #include "ir/builder.h"
@@ -190,20 +191,26 @@ Graph jacobian_entry(ir::Program& program) {
   return graph;
 }
 
+struct EntryOnRequest {
+  std::string_view name;
+  Graph (*make)(ir::Program& program);
+};
+constexpr std::array kOnRequest = {EntryOnRequest{"jvp", jvp_entry}, EntryOnRequest{"hvp", hvp_entry},
+                                   EntryOnRequest{"jacobian", jacobian_entry}};
+
 }  // namespace
+
+bool is_on_request(std::string_view name) {
+  return std::ranges::find(kOnRequest, name, &EntryOnRequest::name) != kOnRequest.end();
+}
 
 ir::Program add_entries(const ir::Program& program, std::span<const std::string> names) {
   ir::Program out = program;
   for (const std::string& name : names) {
     if (out.find(name)) continue;
-    if (name == "jvp")
-      out.graphs.push_back(jvp_entry(out));
-    else if (name == "hvp")
-      out.graphs.push_back(hvp_entry(out));
-    else if (name == "jacobian")
-      out.graphs.push_back(jacobian_entry(out));
-    else
-      fail("`{}` is no entry that can be asked for: jvp, hvp, jacobian", name);
+    const auto* entry = std::ranges::find(kOnRequest, name, &EntryOnRequest::name);
+    if (entry == kOnRequest.end()) fail("`{}` is no entry that can be asked for: jvp, hvp, jacobian", name);
+    out.graphs.push_back(entry->make(out));
   }
   return out;
 }

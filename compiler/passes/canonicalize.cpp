@@ -3,10 +3,10 @@
 #include <map>
 
 #include "compiler/passes/passes.h"
-#include "compiler/passes/rebuild.h"
 #include "ir/bodies.h"
 #include "ir/error.h"
 #include "ir/ops/einsum.h"
+#include "ir/rebuild.h"
 
 namespace mlpc::passes {
 namespace {
@@ -154,9 +154,8 @@ constexpr std::array kRules = {multiply_by_one, divide_by_one,   negate_twice,  
 
 Graph canonical(const Graph& graph) {
   MaskRule masks;
-  return rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
-    std::vector<ValueId> operands;
-    for (ValueId v : graph.operands(node)) operands.push_back(copier.at(v));
+  return ir::rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
+    const std::vector<ValueId> operands = copier.operands(node);
     std::optional<ValueId> replacement = masks.apply(b, node, operands);
     for (Rule rule : kRules)
       if (!replacement) replacement = rule(b, node, operands);

@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "compiler/passes/passes.h"
-#include "compiler/passes/rebuild.h"
 #include "ir/bodies.h"
 #include "ir/ops/einsum.h"
 #include "ir/ops/scan.h"
+#include "ir/rebuild.h"
 
 namespace mlpc::passes {
 namespace {
@@ -29,10 +29,13 @@ struct Contraction {
 
 class ScanHoister {
  public:
-  ScanHoister(Builder& b, ir::Copier& copier, const Graph& graph, const Node& node)
-      : b_(b), copier_(copier), node_(node), spec_(ScanSpec::of(node.attributes)), body_(spec_.body.graph()) {
-    for (ValueId v : graph.operands(node)) operands_.push_back(copier.at(v));
-  }
+  ScanHoister(Builder& b, ir::Copier& copier, const Node& node)
+      : b_(b),
+        copier_(copier),
+        node_(node),
+        spec_(ScanSpec::of(node.attributes)),
+        body_(spec_.body.graph()),
+        operands_(copier.operands(node)) {}
 
   /// Whether there was something to hoist.
   bool run() {
@@ -44,10 +47,7 @@ class ScanHoister {
     const bool is_before = hoist_before(body, into);
     for (std::uint32_t i = 0; i < body_.node_count(); ++i)
       if (!into.has(Graph::result(body_.node({i})))) into.copy({i});
-    for (Graph::Result r : body_.results) {
-      r.value = into.at(r.value);
-      body.results.push_back(std::move(r));
-    }
+    into.add_results();
     const std::vector<Behind> behind = hoist_behind();
     if (!is_before && behind.empty()) return false;
     const std::vector<ValueId> results =
@@ -171,8 +171,8 @@ class ScanHoister {
 };
 
 Graph hoisted(const Graph& graph) {
-  return rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
-    return ir::body_of(node) && ScanHoister(b, copier, graph, node).run();
+  return ir::rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
+    return ir::body_of(node) && ScanHoister(b, copier, node).run();
   });
 }
 

@@ -1,9 +1,9 @@
 #include <algorithm>
 
 #include "compiler/passes/passes.h"
-#include "compiler/passes/rebuild.h"
 #include "ir/bodies.h"
 #include "ir/ops/einsum.h"
+#include "ir/rebuild.h"
 
 // The gradient of a convolution by its input is a fold of a contraction: every tap's product, then their
 // sums. The sums of the contraction can be these sums, too: it is the convolution of the zero-padded
@@ -263,7 +263,7 @@ Graph without_overlaps(const Graph& graph) {
   for (std::uint32_t i = 0; i < graph.node_count(); ++i)
     for (ValueId operand : graph.operands(graph.node({i}))) ++uses[operand.index];
   for (const Graph::Result& result : graph.results) ++uses[result.value.index];
-  return rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
+  return ir::rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
     if (node.op != Op::fold_ && node.op != Op::slice_) return false;
     const ValueId operand = graph.operands(node)[0];
     const bool is_only_use = uses[operand.index] == 1;

@@ -9,6 +9,9 @@
 
 namespace mlpc::passes {
 
+/// Whether that is the name of an entry that is there on request.
+bool is_on_request(std::string_view name);
+
 /// Adds the entries that are there on request (abi.md): `jvp`, `hvp`, `jacobian`, written with derivatives as
 /// ops. Requires stage `graph`. Throws mlpc::Error for an entry that the model cannot have, or another name.
 ir::Program add_entries(const ir::Program& program, std::span<const std::string> names);

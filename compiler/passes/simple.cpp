@@ -1,11 +1,11 @@
 #include <vector>
 
 #include "compiler/passes/passes.h"
-#include "compiler/passes/rebuild.h"
 #include "ir/bodies.h"
 #include "ir/error.h"
 #include "ir/node_view.h"
 #include "ir/prune.h"
+#include "ir/rebuild.h"
 
 namespace mlpc::passes {
 
@@ -17,13 +17,12 @@ using ir::ValueId;
 namespace {
 
 Graph without_composites(const Graph& graph) {
-  return rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
+  return ir::rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
     const auto* composite = std::get_if<ir::CompositeLowering>(&ir::def(node.op).lowering);
     if (!composite) return false;
     ir::NodeFacts facts(graph, node);
-    std::vector<std::optional<ValueId>> operands;
-    for (ValueId v : graph.operands(node)) operands.emplace_back(copier.at(v));
-    facts.rebind(std::move(operands), std::vector<std::optional<ValueId>>(node.result_count));
+    const std::vector<ValueId> operands = copier.operands(node);
+    facts.rebind({operands.begin(), operands.end()}, std::vector<std::optional<ValueId>>(node.result_count));
     const std::vector<ValueId> results = composite->expand(b, facts.view());
     MLPC_CHECK(results.size() == node.result_count, "{} expands to {} values", ir::def(node.op).name,
                results.size());

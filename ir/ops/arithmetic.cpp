@@ -107,6 +107,7 @@ const OpDef mod_ = {
     .lowering = ElementwiseLowering{[](KernelBuilder& b, const NodeView&, std::span<const Scalar> x) {
       return is_float(x[0].type) ? emit_float_mod(b, x[0], x[1]) : emit_integer_mod(b, x[0], x[1]);
     }},
+    .is_dear = true,
     .reference =
         [](const ReferenceContext& c, Operands x) {
           const ElementType type = c.result_types[0].element;
@@ -243,6 +244,7 @@ const OpDef atan2_ = {
           return fmt::format("diag({} / ({}² + {}²))", k == 0 ? x[1] : "-" + x[0], x[0], x[1]);
         },
     .lowering = ElementwiseLowering{emit_atan2},
+    .is_dear = true,
     .reference = map_binary<std::atan2>};
 
 }  // namespace mlpc::ir::ops

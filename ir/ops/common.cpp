@@ -48,6 +48,19 @@ bool surely_negative(const Dim& extent) {
   return !terms.empty() && terms.back().factors.empty() && std::ranges::all_of(terms, falls);
 }
 
+Integers first_axes(std::size_t count) {
+  Integers axes;
+  for (std::size_t axis = 0; axis < count; ++axis) axes.push_back(static_cast<std::int64_t>(axis));
+  return axes;
+}
+
+ValueId extent_value(Builder& b, const Dim& extent, ElementType type) {
+  if (const std::optional<std::int64_t> n = extent.constant())
+    return is_float(type) ? b.scalar(type, static_cast<double>(*n))
+                          : b.constant(Constant::of_integer(type, *n));
+  return b.value(Op::dim_, {}, {Shape{extent}, type});
+}
+
 ValueId finite_or_zero(Builder& b, ValueId x) {
   const ValueId is_finite = b.compare(Op::lt_, b.value(Op::abs_, {x}), b.full_like(x, HUGE_VAL));
   return b.where(is_finite, x, b.full_like(x, 0));

@@ -31,6 +31,10 @@ std::size_t checked_axis(const Attribute& attribute, std::size_t rank);
 /// Whether an extent is below 0 whatever the free dims are. What is not provable is checked by the plan.
 bool surely_negative(const Dim& extent);
 
+/// 0 … count - 1
+Integers first_axes(std::size_t count);
+/// An extent as a scalar.
+ValueId extent_value(Builder& b, const Dim& extent, ElementType type);
 /// x where it is finite, else 0: inf - inf would be NaN.
 ValueId finite_or_zero(Builder& b, ValueId x);
 

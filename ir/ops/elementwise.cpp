@@ -8,7 +8,8 @@ namespace {
 
 using Text = std::string_view;
 
-/// A unary op with a derivative. `jacobian` is the diagonal, with x and y for operand and result.
+/// A unary op with a derivative, and a series or the like to be computed. `jacobian` is the diagonal, with x
+/// and y for operand and result.
 constexpr OpDef unary(Text name, Text summary, PartialRule partial, ScalarRule emit, Reference reference,
                       JacobianText jacobian, std::uint32_t absorb = 0) {
   return {.name = name,
@@ -18,6 +19,7 @@ constexpr OpDef unary(Text name, Text summary, PartialRule partial, ScalarRule e
           .derivative = Pointwise{1, partial, absorb},
           .jacobian = jacobian,
           .lowering = ElementwiseLowering{emit},
+          .is_dear = true,
           .reference = reference};
 }
 
@@ -76,10 +78,16 @@ const OpDef neg_ = {
     .lowering = ElementwiseLowering{emit_unary<ScalarOp::neg_>},
     .reference = map_unary<[](double x) { return -x; }>};
 
-const OpDef abs_ = unary(
-    "abs", "|x|; derivative 0 at 0",
-    [](Builder& b, const NodeView& n, std::size_t) { return b.value(Op::sign_, {n.operand(0)}); },
-    emit_unary<ScalarOp::abs_>, map_unary<std::abs>, diagonal<kAbs>);
+const OpDef abs_ = {
+    .name = "abs",
+    .summary = "|x|; derivative 0 at 0",
+    .arity = 1,
+    .type_rule = same_float_type,
+    .derivative = Pointwise{kFirst, [](Builder& b, const NodeView& n,
+                                       std::size_t) { return b.value(Op::sign_, {n.operand(0)}); }},
+    .jacobian = diagonal<kAbs>,
+    .lowering = ElementwiseLowering{emit_unary<ScalarOp::abs_>},
+    .reference = map_unary<std::abs>};
 
 const OpDef sign_ = step_function(
     "sign", "-1, 0 or 1; 0 for -0, NaN for NaN",
@@ -242,6 +250,7 @@ const OpDef div_ = {
           return k == 0 ? fmt::format("diag(1 / {})", x[1]) : fmt::format("diag(-{} / {})", y, x[1]);
         },
     .lowering = ElementwiseLowering{emit_binary<ScalarOp::div_>},
+    .is_dear = true,
     .reference = map_binary<[](double a, double b) { return a / b; }>};
 
 const OpDef pow_ = {
@@ -263,6 +272,7 @@ const OpDef pow_ = {
                         : fmt::format("diag({} · log({}))", y, x[0]);
         },
     .lowering = ElementwiseLowering{emit_binary<ScalarOp::pow_>},
+    .is_dear = true,
     .reference = map_binary<std::pow>};
 
 /// Where 0 · inf and 0 · NaN have to be 0: the product of a partial that can be infinite and a tangent that

@@ -1,3 +1,5 @@
+#include "ir/ops/indexing.h"
+
 #include <algorithm>
 
 #include "ir/ops/common.h"
@@ -81,23 +83,15 @@ std::vector<HostTensor> scatter_reference(const ReferenceContext& c, Operands x)
   return {std::move(out)};
 }
 
-Integers first_axes(std::size_t count) {
-  Integers axes;
-  for (std::size_t axis = 0; axis < count; ++axis) axes.push_back(static_cast<std::int64_t>(axis));
-  return axes;
-}
-
-std::vector<ValueId> expand_one_hot(Builder& b, const NodeView& n) {
-  const Type& result = n.result_types[0];
-  const std::size_t rank = n.operand_types[0].rank();
-  const ValueId ids = b.convert(n.operand(0), ElementType::i64);
-  const ValueId classes =
-      b.value(Op::iota_, {}, {result.shape, static_cast<std::int64_t>(rank), ElementType::i64});
-  const ValueId spread = b.broadcast(ids, result.shape, first_axes(rank));
-  return {b.convert(b.compare(Op::eq_, spread, classes), result.element)};
-}
-
 }  // namespace
+
+ValueId is_class(Builder& b, ValueId ids, const Shape& shape) {
+  if (b.type(ids).element == ElementType::u8) ids = b.convert(ids, ElementType::i32);
+  const std::size_t rank = shape.size() - 1;
+  const ValueId classes =
+      b.value(Op::iota_, {}, {shape, static_cast<std::int64_t>(rank), b.type(ids).element});
+  return b.compare(Op::eq_, b.broadcast(ids, shape, first_axes(rank)), classes);
+}
 
 const OpDef gather_ = {
     .name = "gather",
@@ -130,20 +124,23 @@ const OpDef scatter_add_ = {
     .lowering = ScatterLowering{},
     .reference = scatter_reference};
 
-const OpDef one_hot_ = {.name = "one_hot",
-                        .summary = "1 at the class that is the id, else 0; zeros for an id that is no class",
-                        .arity = 1,
-                        .attributes = kOneHotAttributes,
-                        .type_rule = one_hot_type,
-                        .derivative = NotDifferentiable{},
-                        .lowering = CompositeLowering{expand_one_hot},
-                        .reference = [](const ReferenceContext& c, Operands x) -> std::vector<HostTensor> {
-                          HostTensor out{c.result_shapes[0], {}};
-                          const std::int64_t classes = out.shape.back();
-                          for (double id : x[0]->values)
-                            for (std::int64_t i = 0; i < classes; ++i)
-                              out.values.push_back(id == static_cast<double>(i) ? 1 : 0);
-                          return {std::move(out)};
-                        }};
+const OpDef one_hot_ = {
+    .name = "one_hot",
+    .summary = "1 at the class that is the id, else 0; zeros for an id that is no class",
+    .arity = 1,
+    .attributes = kOneHotAttributes,
+    .type_rule = one_hot_type,
+    .derivative = NotDifferentiable{},
+    .lowering = CompositeLowering{[](Builder& b, const NodeView& n) -> std::vector<ValueId> {
+      const Type& type = n.result_types[0];
+      return {b.convert(is_class(b, n.operand(0), type.shape), type.element)};
+    }},
+    .reference = [](const ReferenceContext& c, Operands x) -> std::vector<HostTensor> {
+      HostTensor out{c.result_shapes[0], {}};
+      const std::int64_t classes = out.shape.back();
+      for (double id : x[0]->values)
+        for (std::int64_t i = 0; i < classes; ++i) out.values.push_back(id == static_cast<double>(i) ? 1 : 0);
+      return {std::move(out)};
+    }};
 
 }  // namespace mlpc::ir::ops

@@ -178,6 +178,7 @@ const OpDef uniform_ = {
       const double low = number(n.attributes, 2), range = number(n.attributes, 3) - low;
       return b.add(b.mul(u, b.constant(type, range)), b.constant(type, low));
     }},
+    .is_dear = true,
     .reference = [](const ReferenceContext& c, Operands x) {
       const double low = number(c.attributes, 2), high = number(c.attributes, 3);
       const bool is_f32 = std::get<ElementType>(c.attributes[1]) == ElementType::f32;
@@ -200,6 +201,7 @@ const OpDef normal_ = {
       const Scalar mean = b.constant(ElementType::f64, number(n.attributes, 2));
       return b.convert(b.add(b.mul(z, deviation), mean), n.result_types[0].element);
     }},
+    .is_dear = true,
     .reference = [](const ReferenceContext& c, Operands x) {
       const double mean = number(c.attributes, 2), deviation = number(c.attributes, 3);
       return draw(c, x,
@@ -231,6 +233,7 @@ const OpDef bernoulli_ = {
       const Scalar is_below = b.compare(ScalarOp::lt_, bits_of(b, n, x, index), limit);
       return b.convert(is_below, n.result_types[0].element);
     }},
+    .is_dear = true,
     .reference =
         [](const ReferenceContext& c, Operands x) {
           const double p = number(c.attributes, 2);

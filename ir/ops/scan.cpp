@@ -93,7 +93,8 @@ class Turns {
     std::vector<HostTensor> arguments;
     for (const Graph::Parameter& p : body.parameters()) arguments.push_back(argument(p, turn));
     const std::vector<HostTensor> values = evaluate(
-        body, arguments, [&](std::string_view name) { return context_.value_of_dim(Dim::named(name)); });
+        body, arguments, [&](std::string_view name) { return context_.value_of_dim(Dim::named(name)); },
+        context_.hook ? *context_.hook : nullptr);
     for (std::size_t r = 0; r < values.size(); ++r) {
       const Graph::Result& result = body.results[r];
       if (result.role == Role::loop) {

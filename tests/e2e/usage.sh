@@ -25,6 +25,21 @@ expect 1 'no const' $mlpc "$lecture" -D Q=1 -o m.o
 printf 'model m {\n  const a = 1, b = 1\n  input x\n  output y = (a + b) * x\n}\n' >consts.net
 $mlpc run consts.net -D a=2 -D b=3 x=1 -o out || fail "data after two -D is not taken for data"
 rm -r consts.net out
+# Standard output is written to, whatever it is; nothing there is replaced.
+(
+  echo before
+  $mlpc "$lecture" --emit=graph
+  $mlpc "$lecture" --emit=graph -o /dev/stdout
+  rm kept.txt
+  $mlpc "$lecture" --emit=graph
+  echo after
+  cat /proc/self/fd/3 >whole.txt
+) >kept.txt 3<kept.txt
+[ "$(grep -c '^mlpc.graph' whole.txt)" -eq 3 ] || fail "standard output lost a graph"
+[ "$(sed -n '1p;$p' whole.txt | tr '\n' ' ')" = "before after " ] || fail "standard output lost what others wrote"
+ln -s nowhere.graph link
+expect 1 'link' $mlpc "$lecture" --emit=graph -o link
+rm whole.txt link
 printf 'model m {\n  input x[B, 3]\n  output y = x @ x\n}\n' >bad.net
 expect 1 '^bad.net:3:14: error: .*matmul-extent-mismatch' $mlpc bad.net -o m.so
 expect 1 'bad.net:3:14: error' $mlpc check bad.net

@@ -18,8 +18,10 @@ namespace {
 
 using namespace ir;
 using testing::CompiledProgram;
+using testing::empty_program;
 using testing::Random;
 using testing::RandomNode;
+using testing::same_bits;
 
 constexpr std::size_t kCases = 12;  // applications of each op, all in one model
 // Sums have at most 250 terms of magnitude below 1, and functions err by a few units in the last place.
@@ -32,14 +34,6 @@ struct Model {
   Program program;
   std::vector<HostTensor> arguments;
 };
-
-Program empty_program(ElementType floats) {
-  Program program;
-  program.model = "m";
-  program.element = floats;
-  program.target = "x86-64-v4";
-  return program;
-}
 
 void add_node(Model& model, Graph& graph, const RandomNode& node, Random& random) {
   std::vector<ValueId> operands;
@@ -88,15 +82,6 @@ void check_close(const Graph& graph, const std::vector<HostTensor>& values,
   }
 }
 
-bool same_bits(const std::vector<HostTensor>& a, const std::vector<HostTensor>& b) {
-  for (std::size_t i = 0; i < a.size(); ++i)
-    for (std::size_t j = 0; j < a[i].values.size(); ++j) {
-      const double x = a[i].values[j], y = b[i].values[j];
-      if (!(x == y && std::signbit(x) == std::signbit(y)) && !(std::isnan(x) && std::isnan(y))) return false;
-    }
-  return true;
-}
-
 void check_op(Op op, ElementType floats) {
   INFO(def(op).name);
   Random random(static_cast<std::uint64_t>(op) + 100);
@@ -119,6 +104,41 @@ TEST_CASE("every op compiled in f32 is its reference, and has the same bits unfu
 TEST_CASE("every op compiled in f64 is its reference, and has the same bits unfused") {
   for (Op op : all_ops())
     if (def(op).reference) check_op(op, ElementType::f64);
+}
+
+TEST_CASE(
+    "softmax_cross_entropy of large logits keeps its digits, and a class that has no weight may be "
+    "impossible") {
+  const Program program = parse_program(R"(mlpc.graph 1 graph
+model m : f32
+source ""
+target "x86-64-v4"
+input "z" : f32[2, 3]
+input "q" : f32[2, 3]
+input "y" : i32[2]
+train "{}"
+graph infer {
+  %z = parameter input 0 "z" : f32[2, 3]
+  %q = parameter input 1 "q" : f32[2, 3]
+  %y = parameter input 2 "y" : i32[2]
+  %a, %log_p = softmax_cross_entropy(%z, %q) : f32[2], f32[2, 3]
+  %b, %same = softmax_cross_entropy(%z, %y) : f32[2], f32[2, 3]
+  return output 0 "a" %a
+  return output 0 "b" %b
+}
+)",
+                                        "text");
+  const Program joint = passes::run_pipeline(program, Stage::joint);
+  const std::vector<HostTensor> results =
+      CompiledProgram(joint, 2).run("infer", {{{2, 3}, {16384, 16385, -HUGE_VAL, 1e30, 0, -HUGE_VAL}},
+                                              {{2, 3}, {0.75, 0.25, 0, 1, 0, 0}},
+                                              {{2}, {1, 0}}});
+  constexpr double kFloat = std::numeric_limits<float>::epsilon();
+  const double log_sum = std::log1p(std::exp(-1.0));  // beside the larger logit
+  CHECK(std::abs(results[0].values[0] - (log_sum + 0.75)) <= 4 * kFloat);
+  CHECK(std::abs(results[1].values[0] - log_sum) <= 4 * kFloat);
+  CHECK(results[0].values[1] == 0);
+  CHECK(results[1].values[1] == 0);
 }
 
 TEST_CASE("what an axis of extent 1 stays beside is read in the turn that made it") {

@@ -22,23 +22,17 @@ namespace {
 using namespace ir;
 using testing::CompiledProgram;
 using testing::Dims;
+using testing::empty_program;
 using testing::InterpretedProgram;
 using testing::Random;
 using testing::RandomNode;
+using testing::same_bits;
 using Values = std::vector<HostTensor>;
 
 constexpr std::size_t kScans = 5;  // with random bodies
 // Bodies contract: each of 7 turns errs by a few units, and so do sums of 200 terms of magnitude 1.
 constexpr double kTolerance = 2000 * std::numeric_limits<double>::epsilon();
 constexpr double kFloatTolerance = 2000 * static_cast<double>(std::numeric_limits<float>::epsilon());
-
-Program empty_program(ElementType floats) {
-  Program program;
-  program.model = "m";
-  program.element = floats;
-  program.target = "x86-64-v4";
-  return program;
-}
 
 /// The scan of parameters and inputs; its loss is ⟨ȳ, y⟩ with numbers ȳ.
 Program program_of(const RandomNode& node) {
@@ -73,14 +67,6 @@ Program program_of(const RandomNode& node) {
   assign_offsets(program.params);
   program.graphs.push_back(std::move(graph));
   return program;
-}
-
-bool same_bits(const Values& a, const Values& b) {
-  for (std::size_t i = 0; i < a.size(); ++i)
-    for (std::size_t j = 0; j < a[i].values.size(); ++j)
-      if (!(a[i].values[j] == b[i].values[j] && std::signbit(a[i].values[j]) == std::signbit(b[i].values[j])))
-        return false;
-  return true;
 }
 
 double largest_error(const Values& a, const Values& b) {

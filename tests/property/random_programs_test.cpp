@@ -61,11 +61,11 @@ std::vector<double> sensitivities(const Graph& graph, const Values& arguments, c
   std::vector<double> out(expected.size(), 0);
   Random random(1);
   for (int draw = 0; draw < kDraws; ++draw) {
-    const Values noisy =
-        evaluate(graph, arguments, testing::value_in(dims), [&](ValueId v, HostTensor& value) {
-          if (!is_float(graph.type(v).element)) return;
-          for (double& x : value.values) x += kNoise * random.between(-1, 1) * x;
-        });
+    const Values noisy = evaluate(graph, arguments, testing::value_in(dims),
+                                  [&](const Graph& in, ValueId v, HostTensor& value) {
+                                    if (!is_float(in.type(v).element)) return;
+                                    for (double& x : value.values) x += kNoise * random.between(-1, 1) * x;
+                                  });
     for (std::size_t i = 0; i < expected.size(); ++i)
       for (std::size_t j = 0; j < expected[i].values.size(); ++j)
         out[i] = std::max(out[i], std::abs(noisy[i].values[j] - expected[i].values[j]));
@@ -134,10 +134,8 @@ void check_gradients(const Program& program, const Graph& grad, const Values& va
     }
   }
   const auto value_of_dim = [&](std::string_view) { return extent; };
-  const Values still = evaluate_all(loss, arguments, value_of_dim);
-  const auto hold_constants = [&](ValueId v, HostTensor& value) {  // for derivatives
-    if (loss.producer(v).op == Op::stop_grad_) value = still[v.index];
-  };
+  HeldConstants constants;
+  evaluate(loss, arguments, value_of_dim, constants.hook());
   const auto loss_at = [&](double t) {
     Values moved = arguments;
     for (std::size_t k = 0; k < moved.size(); ++k) {
@@ -146,7 +144,7 @@ void check_gradients(const Program& program, const Graph& grad, const Values& va
         for (std::size_t j = 0; j < moved[k].values.size(); ++j)
           moved[k].values[j] += t * directions.at(p.index).values[j];
     }
-    const Values results = evaluate(loss, moved, value_of_dim, hold_constants);
+    const Values results = evaluate(loss, moved, value_of_dim, constants.hook());
     const auto at = std::ranges::find(loss.results, Role::loss_total, &Graph::Result::role);
     return results[static_cast<std::size_t>(at - loss.results.begin())].values[0];
   };

@@ -37,10 +37,7 @@ Program without(const Program& program, NodeId cut) {
                   graph.add_parameter(out.inputs[index].name, type, Role::input, index));
     }
   }
-  for (Graph::Result result : forward.results) {
-    result.value = copier.at(result.value);
-    graph.results.push_back(std::move(result));
-  }
+  copier.add_results();
   return with_forward(std::move(out), pruned(graph));
 }
 

@@ -6,6 +6,7 @@
 
 #include "compiler/autodiff/autodiff.h"
 #include "compiler/autodiff/linearise.h"
+#include "compiler/passes/passes.h"
 #include "ir/builder.h"
 #include "ir/error.h"
 #include "ir/evaluate.h"
@@ -31,6 +32,8 @@ constexpr double kStep = 1e-4, kDifferenceTolerance = 1e-8;
 constexpr double kRounding = 1e-3;  // values of size 1 whose tangents are 0 have quotients of 1e-11
 // Two sums of at most 2000 products in f64, in different orders, against the sum of their magnitudes.
 constexpr double kAdjointTolerance = 1e-12;
+// A derivative and another form of it, of values of size 1, of which the second has cubes of 1/√eps.
+constexpr double kFusedTolerance = 1e-10;
 constexpr std::string_view kCotangent = "y_bar";    // names of the inputs that are cotangents begin so
 constexpr std::int64_t kExtents[] = {0, 1, 7, 65};  // that an op with axes is tested at
 
@@ -145,6 +148,13 @@ class Case {
       for (std::size_t j = 0; j < out.back().values.size(); ++j)
         out.back().values[j] += t * directions_[p.index].values[j];
     }
+    return out;
+  }
+
+  /// The same values, and composite ops written in others.
+  Case expanded() const {
+    Case out = *this;
+    out.program_ = passes::expand_composites(program_);
     return out;
   }
 
@@ -294,10 +304,47 @@ void check_extents(const std::vector<RandomNode>& nodes) {
   for (std::int64_t extent : kExtents) CHECK_MESSAGE(has_extent(extent), "not applied at extent " << extent);
 }
 
+/// The record's derivatives of a composite op are those of the ops that it is written in, and no dearer.
+void check_fused_derivatives(const Case& c) {
+  const Case parts = c.expanded();
+  const Program fused = autodiff::transpose(autodiff::linearise(c.program())),
+                derived = autodiff::transpose(autodiff::linearise(parts.program()));
+  const auto check_equal = [&](const Graph& a, const Graph& b) {
+    const std::vector<HostTensor> x = gradients(c, a), y = gradients(parts, b);
+    for (std::size_t k = 0; k < x.size(); ++k) {
+      const double tolerance = kFusedTolerance * (1 + largest(x[k].values));
+      for (std::size_t i = 0; i < x[k].values.size(); ++i)
+        CHECK(std::abs(x[k].values[i] - y[k].values[i]) <= tolerance);
+    }
+  };
+  check_equal(*fused.find("grad"), *derived.find("grad"));
+  check_equal(hessian_product(*fused.find("grad")), hessian_product(*derived.find("grad")));
+  const auto node_count = [](const Program& program) {
+    return passes::drop_unused(passes::expand_composites(program)).find("grad")->node_count();
+  };
+  CHECK(node_count(fused) <= node_count(derived));
+}
+
 std::string text_of(const RandomNode& node) {
   std::string text(def(node.op).name);
   for (const Type& type : node.operands) text += " " + type.text();
   return text;
+}
+
+void check_application(const RandomNode& node, Random& random) {
+  INFO(text_of(node));
+  const Case c(node, random);
+  verify(c.program());
+  check_round_trip(c.program());
+  if (!has_float_result(node)) return;
+  // The greatest of nothing is infinite, and does not move.
+  const bool is_finite = std::isfinite(c.loss_at(0));
+  CHECK((is_finite || is_empty(node.operands[0])));
+  const bool moves = !std::holds_alternative<NotDifferentiable>(def(node.op).derivative);
+  check_derivatives(c, moves && is_finite);
+  if (!is_finite) return;
+  check_second_derivatives(c, random);
+  if (moves && std::holds_alternative<CompositeLowering>(def(node.op).lowering)) check_fused_derivatives(c);
 }
 
 TEST_CASE(
@@ -312,20 +359,23 @@ TEST_CASE(
     INFO(def(op).name);
     CHECK_MESSAGE(!nodes.empty(), "no application was found");
     if (!has_body) check_extents(nodes);
-    const bool moves = !std::holds_alternative<NotDifferentiable>(def(op).derivative);
-    for (const RandomNode& node : nodes) {
-      INFO(text_of(node));
-      const Case c(node, random);
-      verify(c.program());
-      check_round_trip(c.program());
-      if (!has_float_result(node)) continue;
-      // The greatest of nothing is infinite, and does not move.
-      const bool is_finite = std::isfinite(c.loss_at(0));
-      CHECK((is_finite || is_empty(node.operands[0])));
-      check_derivatives(c, moves && is_finite);
-      if (is_finite) check_second_derivatives(c, random);
-    }
+    for (const RandomNode& node : nodes) check_application(node, random);
   }
+}
+
+TEST_CASE("softmax_cross_entropy of classes: the contract, with labels that are none") {
+  Random random(1);
+  for (std::int64_t classes : {0, 1, 5, 7})
+    for (const Shape& samples : {Shape{}, Shape{7}, Shape{2, 3}, Shape{65}, Shape{0}}) {
+      RandomNode node{Op::softmax_cross_entropy_, {{ElementType::f64, samples}}, {}, {}};
+      node.operands[0].shape.push_back(classes);
+      for (ElementType ids : {ElementType::i32, ElementType::i64, ElementType::u8}) {
+        node.operands.resize(1);
+        node.operands.push_back({ids, samples});
+        node.results = def(node.op).type_rule(node.operands, {});
+        check_application(node, random);
+      }
+    }
 }
 
 }  // namespace

@@ -103,4 +103,43 @@ TEST_CASE("contractions have the interpreter's bits whatever the tile") {
                              {{"K", 0}, {"M", 3}, {"N", 17}}});
 }
 
+namespace {
+
+/// y[i, j] (or y[j, i]) = tanh(erf(c) · z[i] + c) + exp(c), c = Σ x[i, k] w[k, j]: an epilogue that is rolled
+/// into a loop.
+ir::Kernel contraction_with_long_epilogue(const Dim& rows, std::int64_t columns, bool is_turned) {
+  ir::KernelBuilder b("epilogue");
+  const auto x = b.add_buffer("x", {ElementType::f32, {rows, 5}}, false);
+  const auto w = b.add_buffer("w", {ElementType::f32, {5, columns}}, false);
+  const auto z = b.add_buffer("z", {ElementType::f32, {rows}}, false);
+  const ir::Shape shape = is_turned ? ir::Shape{columns, rows} : ir::Shape{rows, columns};
+  const auto y = b.add_buffer("y", {ElementType::f32, shape}, true);
+  const auto i = b.new_var(), j = b.new_var(), k = b.new_var();
+  b.open_loop(i, rows, {6, false});
+  const ir::Scalar factor = b.load(z, {at(i)});
+  b.open_loop(j, columns, {4, true});
+  b.open_reduce(std::vector<ir::Reduce::Range>{{k, 5}}, 0, 1);
+  const ir::KernelBuilder::Reduction sum{ir::Reducer::fma,
+                                         {b.load(x, {at(i), at(k)}), b.load(w, {at(k), at(j)})}};
+  const ir::Scalar c = b.close_reduce({&sum, 1}).front();
+  ir::Scalar value = c;
+  for (int turn = 0; turn < 20; ++turn) value = b.add(b.mul(value, factor), c);
+  b.store(y, is_turned ? std::vector{at(j), at(i)} : std::vector{at(i), at(j)}, value);
+  b.close_loop();
+  b.close_loop();
+  return b.finish();
+}
+
+}  // namespace
+
+TEST_CASE("a long epilogue has the interpreter's bits, by rows or by vectors") {
+  const std::vector<Dims> rows = {{{"M", 0}}, {{"M", 1}}, {{"M", 5}}, {{"M", 13}}, {{"M", 32}}};
+  for (const bool is_turned : {false, true})
+    for (const std::int64_t columns : {64, 70, 256}) {
+      CAPTURE(is_turned);
+      CAPTURE(columns);
+      check_against_interpreter(contraction_with_long_epilogue(Dim::named("M"), columns, is_turned), rows);
+    }
+}
+
 }  // namespace mlpc::codegen

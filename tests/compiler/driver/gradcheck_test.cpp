@@ -37,6 +37,20 @@ TEST_CASE("the gradients of nets with labels, noise, state and dropout are right
 
 TEST_CASE("what stands under stop_grad is held fixed") {
   CHECK(check("model m { param w = 2\n loss l = w * stop_grad(w) }").passed);
+  // In every turn of a loop, and of a loop in a loop.
+  CHECK(check("model m {\n"
+              "  input x[B, T]; param w = 0.5; param v = 0.25\n"
+              "  recur t in 0..T {\n"
+              "    h[-1] = zeros(B)\n"
+              "    recur k in 0..3 {\n"
+              "      u[-1] = h[t-1]\n"
+              "      u[k] = tanh(w * stop_grad(w * u[k-1]) + v)\n"
+              "    }\n"
+              "    h[t] = x[:, t] * w + stop_grad(h[t-1]) * u[:, 2]\n"
+              "  }\n"
+              "  loss l = sum(h^2)\n"
+              "}")
+            .passed);
 }
 
 TEST_CASE("a gradient that is not that of the loss fails") {

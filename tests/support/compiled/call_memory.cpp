@@ -1,5 +1,8 @@
 #include "tests/support/compiled/call_memory.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstring>
 
 #include "ir/error.h"
@@ -63,12 +66,21 @@ std::function<std::int64_t(std::string_view)> value_in(const Dims& dims) {
   };
 }
 
-Bytes::Bytes(std::size_t size) : size_(size), storage_(size + kAlignment, kPoison) {}
-
-std::byte* Bytes::data() {
-  const auto address = reinterpret_cast<std::uintptr_t>(storage_.data());
-  return reinterpret_cast<std::byte*>((address + kAlignment - 1) / kAlignment * kAlignment);
+Bytes::Bytes(std::size_t size) : size_(size) {
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const std::size_t aligned = (size + kAlignment - 1) / kAlignment * kAlignment,
+                    inside = (aligned + page - 1) / page * page, all = inside + 2 * page;
+  void* pages = mmap(nullptr, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  MLPC_CHECK(pages != MAP_FAILED, "no memory for {} bytes", size);
+  pages_ = {static_cast<std::byte*>(pages), Unmap{all}};
+  offset_ = page + inside - aligned;
+  if (inside == 0) return;
+  MLPC_CHECK(mprotect(pages_.get() + page, inside, PROT_READ | PROT_WRITE) == 0, "no memory for {} bytes",
+             size);
+  std::memset(data(), kPoison, aligned);
 }
+
+void Bytes::Unmap::operator()(std::byte* pages) const { munmap(pages, bytes); }
 
 CallMemory::CallMemory(const Program& program, const Graph& graph, Dims dims)
     : params(bytes_of(program.params)),

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,16 +16,21 @@ using Dims = std::map<std::string, std::int64_t, std::less<>>;
 /// The value of a free dim; throws std::out_of_range for one that is not given.
 std::function<std::int64_t(std::string_view)> value_in(const Dims& dims);
 
-/// Memory as a host gives it: aligned to 64 bytes, and full of a pattern until it is written.
+/// Memory as a host gives it: aligned to 64 bytes, and full of a pattern until it is written. A page that may
+/// not be touched begins within 64 bytes of its end, and one ends within a page of its begin.
 class Bytes {
  public:
   explicit Bytes(std::size_t size);
-  std::byte* data();
+  std::byte* data() { return pages_.get() + offset_; }
   std::size_t size() const { return size_; }
 
  private:
-  std::size_t size_;
-  std::vector<unsigned char> storage_;
+  struct Unmap {
+    std::size_t bytes;
+    void operator()(std::byte* pages) const;
+  };
+  std::size_t size_, offset_;
+  std::unique_ptr<std::byte, Unmap> pages_;
 };
 
 /// The buffers of one call of the entry that a graph becomes.

@@ -1,6 +1,7 @@
 #include "tests/support/compiled/compiled.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "compiler/driver/host_cpu.h"
 #include "compiler/lowering/lower.h"
@@ -113,6 +114,23 @@ std::vector<HostTensor> CompiledProgram::run(const std::string& name,
   std::vector<HostTensor> out;
   for (const Graph::Result& r : graph.results) out.push_back(memory.get(r));
   return out;
+}
+
+Program empty_program(ElementType floats) {
+  Program program;
+  program.model = "m";
+  program.element = floats;
+  program.target = "x86-64-v4";
+  return program;
+}
+
+bool same_bits(const std::vector<HostTensor>& a, const std::vector<HostTensor>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i)
+    for (std::size_t j = 0; j < a[i].values.size(); ++j) {
+      const double x = a[i].values[j], y = b[i].values[j];
+      if (!(x == y && std::signbit(x) == std::signbit(y)) && !(std::isnan(x) && std::isnan(y))) return false;
+    }
+  return true;
 }
 
 }  // namespace mlpc::testing

@@ -35,4 +35,10 @@ class CompiledProgram {
   codegen::JitModel model_;
 };
 
+/// A program without graphs, for the best target.
+ir::Program empty_program(ir::ElementType floats);
+
+/// All NaNs counting as equal, and zeros by their sign.
+bool same_bits(const std::vector<ir::HostTensor>& a, const std::vector<ir::HostTensor>& b);
+
 }  // namespace mlpc::testing

@@ -4,11 +4,10 @@
 
 #include "ir/copy.h"
 
-namespace mlpc::passes {
+namespace mlpc::ir {
 
 /// Builds a graph again, node by node. `rewrite` may bind a node's results to other values of the new graph
 /// and say true; a node for which it says false is copied.
-ir::Graph rebuild(const ir::Graph& graph,
-                  const std::function<bool(ir::Builder&, ir::Copier&, const ir::Node&)>& rewrite);
+Graph rebuild(const Graph& graph, const std::function<bool(Builder&, Copier&, const Node&)>& rewrite);
 
-}  // namespace mlpc::passes
+}  // namespace mlpc::ir
