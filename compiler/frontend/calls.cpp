@@ -132,7 +132,7 @@ void bind_shape(Elaborator& el, const std::string& layer, const Formal& formal, 
   const std::size_t named = items.size() - has_batch;
   const auto refuse = [&](DiagnosticId id, std::string text, Span span) {
     std::vector<Note> notes = {{own, span, "this is its signature"}};
-    el.add_note(notes, item.expr, value);
+    el.add_note(notes, item.expr);
     el.file = caller;
     el.fail_at(id, item.span, std::move(text), std::move(notes));
   };

@@ -123,8 +123,10 @@ class Elaborator {
   ir::ValueId reduce(ir::Op op, ir::ValueId x, const ir::Integers& axes);
   ir::ValueId mean(ir::ValueId x, const ir::Integers& axes, Span span);
   std::string describe(const Value& v) const;
+  /// The same of what a name is bound to, which may be of another graph than the one at hand.
+  std::string describe_bound(const Binding& binding) const;
   /// "`x` is f32[B, 128]", "`f` is defined here".
-  std::string meaning_of(const std::string& name, const Value& v) const;
+  std::string meaning_of(const std::string& name, const Binding& binding) const;
   const ir::Type& type(ir::ValueId v) { return target->graph.type(v); }
   ir::Builder& b() { return target->builder; }
 
@@ -157,7 +159,7 @@ class Elaborator {
   /// Where the names in a piece of source were defined: what is wrong there may have been written here.
   void note_names_in(std::vector<Note>& notes, const SourceFile& source, Span span, Scope& scope) const;
   /// "`x` is f32[B, 128]", where the expression is a name.
-  void add_note(std::vector<Note>& notes, const Expr* e, const Value& v);
+  void add_note(std::vector<Note>& notes, const Expr* e);
   std::uint32_t location(Span span);
   std::uint32_t location(const ir::SourceLocation& l);
 

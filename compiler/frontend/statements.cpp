@@ -89,7 +89,7 @@ void check(Elaborator& el, const Stmt& s, Scope* scope) {
       continue;
     }
     const auto* n = binding->value.as<Number>();
-    text += n ? fmt::format("{}", n->value) : el.describe(binding->value);
+    text += n ? fmt::format("{}", n->value) : el.describe_bound(*binding);
     i = close;
   }
   el.fail_at("assert-failed", s.value->span, text.empty() ? "the assertion does not hold" : text);

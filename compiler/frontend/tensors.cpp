@@ -39,17 +39,23 @@ std::string Elaborator::describe(const Value& v) const {
   return "nothing";
 }
 
-std::string Elaborator::meaning_of(const std::string& name, const Value& v) const {
+std::string Elaborator::meaning_of(const std::string& name, const Binding& binding) const {
+  const Value& v = binding.value;
   if (const auto* n = v.as<Number>()) return fmt::format("`{}` is {}", name, n->value);
   if (v.as<Function>() || v.as<LayerDefinition>()) return fmt::format("`{}` is defined here", name);
   if (v.as<std::shared_ptr<MadeLayer>>()) return fmt::format("the layer `{}` is made here", name);
-  return fmt::format("`{}` is {}", name, describe(v));
+  return fmt::format("`{}` is {}", name, describe_bound(binding));
 }
 
-void Elaborator::add_note(std::vector<Note>& notes, const Expr* e, const Value& v) {
+std::string Elaborator::describe_bound(const Binding& binding) const {
+  const auto* t = binding.value.as<Tensor>();
+  return t && binding.graph ? binding.graph->graph.type(t->id).text() : describe(binding.value);
+}
+
+void Elaborator::add_note(std::vector<Note>& notes, const Expr* e) {
   if (!e || e->kind != Expr::Kind::name || !current_scope) return;
   if (const Binding* binding = current_scope->find(e->text); binding && binding->file)
-    notes.push_back(note_of(*binding, meaning_of(e->text, v)));
+    notes.push_back(note_of(*binding, meaning_of(e->text, *binding)));
 }
 
 bool Elaborator::require(ir::DimCheck::Relation relation, const Dim& left, const Dim& right, Span span) {
@@ -269,8 +275,8 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
   };
   ValueId a = tensor(x, ex ? ex->span : span, element(y)), c = tensor(y, ey ? ey->span : span, element(x));
   std::vector<Note> notes;
-  add_note(notes, ex, x);
-  add_note(notes, ey, y);
+  add_note(notes, ex);
+  add_note(notes, ey);
   if (type(a).element != type(c).element)
     fail_at("type-mismatch", span, fmt::format("`{}` of {} and {}", op, type(a).text(), type(c).text()),
             notes, conversion_hint(*this, type(a).element, type(c).element, ex, ey));
@@ -308,8 +314,8 @@ Value Elaborator::negate(const Value& a, Span span) {
 ValueId Elaborator::matmul(ValueId a, ValueId c, const Expr* ea, const Expr* ec, Span span) {
   const ir::Type ta = type(a), tc = type(c);
   std::vector<Note> notes;
-  add_note(notes, ea, {Tensor{a}});
-  add_note(notes, ec, {Tensor{c}});
+  add_note(notes, ea);
+  add_note(notes, ec);
   if (ta.rank() == 0 || tc.rank() == 0 || (tc.rank() > 2 && ta.rank() != tc.rank()))
     fail_at("rank-mismatch", span, fmt::format("`@` of {} and {}", ta.text(), tc.text()), notes);
   const Dim columns = ta.shape.back(), rows = tc.rank() == 1 ? tc.shape[0] : tc.shape[tc.rank() - 2];
