@@ -23,7 +23,8 @@ check() { # CPU FMAS INSTRUCTIONS KERNELS
   awk -v most="$3" '$2 > most || $3 > 0' tiles.txt >bad.txt
   [ ! -s bad.txt ] || fail "$1: a loop of a full tile has more than $3 instructions, or spills: $(sort -u bad.txt)"
 }
-# Two turns: 6 × 2 multiply-adds, 6 broadcasts and 2 loads each, then the count, compare and branch.
-check x86-64-v3 24 45 8
+# Two turns: 6 × 2 multiply-adds, 6 broadcasts and 2 loads each, then the count, compare and branch; a counter that is
+# multiplied for rows of 40 bytes is two more.
+check x86-64-v3 24 46 8
 # 6 × 4 multiply-adds, 6 broadcasts and 4 loads each.
 check x86-64-v4 48 73 8
