@@ -24,7 +24,7 @@ using testing::Random;
 using testing::RandomNode;
 using testing::touches_extent;
 
-constexpr std::size_t kCases = 10;        // applications of each op
+constexpr std::size_t kCases = 20;        // applications of each op
 constexpr std::size_t kCasesOfBody = 60;  // of ops that run a body: each has another one
 // The five-point difference of step h errs by h⁴ f⁗′/30 + ε/h: about 1e-11 of the summed magnitudes for the
 // functions of the table at magnitudes of 1/4 to 3/4.
