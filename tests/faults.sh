@@ -11,8 +11,8 @@ export MLPC_PROGRAMS=${MLPC_PROGRAMS:-12}
 
 mkdir -p "$tree"
 tar --exclude=./build --exclude=./.git -cf - . | tar -xf - -C "$tree"
-# A run that was interrupted has built what was planted, later than this file was last changed.
-[[ ! -f build/faults/planted ]] || touch "$tree/$(<build/faults/planted)"
+# An earlier run has built what it planted, later than these files were last changed.
+sed -n 's/^file //p' tests/faults/faults.txt | sort -u | (cd "$tree" && xargs touch)
 cmake -S "$tree" -B "$build" -G Ninja -DCMAKE_CXX_COMPILER="${CXX:-clang++-22}" -DCMAKE_C_COMPILER="${CC:-clang-22}" \
   -DCMAKE_CXX_FLAGS="-O0 -w" >/dev/null
 cmake --build "$build" --target autodiff_test passes_test property_test driver_test >/dev/null
@@ -40,7 +40,6 @@ plant() {
     echo "faults: \"$name\" does not apply: its text does not stand once in $file"
     exit 2
   fi
-  echo "$file" >build/faults/planted
   printf '%s\n' "${before/"$old"/"$new"}" >"$tree/$file"
   cmake --build "$build" --target "${test%% *}" >"$build/faults.log" 2>&1 ||
     { echo "faults: \"$name\" does not build"; tail -20 "$build/faults.log"; exit 2; }
@@ -52,7 +51,6 @@ plant() {
     echo "caught  $name"
   fi
   printf '%s\n' "$before" >"$tree/$file"
-  rm build/faults/planted
 }
 
 while IFS= read -r line; do

@@ -24,13 +24,13 @@ namespace {
 using namespace ir;
 using testing::CompiledProgram;
 using testing::Dims;
+using testing::DrawCounts;
 using testing::InterpretedProgram;
-using testing::OpCounts;
 using testing::Random;
 using Values = std::vector<HostTensor>;
 
 constexpr std::uint64_t kPrograms = 200;  // that the ops are counted in; MLPC_PROGRAMS: how many are run
-constexpr std::uint64_t kProgramsForStatistics = 2000;  // rare pairs of lowerings want more: long.sh
+constexpr std::uint64_t kProgramsForStatistics = 200;  // rare pairs of lowerings want more: long.sh
 #ifdef __OPTIMIZE__
 constexpr std::uint64_t kProgramsRun = kPrograms;
 #else
@@ -223,10 +223,10 @@ std::map<std::size_t, std::string> lowering_kinds() {
   return kinds;
 }
 
-void check_ops(const OpCounts& counts) {
+void check_ops(const DrawCounts& counts) {
   for (Op op : all_ops()) {
     if (!testing::is_drawn(op)) continue;
-    const std::size_t count = counts.contains(op) ? counts.at(op) : 0;
+    const std::size_t count = counts.ops.contains(op) ? counts.ops.at(op) : 0;
     MESSAGE(def(op).name << ": " << count);
     CHECK_MESSAGE(count >= kOpsAtLeast, def(op).name << " was applied " << count << " times");
   }
@@ -250,7 +250,7 @@ void check_statistics(const Statistics& statistics) {
 TEST_CASE("random programs give the evaluator's values, interpreted and compiled, and gradients are slopes") {
   const std::uint64_t programs = number_from("MLPC_PROGRAMS", kProgramsRun),
                       first = number_from("MLPC_SEED", 0);
-  OpCounts counts;
+  DrawCounts counts;
   Statistics statistics;
   for (std::uint64_t seed = first; seed < first + programs; ++seed) {
     Random random(seed + 1000);

@@ -17,6 +17,7 @@ using namespace ir;
 constexpr std::int64_t kMostElements = 1000;  // of a value, at the greatest extent
 constexpr std::size_t kTrials = 48;           // of operands and attributes, for one op
 constexpr std::size_t kOpsTried = 16;         // for one more node
+constexpr std::size_t kOperandsCompared = 8;  // to find one that makes a rare pair
 
 Type concrete(Type type, std::int64_t extent) {
   for (Dim& dim : type.shape) dim = dim.evaluate([&](std::string_view) { return extent; }).value();
@@ -35,7 +36,7 @@ void check_at(Op op, std::vector<Type> operands, Attributes attributes, std::int
 
 class ProgramMaker {
  public:
-  ProgramMaker(ElementType floats, Random& random, OpCounts& counts)
+  ProgramMaker(ElementType floats, Random& random, DrawCounts& counts)
       : floats_(floats), random_(random), counts_(counts) {
     program_.model = "m";
     program_.element = floats;
@@ -97,11 +98,26 @@ class ProgramMaker {
     return {static_cast<std::uint32_t>(at)};
   }
 
+  /// The kinds of lowering of a value's producer and of an op that reads it.
+  static std::pair<std::size_t, std::size_t> pair_of(const Graph& graph, ValueId v, Op op) {
+    return {def(graph.producer(v).op).lowering.index(), def(op).lowering.index()};
+  }
+
+  ValueId operand_for(const Graph& graph, Op op) {
+    ValueId best = any_value(graph);
+    if (random_.chance(0.5)) return best;
+    for (std::size_t i = 0; i < kOperandsCompared; ++i)
+      if (const ValueId v = any_value(graph);
+          counts_.pairs[pair_of(graph, v, op)] < counts_.pairs[pair_of(graph, best, op)])
+        best = v;
+    return best;
+  }
+
   /// The ops, those that were applied least first.
   std::vector<Op> ops_by_need() {
     std::vector<std::pair<double, Op>> order;
     for (Op op : all_ops())
-      if (is_drawn(op)) order.emplace_back(static_cast<double>(counts_[op]) + 4 * random_.real(), op);
+      if (is_drawn(op)) order.emplace_back(static_cast<double>(counts_.ops[op]) + 4 * random_.real(), op);
     std::ranges::sort(order, {}, &std::pair<double, Op>::first);
     std::vector<Op> ops;
     for (const auto& [need, op] : order) ops.push_back(op);
@@ -113,7 +129,7 @@ class ProgramMaker {
     for (Op op : ops_by_need())
       for (std::size_t trial = 0; trial < kTrials; ++trial)
         if (try_node(b, op)) {
-          ++counts_[op];
+          ++counts_.ops[op];
           return;
         }
   }
@@ -124,7 +140,7 @@ class ProgramMaker {
     std::vector<ValueId> operands;
     std::vector<Type> types;
     for (std::size_t k = 0; k < arity; ++k) {
-      operands.push_back(any_value(b.graph()));
+      operands.push_back(operand_for(b.graph(), op));
       types.push_back(b.type(operands.back()));
     }
     Attributes attributes;
@@ -145,6 +161,7 @@ class ProgramMaker {
     const Node made = b.graph().node(b.make(op, operands, attributes));
     if (b.graph().value_count() == before) return false;  // it is there already
     for (TameValues& values : tame_) values.accept();
+    for (ValueId v : operands) ++counts_.pairs[pair_of(b.graph(), v, op)];
     for (std::uint32_t r = 0; r < made.result_count; ++r) {
       const ValueId v = Graph::result(made, r);
       b.graph().name_value(v, fmt::format("v{}", v.index));
@@ -210,7 +227,7 @@ class ProgramMaker {
 
   const ElementType floats_;
   Random& random_;
-  OpCounts& counts_;
+  DrawCounts& counts_;
   Program program_;
   std::vector<TameValues> tame_;  // by kFreeExtents
 };
@@ -224,12 +241,12 @@ bool has_table_form(const Type& type) {
 
 bool is_drawn(Op op) { return def(op).reference != nullptr; }
 
-Program random_program(std::size_t node_count, ElementType floats, Random& random, OpCounts& counts) {
+Program random_program(std::size_t node_count, ElementType floats, Random& random, DrawCounts& counts) {
   return ProgramMaker(floats, random, counts).run(node_count);
 }
 
 Program random_program(std::size_t node_count, Random& random) {
-  OpCounts counts;
+  DrawCounts counts;
   return random_program(node_count, ElementType::f64, random, counts);
 }
 

@@ -13,8 +13,12 @@ namespace mlpc::testing {
 inline constexpr const char* kFreeDim = "N";
 inline constexpr std::int64_t kFreeExtents[] = {1, 7, 65};
 
-/// How often each op has been applied.
-using OpCounts = std::map<ir::Op, std::size_t>;
+/// What has been drawn so far.
+struct DrawCounts {
+  std::map<ir::Op, std::size_t> ops;  // how often each op was applied
+  /// How often an op of the second kind of lowering read one of the first, by the kinds' indexes.
+  std::map<std::pair<std::size_t, std::size_t>, std::size_t> pairs;
+};
 
 /// Whether inputs and results may have the type: their extents are numbers or dims, no sums or products.
 bool has_table_form(const ir::Type& type);
@@ -23,12 +27,13 @@ bool has_table_form(const ir::Type& type);
 bool is_drawn(ir::Op op);
 
 /// A program of stage graph: `forward`, of about `node_count` ops drawn by type from the whole table, those
-/// that `counts` has least of first, with a loss over all values that no other op reads, an output, a metric
-/// and a state; `loss`, the same without the state; and `update`, which moves parameters and slots by the
-/// gradients. With the values of `arguments_for` the forward graph is tame: everywhere finite, moderate, and
-/// away from jumps, kinks and poles, so that results are the same up to rounding however they are computed,
-/// and difference quotients are derivatives.
-ir::Program random_program(std::size_t node_count, ir::ElementType floats, Random& random, OpCounts& counts);
+/// that `counts` has least of first, and of operands often those that make a rare pair, with a loss over all
+/// values that no other op reads, an output, a metric and a state; `loss`, the same without the state; and
+/// `update`, which moves parameters and slots by the gradients. With the values of `arguments_for` the
+/// forward graph is tame: everywhere finite, moderate, and away from jumps, kinks and poles, so that results
+/// are the same up to rounding however they are computed, and difference quotients are derivatives.
+ir::Program random_program(std::size_t node_count, ir::ElementType floats, Random& random,
+                           DrawCounts& counts);
 
 /// The same in f64, without a count.
 ir::Program random_program(std::size_t node_count, Random& random);
