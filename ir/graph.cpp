@@ -28,6 +28,11 @@ void Graph::add_location(ValueId v, std::uint32_t location) {
   if (std::find(list.begin(), list.end(), location) == list.end()) list.push_back(location);
 }
 
+void Graph::renumber_locations(std::span<const std::uint32_t> numbers) {
+  for (std::uint32_t v = 0; v < value_count(); ++v)
+    for (std::uint32_t& location : locations_[{v}]) location = numbers[location];
+}
+
 void Graph::name_value(ValueId v, std::string_view name) {
   if (name.empty() || !value_names_[v].empty()) return;
   std::string unique(name);

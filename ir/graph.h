@@ -133,6 +133,8 @@ class Graph {
   /// A name is unique in its graph; the text form prints `%name`, or `%index` where there is none.
   const LocationList& locations(ValueId v) const { return locations_.at(v); }
   void add_location(ValueId v, std::uint32_t location);
+  /// Each location by another number.
+  void renumber_locations(std::span<const std::uint32_t> numbers);
   const std::string& value_name(ValueId v) const { return value_names_.at(v); }
   /// Names a value. A name that is taken gets `_2`, `_3`, …; a value keeps its first name.
   void name_value(ValueId v, std::string_view name);

@@ -15,7 +15,7 @@ std::string_view name_of(Stage stage);
 
 /// A parameter, state or optimizer slot: a part of one of the caller's buffers.
 struct TensorInfo {
-  std::string path;         // "enc.W"; slots: "m/enc.W"
+  std::string path;         // "enc.W"; slots: "m/enc.W"; see stacked_axes
   Type type;                // extents are constants
   std::int64_t offset = 0;  // bytes, a multiple of 64
   std::string initialiser;  // as written, for `info`
@@ -66,9 +66,20 @@ struct Program {
 /// The entries that a compiled model can have, in the order of the ABI's enum mlpc_entry_kind.
 std::span<const std::string_view> entry_names();
 
+/// The leading axes of a tensor that are turns of loops: as many as its path has `[*]`. "block[*].W" :
+/// f32[100, 64, 64] is block[0].W, block[1].W, … to all but the graphs, one after the other and without gaps:
+/// a row's offset is a multiple of its element's size, no more.
+std::size_t stacked_axes(std::string_view path);
+/// What one path stands for: of a stack its rows, in order; else the tensor itself.
+std::vector<TensorInfo> rows_of(const TensorInfo& tensor);
+std::vector<TensorInfo> rows_of(const std::vector<TensorInfo>& tensors);
+
 /// Bytes of a buffer that holds all of `tensors` at their offsets; a multiple of 64.
 std::int64_t buffer_bytes(const std::vector<TensorInfo>& tensors);
 /// Gives each tensor the next offset that is a multiple of 64. Throws mlpc::Error where the sum is too large.
 void assign_offsets(std::vector<TensorInfo>& tensors);
+
+/// Leaves the locations that something refers to.
+void drop_unused_locations(Program& program);
 
 }  // namespace mlpc::ir

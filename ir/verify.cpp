@@ -21,6 +21,8 @@ bool is_identifier(std::string_view name) {
          !std::isdigit(static_cast<unsigned char>(name[0]));
 }
 
+constexpr std::int64_t kMostRows = 1 << 20;  // of a table
+
 class ProgramVerifier {
  public:
   explicit ProgramVerifier(const Program& program) : p_(program) {}
@@ -69,16 +71,28 @@ class ProgramVerifier {
   }
 
   void tensors(std::string_view kind, const std::vector<TensorInfo>& list) const {
-    std::int64_t end = 0;
+    std::int64_t end = 0, rows = 0;
     for (const TensorInfo& t : list) {
       if (!t.type.element_count().is_constant()) fail("{} `{}` has a free extent", kind, t.path);
       for (const Dim& d : t.type.shape)
         if (*d.constant() < 0) fail("{} `{}` has a negative extent", kind, t.path);
+      rows += row_count(kind, t);
+      if (rows > kMostRows) fail("more than {} {}s, rows of stacks counted", kMostRows, kind);
       if (t.offset < end || t.offset % 64 != 0)
         fail("{} `{}` overlaps the one before, or is not aligned", kind, t.path);
       location(t.location);
       end = buffer_bytes({t});
     }
+  }
+
+  static std::int64_t row_count(std::string_view kind, const TensorInfo& t) {
+    std::int64_t rows = 1;
+    const std::size_t axes = stacked_axes(t.path);
+    if (axes > t.type.rank()) fail("{} `{}` has {} axes of turns, of {}", kind, t.path, axes, t.type.rank());
+    for (std::size_t axis = 0; axis < axes; ++axis)
+      if (__builtin_mul_overflow(rows, *t.type.shape[axis].constant(), &rows) || rows > kMostRows)
+        fail("{} `{}` has more than {} rows", kind, t.path, kMostRows);
+    return rows;
   }
 
   /// Bodies have been looked at for roles and nesting when they were made.

@@ -261,9 +261,16 @@ class Explainer {
 std::string explain(const ir::Program& program, std::string_view path) {
   const Graph* linear = program.find("linear");
   if (!linear) fail("the model has no loss: there is no gradient to explain");
-  for (const Graph::Parameter& p : linear->parameters())
-    if (p.role == Role::tangent && program.params[p.index].path == path)
-      return Explainer(program, p.value).run();
+  // A row of a stack has the stack's gradient, row by row.
+  for (const Graph::Parameter& p : linear->parameters()) {
+    if (p.role != Role::tangent) continue;
+    const ir::TensorInfo& tensor = program.params[p.index];
+    if (tensor.path == path) return Explainer(program, p.value).run();
+    for (const ir::TensorInfo& row : ir::rows_of(tensor))
+      if (row.path == path)
+        return fmt::format("{} is one turn's of {}\n\n", path, tensor.path) +
+               Explainer(program, p.value).run();
+  }
   std::string known;
   for (const ir::TensorInfo& param : program.params) known += " " + param.path;
   fail("the model has no parameter `{}`; there are:{}", path, known);

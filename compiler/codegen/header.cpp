@@ -86,7 +86,7 @@ class HeaderWriter {
   void tensors(std::string_view kind, const std::vector<ir::TensorInfo>& list) {
     if (list.empty()) return;
     out_ += fmt::format("/* {}s: row-major, at byte offsets of their buffer\n", kind);
-    for (const ir::TensorInfo& t : list)
+    for (const ir::TensorInfo& t : ir::rows_of(list))
       out_ += fmt::format(" *   {:>10}  {} : {}\n", t.offset, t.path, t.type.text());
     out_ += " */\n\n";
   }

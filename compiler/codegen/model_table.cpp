@@ -1,6 +1,7 @@
 #include <llvm/Transforms/Utils/ModuleUtils.h>
 
 #include <algorithm>
+#include <map>
 
 #include "compiler/codegen/model_state.h"
 #include "ir/error.h"
@@ -17,11 +18,14 @@ class TableEmitter {
 
   llvm::GlobalVariable* table(const std::vector<llvm::Function*>& entries) {
     const ir::Program& h = s_.program.header;
+    const auto [param_rows, state_rows, slot_rows] =
+        std::tuple{ir::rows_of(h.params), ir::rows_of(h.state), ir::rows_of(h.slots)};
     std::vector<llvm::Constant*> names;
     for (const std::string& dim : h.dims) names.push_back(string(dim));
     std::vector<llvm::Constant*> rows;
     for (std::size_t i = 0; i < entries.size(); ++i) rows.push_back(entry(s_.program.entries[i], entries[i]));
-    const auto [params, state, slots] = std::tuple{tensors(h.params), tensors(h.state), tensors(h.slots)};
+    const auto [params, state, slots] =
+        std::tuple{tensors(param_rows), tensors(state_rows), tensors(slot_rows)};
     const auto bytes = [&](const auto& list) { return number(ir::buffer_bytes(list)); };
     const ir::Target& target = s_.target;
     const std::int64_t plan_size =
@@ -33,13 +37,13 @@ class TableEmitter {
                          array(names),
                          count(names),
                          params,
-                         count(h.params),
+                         count(param_rows),
                          bytes(h.params),
                          state,
-                         count(h.state),
+                         count(state_rows),
                          bytes(h.state),
                          slots,
-                         count(h.slots),
+                         count(slot_rows),
                          bytes(h.slots),
                          array(rows),
                          count(rows),
@@ -63,14 +67,20 @@ class TableEmitter {
     return g;
   }
 
+  /// Equal ones once: rows of a stack differ in little.
   llvm::Constant* string(std::string_view text) {
-    return global(llvm::ConstantDataArray::getString(s_.context, llvm::StringRef(text)));
+    llvm::Constant*& known = strings_[std::string(text)];
+    if (!known) known = global(llvm::ConstantDataArray::getString(s_.context, llvm::StringRef(text)));
+    return known;
   }
 
   llvm::Constant* array(const std::vector<llvm::Constant*>& elements) {
     if (elements.empty()) return llvm::ConstantPointerNull::get(s_.ptr);
-    return global(
-        llvm::ConstantArray::get(llvm::ArrayType::get(elements[0]->getType(), elements.size()), elements));
+    auto* value =
+        llvm::ConstantArray::get(llvm::ArrayType::get(elements[0]->getType(), elements.size()), elements);
+    llvm::Constant*& known = arrays_[value];
+    if (!known) known = global(value);
+    return known;
   }
 
   /// A struct led by its own size.
@@ -142,6 +152,8 @@ class TableEmitter {
   }
 
   ModelState& s_;
+  std::map<std::string, llvm::Constant*> strings_;
+  std::map<llvm::Constant*, llvm::Constant*> arrays_;  // by value, which LLVM interns
 };
 
 void append_word(std::string& bytes, std::uint32_t word) {

@@ -31,7 +31,7 @@ std::string checked_target(const std::string& name) {
 ir::Program parse_source(const Source& source, const CompileOptions& options) {
   frontend::Diagnostics diagnostics;
   std::vector<std::unique_ptr<frontend::SourceFile>> files;
-  const frontend::FrontendOptions front{options.defines, options.train, codegen::sha256};
+  const frontend::FrontendOptions front{options.defines, options.train, codegen::sha256, options.unrolls};
   std::optional<ir::Program> program =
       frontend::parse_net(source.text, source.name, front, diagnostics, files);
   if (!program) throw SourceError(diagnostics.text(), diagnostics.json());
@@ -41,8 +41,8 @@ ir::Program parse_source(const Source& source, const CompileOptions& options) {
 
 /// What was compiled in cannot be changed in a dump.
 void refuse_source_options(const CompileOptions& options, const Source& source) {
-  if (!options.defines.empty() || !options.train.empty() || !options.entries.empty())
-    fail("{} is a dump: -D, --train.KEY and --entries need the source", source.name);
+  if (!options.defines.empty() || !options.train.empty() || !options.entries.empty() || options.unrolls)
+    fail("{} is a dump: -D, --train.KEY, --unroll and --entries need the source", source.name);
 }
 
 ir::Program program_of(const Source& source, const CompileOptions& options, ir::Stage until,

@@ -30,6 +30,7 @@ struct Source {
 struct CompileOptions {
   std::vector<std::pair<std::string, std::string>> defines;  // -D
   std::vector<std::pair<std::string, std::string>> train;    // --train.KEY
+  bool unrolls = false;                                      // --unroll
   int level = 2;
   std::vector<std::string> entries;   // on request: jvp, hvp, jacobian
   std::optional<MemoryBound> memory;  // --memory

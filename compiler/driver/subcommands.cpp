@@ -100,6 +100,7 @@ void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required)
       ->expected(1)
       ->take_all()
       ->allow_extra_args(false);
+  app.add_flag("--unroll", options.unrolls, "writes the turns of for and repeat out, equal ones, too");
   app.add_option("-O", options.level, "0 one kernel an op; 1 fused; 2 tiled (default); 3")
       ->check(CLI::Range(0, 3));
   app.add_option("--schedule", options.schedule, "a file that replaces schedules of kernels");
@@ -140,6 +141,7 @@ CompileOptions compile_options(const NetOptions& net) {
   CompileOptions out;
   for (const std::string& define : net.defines) out.defines.push_back(split_at_equals(define, "-D"));
   out.train = net.train;
+  out.unrolls = net.unrolls;
   out.level = net.level;
   out.entries = net.entries;
   if (!net.memory.empty()) out.memory = parse_memory_bound(net.memory);

@@ -15,6 +15,7 @@ struct NetOptions {
   std::vector<std::string> defines;
   std::vector<std::string> entries;                        // on request
   std::vector<std::pair<std::string, std::string>> train;  // --train.KEY=VALUE
+  bool unrolls = false;
   int level = 2;
   bool no_cache = false;
   std::string schedule;  // a file

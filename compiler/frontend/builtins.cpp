@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "compiler/frontend/arguments.h"
+#include "compiler/frontend/equal_turns.h"
 #include "compiler/frontend/glob.h"
 #include "compiler/frontend/indices.h"
 #include "ir/error.h"
@@ -280,8 +281,11 @@ Value sumsq(Elaborator& el, Arguments& a) {
   const Call::Item& item = a.need(0, "x");
   const auto* list = item.value.as<List>();
   if (!list) return {Tensor{sum_of_squares(el, el.tensor(item.value, item.span))}};
+  TurnRecorder turns(el, item.span, list);
   std::optional<ValueId> total;
+  if (turns.has_rows()) total = el.b().scalar(el.program.element, 0);  // the first turn adds as all others do
   for (const Value& v : list->items) {
+    turns.begin_turn();
     const ValueId s = sum_of_squares(el, el.tensor(v, item.span));
     total = total ? el.b().add(*total, s) : s;
   }

@@ -137,6 +137,7 @@ class Elaborator {
   /// "`x` is f32[B, 128]", where the expression is a name.
   void add_note(std::vector<Note>& notes, const Expr* e, const Value& v);
   std::uint32_t location(Span span);
+  std::uint32_t location(const ir::SourceLocation& l);
 
   ir::Program& program;
   const FrontendOptions& options;

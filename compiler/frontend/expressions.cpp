@@ -138,7 +138,10 @@ void Elaborator::report(DiagnosticId id, Span span, std::string text, std::vecto
 
 std::uint32_t Elaborator::location(Span span) {
   const Place place = place_of(*file, span.begin);
-  const ir::SourceLocation l{file->name, place.line, place.column, application};
+  return location({file->name, place.line, place.column, application});
+}
+
+std::uint32_t Elaborator::location(const ir::SourceLocation& l) {
   // Locations come in order: the one wanted is mostly the last.
   for (std::size_t i = program.locations.size(); i-- > 0 && i + 64 > program.locations.size();) {
     const ir::SourceLocation& k = program.locations[i];

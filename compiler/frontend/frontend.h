@@ -18,6 +18,7 @@ struct FrontendOptions {
       defines;  // -D NAME=VALUE: overrides a const of the file or model
   std::vector<std::pair<std::string, std::string>> train;  // --train.KEY=VALUE
   std::function<std::string(std::string_view)> hash;  // of all that the sources say; goes into the program
+  bool unrolls = false;                               // --unroll: loops of equal turns are written out, too
 };
 
 /// The program, at stage `graph`: infer, loss, forward, update and init, as far as the model has them.

@@ -1,3 +1,4 @@
+#include "compiler/frontend/equal_turns.h"
 #include "compiler/frontend/expressions.h"
 #include "compiler/frontend/statements.h"
 
@@ -23,7 +24,8 @@ struct Range {
 /// Names of layers start anew at each turn, as the text does.
 class Turns {
  public:
-  Turns(Elaborator& el, Span span, std::int64_t count) : el_(el), frame_(*el.frame), before_(*el.frame) {
+  Turns(Elaborator& el, Span span, std::int64_t count, const List* items = nullptr)
+      : el_(el), frame_(*el.frame), before_(*el.frame), recorder_(el, span, items) {
     if ((el.turns += count) > kMostTurns)
       el.fail_at("too-large", span,
                  fmt::format("with this loop's {} turns the program has {}; the most is {}", count, el.turns,
@@ -36,6 +38,7 @@ class Turns {
     el_.running.pop_back();
   }
   void begin(std::int64_t turn) {
+    recorder_.begin_turn();
     el_.running.back().number = turn;
     frame_.anonymous = before_.anonymous;
     frame_.layers = before_.layers;
@@ -46,6 +49,7 @@ class Turns {
   Elaborator& el_;
   Elaborator::Frame& frame_;
   const Elaborator::Frame before_;
+  TurnRecorder recorder_;
 };
 
 void collect_assigned(const Block& body, std::set<std::string>& out) {
@@ -81,7 +85,7 @@ void run_loop(Elaborator& el, const Stmt& s, Scope* scope) {
                  fmt::format("a loop runs through a range, 0..n, or a list; this is {}", el.describe(list)));
     range.count = static_cast<std::int64_t>(range.items->items.size());
   }
-  Turns turns(el, s.span, range.count);
+  Turns turns(el, s.span, range.count, range.items);
   for (std::int64_t turn = 0; turn < range.count; ++turn) {
     turns.begin(turn);
     Scope* body = el.new_scope(scope);

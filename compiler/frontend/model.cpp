@@ -4,7 +4,9 @@
 #include <set>
 
 #include "compiler/frontend/random.h"
+#include "compiler/frontend/roll_up.h"
 #include "ir/error.h"
+#include "ir/ops/scan.h"
 #include "ir/prune.h"
 
 namespace mlpc::frontend {
@@ -15,19 +17,57 @@ using ir::Graph;
 using ir::Role;
 using ir::ValueId;
 
+constexpr std::int64_t kTurnsOfALoop = 1 << 14;  // more than any has
+
+/// The number of a turn of a loop inside of a turn of those around it.
+ValueId turn_in(ir::Builder& b, ValueId around, ValueId turn) {
+  const ValueId n = b.constant(ir::Constant::of_integer(ElementType::i64, kTurnsOfALoop));
+  return b.add(b.mul(around, n), turn);
+}
+
+/// A tensor's initial value, whole: one draw for each turn of the loops that its path names. A row of a stack
+/// is drawn as it would be alone.
+///   path : what is left of it     seed, turn : i64[]
+ValueId initial(ir::Builder& b, std::string_view path, const ir::Type& type, const Distribution& from,
+                std::int64_t stream, ValueId seed, ValueId turn) {
+  const std::size_t open = path.find('[');
+  if (open == std::string_view::npos || from.kind == Distribution::Kind::constant) {
+    const ValueId zero = b.constant(ir::Constant::of_integer(ElementType::i64, 0));
+    return drawn(b, type, from, stream, {seed, zero, turn, zero});
+  }
+  const std::size_t close = path.find(']', open);
+  const std::string number(path.substr(open + 1, close - open - 1));
+  path = path.substr(close);
+  if (number != "*") {
+    const ValueId k = b.constant(ir::Constant::of_integer(ElementType::i64, std::stoll(number)));
+    return initial(b, path, type, from, stream, seed, turn_in(b, turn, k));
+  }
+  const ir::Type i64{ElementType::i64, {}};
+  Graph body;
+  body.name = "init";
+  ir::Builder inside(body);
+  const ValueId now = body.add_parameter("turn", i64, Role::turn),
+                same_seed = body.add_parameter("seed", i64, Role::constant, 0),
+                around = body.add_parameter("around", i64, Role::constant, 1);
+  const ValueId row =
+      initial(inside, path, ir::ops::element_of(type), from, stream, same_seed, turn_in(inside, around, now));
+  body.results.push_back({"row", Role::stacked, 0, row});
+  const ir::ops::ScanSpec spec{ir::Body(std::move(body)), type.shape[0], false};
+  return ir::ops::scan(b, spec, std::vector{seed, turn})[0];
+}
+
 Graph init_graph(const Elaborator& el) {
   Graph graph;
   graph.name = "init";
   ir::Builder b(graph);
   const ValueId seed = graph.add_parameter("seed", {ElementType::i64, {}}, Role::seed);
-  // Step, turns and row offset: initial values are drawn once, whole.
   const ValueId zero = b.constant(ir::Constant::of_integer(ElementType::i64, 0));
-  const Draw draw{seed, zero, zero, zero};
   const auto add = [&](const std::vector<ir::TensorInfo>& table, const std::vector<Distribution>& draws,
                        Role role) {
     for (std::uint32_t i = 0; i < table.size(); ++i) {
-      const ValueId v = drawn(b, table[i].type, draws[i], stream_of(ir::name_of(role), table[i].path), draw);
-      graph.results.push_back({table[i].path, role, i, v});
+      const std::string& path = table[i].path;
+      const std::int64_t stream = stream_of(ir::name_of(role), without_turns(path));
+      graph.results.push_back({path, role, i, initial(b, path, table[i].type, draws[i], stream, seed, zero)});
     }
   };
   add(el.program.params, el.param_draws, Role::param);
@@ -143,13 +183,17 @@ void build_model(Elaborator& el, const Stmt& model, const SourceFile& file, Scop
     el.report("no-result", model.name_span,
               fmt::format("model `{}` has no output, loss or metric", model.name));
   if (!el.diagnostics.empty()) return;
+  const Settings settings = train_settings(el, file, files, blocks);
+  std::vector<bool> is_frozen = frozen_parameters(el, settings, file_scope);
+  const bool is_rolled =
+      !el.options.unrolls && el.diagnostics.empty() && roll_up(el, {&evaluation, &training}, is_frozen);
   el.program.graphs.push_back(with_outputs(evaluation, el.program));
   if (el.program.graphs.back().results.empty()) el.program.graphs.pop_back();
   if (has_loss(evaluation)) {
     el.program.graphs.push_back(with_losses(evaluation, "loss", el.program));
     el.program.graphs.push_back(with_losses(training, "forward", el.program));
   }
-  build_training(el, file, file_scope, files, blocks);
+  build_training(el, settings, is_frozen, file_scope);
   try {
     ir::assign_offsets(el.program.params);
     ir::assign_offsets(el.program.state);
@@ -158,6 +202,7 @@ void build_model(Elaborator& el, const Stmt& model, const SourceFile& file, Scop
     el.report("too-large", model.name_span, error.what());
   }
   if (el.diagnostics.empty()) el.program.graphs.push_back(init_graph(el));
+  if (is_rolled) ir::drop_unused_locations(el.program);  // those of each turn
 }
 
 }  // namespace mlpc::frontend

@@ -13,21 +13,6 @@ using ir::Role;
 using ir::Shape;
 using ir::ValueId;
 
-namespace {
-
-/// A path without turns: every turn of a loop draws from one stream, at its own turn.
-std::string without_turns(const std::string& path) {
-  std::string out;
-  for (std::size_t i = 0; i < path.size(); ++i)
-    if (path[i] == '[')
-      i = path.find(']', i);
-    else
-      out += path[i];
-  return out;
-}
-
-}  // namespace
-
 void declare_noise(Elaborator& el, const Stmt& s, Scope* scope) {
   if (el.frame->kind != Elaborator::Frame::Kind::model && el.frame->kind != Elaborator::Frame::Kind::layer)
     el.fail_at("not-here", s.span, "noise belongs to a model or a layer");

@@ -13,6 +13,16 @@ std::int64_t stream_of(std::string_view role, std::string_view path) {
   return static_cast<std::int64_t>(hash);
 }
 
+std::string without_turns(std::string_view path) {
+  std::string out;
+  for (std::size_t i = 0; i < path.size(); ++i)
+    if (path[i] == '[')
+      i = path.find(']', i);
+    else
+      out += path[i];
+  return out;
+}
+
 namespace {
 
 /// The orthogonal factor of the polar decomposition of x, its leading axis the rows: uniform among the

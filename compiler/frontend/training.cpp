@@ -3,6 +3,7 @@
 #include "compiler/frontend/glob.h"
 #include "compiler/frontend/model.h"
 #include "compiler/frontend/parser.h"
+#include "compiler/frontend/row_graph.h"
 #include "ir/error.h"
 #include "ir/prune.h"
 
@@ -20,16 +21,30 @@ using ir::ValueId;
 const std::vector<std::string> kKeys = {"optimizer", "batch",      "epochs", "steps",     "clip",
                                         "seed",      "early_stop", "freeze", "accumulate"};
 
-/// One setting: where it was written, in the source or on the command line.
-struct Setting {
-  const Expr* value;
-  const SourceFile* file;
-};
-using Settings = std::map<std::string, Setting>;
+template <typename F>
+void guarded(Elaborator& el, F f) {
+  try {
+    f();
+  } catch (const Failure&) {
+  } catch (const Error& error) {  // an op's own rule
+    el.report("bad-train-value", {}, error.what());
+  }
+}
+
+void take(Elaborator& el, const Stmt& s, const SourceFile& file, Settings& settings) {
+  if (s.kind != Stmt::Kind::assign || s.targets.size() != 1 || s.targets[0]->kind != Expr::Kind::name)
+    el.fail_at("bad-train-key", s.span, "`train` holds settings: key = value");
+  const std::string& key = s.targets[0]->text;
+  if (std::ranges::find(kKeys, key) == kKeys.end())
+    el.fail_at("bad-train-key", s.targets[0]->span, fmt::format("`{}` is no setting of `train`", key), {},
+               guess_of(key, kKeys));
+  settings.insert_or_assign(key, Setting{s.value.get(), &file});
+}
 
 class Training {
  public:
-  Training(Elaborator& el, Scope* file_scope) : el_(el), scope_(el.new_scope(file_scope)) {
+  Training(Elaborator& el, const Settings& settings, Scope* file_scope)
+      : el_(el), scope_(el.new_scope(file_scope)), settings_(settings) {
     // Numbers of the model are known here; its tensors belong to other graphs.
     for (const Scope* s = el.train_scope; s && s != file_scope; s = s->parent)
       for (const auto& [name, binding] : s->names)
@@ -42,20 +57,15 @@ class Training {
       }
   }
 
-  void collect(const Block& block, const SourceFile& file) {
-    el_.file = &file;
-    for (const Stmt& s : block) guarded([&] { take(s, file); });
-  }
-
   std::string json() {
     std::string out;
     const auto add = [&](const std::string& key, const std::string& value) {
       out += fmt::format("{}\"{}\":{}", out.empty() ? "" : ",", key, value);
     };
-    if (settings_.contains("batch")) guarded([&] { add("batch", batch()); });
+    if (settings_.contains("batch")) guarded(el_, [&] { add("batch", batch()); });
     for (const char* key : {"epochs", "steps", "seed", "accumulate"})
-      if (settings_.contains(key)) guarded([&] { add(key, fmt::format("{}", count(key, at(key)))); });
-    if (settings_.contains("early_stop")) guarded([&] { add("early_stop", early_stop()); });
+      if (settings_.contains(key)) guarded(el_, [&] { add(key, fmt::format("{}", count(key, at(key)))); });
+    if (settings_.contains("early_stop")) guarded(el_, [&] { add("early_stop", early_stop()); });
     return "{" + out + "}";
   }
 
@@ -73,36 +83,35 @@ class Training {
     el_.report("bad-train-value", e.span, "there is nothing to train: the model has no loss");
   }
 
-  void update(Target& target) {
-    el_.target = &target;
-    el_.frame = &frame_;
-    el_.training = true;
-    const std::vector<bool> is_frozen = frozen();
+  std::vector<bool> frozen(Target& target) {
+    enter(target);
+    std::vector<bool> out(el_.program.params.size(), false);
+    if (!settings_.contains("freeze")) return out;
+    guarded(el_, [&] {
+      const Expr& e = at("freeze");
+      const Value v = el_.eval(e, scope_);
+      const auto* list = v.as<List>();
+      if (!list) el_.fail_at("bad-train-value", e.span, "`freeze` is a list of patterns: [\"enc.*\"]");
+      for (const Value& item : list->items) freeze_matching(item, e, out);
+    });
+    return out;
+  }
+
+  void update(Target& target, const std::vector<bool>& is_frozen) {
+    enter(target);
     std::vector<std::optional<ValueId>> gradients = clipped(target, is_frozen);
     for (std::uint32_t i = 0; i < el_.program.params.size(); ++i)
-      if (!is_frozen[i]) guarded([&] { update_one(target, i, *gradients[i]); });
+      if (!is_frozen[i]) {
+        el_.target = &target;
+        guarded(el_, [&] { update_one(target, i, *gradients[i]); });
+      }
   }
 
  private:
-  template <typename F>
-  void guarded(F f) {
-    try {
-      f();
-    } catch (const Failure&) {
-    } catch (const Error& error) {  // an op's own rule
-      el_.report("bad-train-value", {}, error.what());
-    }
-  }
-
-  void take(const Stmt& s, const SourceFile& file) {
-    if (s.kind != Stmt::Kind::assign || s.targets.size() != 1 || s.targets[0]->kind != Expr::Kind::name)
-      el_.fail_at("bad-train-key", s.span, "`train` holds settings: key = value");
-    const std::string& key = s.targets[0]->text;
-    if (std::ranges::find(kKeys, key) == kKeys.end()) {
-      el_.fail_at("bad-train-key", s.targets[0]->span, fmt::format("`{}` is no setting of `train`", key), {},
-                  guess_of(key, kKeys));
-    }
-    settings_.insert_or_assign(key, Setting{s.value.get(), &file});
+  void enter(Target& target) {
+    el_.target = &target;
+    el_.frame = &frame_;
+    el_.training = true;
   }
 
   /// Positions of errors are those of the setting's own file.
@@ -173,18 +182,6 @@ class Training {
                        patience, mode);
   }
 
-  std::vector<bool> frozen() {
-    std::vector<bool> out(el_.program.params.size(), false);
-    if (!settings_.contains("freeze")) return out;
-    guarded([&] {
-      const Expr& e = at("freeze");
-      const Value v = el_.eval(e, scope_);
-      const auto* list = v.as<List>();
-      if (!list) el_.fail_at("bad-train-value", e.span, "`freeze` is a list of patterns: [\"enc.*\"]");
-      for (const Value& item : list->items) freeze_matching(item, e, out);
-    });
-    return out;
-  }
   void freeze_matching(const Value& item, const Expr& e, std::vector<bool>& out) {
     const auto* glob = item.as<std::string>();
     if (!glob) el_.fail_at("bad-train-value", e.span, "`freeze` is a list of patterns in quotes");
@@ -204,7 +201,7 @@ class Training {
                               ? std::nullopt
                               : std::optional(el_.parameter(Role::grad, i, p.path + ".grad", p.type)));
     }
-    if (settings_.contains("clip")) guarded([&] { clip(target, gradients); });
+    if (settings_.contains("clip")) guarded(el_, [&] { clip(target, gradients); });
     return gradients;
   }
 
@@ -246,8 +243,16 @@ class Training {
 
   void update_one(Target& target, std::uint32_t i, ValueId gradient) {
     const ir::TensorInfo p = el_.program.params[i];
-    frame_.slot_owner = p.path;
-    frame_.slot_shape = p.type.shape;
+    if (ir::stacked_axes(p.path) > 0) return update_rows(target, i, gradient);
+    const ValueId updated = stepped(p.path, el_.parameter(Role::param, i, p.path, p.type), gradient);
+    target.graph.results.push_back({p.path, Role::param, i, updated});
+  }
+
+  /// The optimizer's new value of a parameter.
+  ValueId stepped(const std::string& path, ValueId p, ValueId gradient) {
+    const ir::Type type = el_.type(p);
+    frame_.slot_owner = path;
+    frame_.slot_shape = type.shape;
     const Expr& e = at("optimizer");
     Value optimizer = el_.eval(e, scope_);
     if (const auto* definition = optimizer.as<LayerDefinition>())
@@ -257,43 +262,91 @@ class Training {
       el_.fail_at("bad-train-value", e.span,
                   fmt::format("`optimizer` is an optimizer, as `adamw(lr = 1e-3)`; this is {}",
                               el_.describe(optimizer)));
-    const ValueId old = el_.parameter(Role::param, i, p.path, p.type);
     Call call{
-        {{"", e.span, {Tensor{old}}, nullptr}, {"", e.span, {Tensor{gradient}}, nullptr}}, e.span, e.span};
-    const Value result = el_.apply_layer(*made, call);
-    const ValueId updated = el_.tensor(result, e.span);
-    if (el_.type(updated) != p.type)
+        {{"", e.span, {Tensor{p}}, nullptr}, {"", e.span, {Tensor{gradient}}, nullptr}}, e.span, e.span};
+    const ValueId updated = el_.tensor(el_.apply_layer(*made, call), e.span);
+    if (el_.type(updated) != type)
       el_.fail_at("shape-mismatch", e.span,
-                  fmt::format("the optimizer makes {} of `{}`, which is {}", el_.type(updated).text(), p.path,
-                              p.type.text()));
-    target.graph.results.push_back({p.path, Role::param, i, updated});
+                  fmt::format("the optimizer makes {} of `{}`, which is {}", el_.type(updated).text(), path,
+                              type.text()));
+    return updated;
+  }
+
+  /// Of a stack, whose rows are a parameter each to the optimizer: it is elaborated for one, and done to all.
+  void update_rows(Target& target, std::uint32_t i, ValueId gradients) {
+    const ir::TensorInfo p = el_.program.params[i];
+    const auto begin = p.type.shape.begin(),
+               end = begin + static_cast<std::ptrdiff_t>(ir::stacked_axes(p.path));
+    const ir::Shape rows(begin, end);
+    const ir::Type row{p.type.element, {end, p.type.shape.end()}};
+    const std::size_t slots_before = el_.program.slots.size();
+    Target one("row");
+    el_.target = &one;
+    const ValueId old = el_.parameter(Role::param, i, p.path, row);
+    const ValueId updated = stepped(p.path, old, el_.parameter(Role::grad, i, p.path + ".grad", row));
+    one.graph.results.push_back({p.path, Role::param, i, updated});
+    for (const auto& [slot, value] : one.new_state)
+      one.graph.results.push_back({el_.program.slots[slot].path, Role::slot, slot, value});
+    el_.target = &target;
+    for (std::size_t k = slots_before; k < el_.program.slots.size(); ++k) {
+      ir::Type& type = el_.program.slots[k].type;
+      type.shape = stacked_shape(rows, type.shape);
+    }
+    const std::vector<ValueId> all =
+        over_rows(target.builder, one.graph, rows, [&](const ir::Graph::Parameter& q) {
+          if (q.role == Role::grad) return gradients;
+          ir::Type type = one.graph.type(q.value);
+          if (q.role == Role::param || q.role == Role::slot) type.shape = stacked_shape(rows, type.shape);
+          return el_.parameter(q.role, q.index, q.name, type);
+        });
+    target.graph.results.push_back({p.path, Role::param, i, all[0]});
+    for (std::size_t r = 1; r < all.size(); ++r) target.new_state[one.graph.results[r].index] = all[r];
   }
 
   Elaborator& el_;
   Scope* scope_;
   Elaborator::Frame frame_;
-  Settings settings_;
+  const Settings& settings_;
   std::vector<std::string> results_;  // what `val.` has: losses and metrics
   std::set<std::string> metrics_;
 };
 
 }  // namespace
 
-void build_training(Elaborator& el, const SourceFile& file, Scope* file_scope,
-                    std::vector<std::unique_ptr<SourceFile>>& files,
-                    std::vector<std::unique_ptr<Block>>& blocks) {
-  Training training(el, file_scope);
+Settings train_settings(Elaborator& el, const SourceFile& file,
+                        std::vector<std::unique_ptr<SourceFile>>& files,
+                        std::vector<std::unique_ptr<Block>>& blocks) {
+  Settings out;
+  const auto collect = [&](const Block& block, const SourceFile& from) {
+    el.file = &from;
+    for (const Stmt& s : block) guarded(el, [&] { take(el, s, from, out); });
+  };
+  Target scratch("settings");  // nothing is computed
+  el.target = &scratch;
+  Elaborator::Frame frame;
+  el.frame = &frame;
+  if (el.train) collect(el.train->body, file);
+  for (const auto& [key, value] : el.options.train) {
+    const SourceFile& source =
+        *files.emplace_back(std::make_unique<SourceFile>("--train." + key, key + " = " + value));
+    collect(*blocks.emplace_back(std::make_unique<Block>(parse(source, el.diagnostics))), source);
+  }
+  return out;
+}
+
+std::vector<bool> frozen_parameters(Elaborator& el, const Settings& settings, Scope* file_scope) {
+  if (!settings.contains("optimizer")) return std::vector<bool>(el.program.params.size(), false);
+  Target scratch("settings");
+  return Training(el, settings, file_scope).frozen(scratch);
+}
+
+void build_training(Elaborator& el, const Settings& settings, const std::vector<bool>& is_frozen,
+                    Scope* file_scope) {
+  Training training(el, settings, file_scope);
   Target target("update");
   el.target = &target;
   Elaborator::Frame frame;
   el.frame = &frame;
-  if (el.train) training.collect(el.train->body, file);
-  for (const auto& [key, value] : el.options.train) {
-    const SourceFile& source =
-        *files.emplace_back(std::make_unique<SourceFile>("--train." + key, key + " = " + value));
-    const Block& block = *blocks.emplace_back(std::make_unique<Block>(parse(source, el.diagnostics)));
-    training.collect(block, source);
-  }
   el.program.train = training.json();
   if (!training.has_optimizer()) training.require_no_update_settings();
   if (!training.has_optimizer() || !el.diagnostics.empty()) return;
@@ -301,7 +354,7 @@ void build_training(Elaborator& el, const SourceFile& file, Scope* file_scope,
     training.report_no_loss();
     return;
   }
-  training.update(target);
+  training.update(target, is_frozen);
   for (std::uint32_t i = 0; i < el.program.slots.size(); ++i) {
     const auto changed = target.new_state.find(i);
     if (changed != target.new_state.end())

@@ -66,6 +66,7 @@ struct MadeLayer {
 struct Distribution {
   enum class Kind : std::uint8_t { constant, uniform, normal, bernoulli, orthogonal } kind = Kind::constant;
   double a = 0, b = 0;  // the constant; low and high; mean and deviation; probability
+  friend bool operator==(const Distribution&, const Distribution&) = default;
 };
 
 struct List {

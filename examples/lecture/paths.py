@@ -78,7 +78,7 @@ def line_of(rows, key):
 def measure(seed, small):
     rows = []
     for depth in [1, 2, 3, 8, 60] if small else [1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 30, 40, 50, 60]:
-        net = Net("paths", depth=depth)
+        net = Net("paths", unroll=True, depth=depth)
         forward = graphs_of(net, "graph")
         row = {
             "depth": depth,

@@ -27,12 +27,12 @@ def call(*words):
 
 class Net:
     """A .net file with constants: Net("universal", H=32). Weights are dicts of arrays by path. `level` is -O: a net
-    that is run once compiles faster at 1, to the same bits."""
+    that is run once compiles faster at 1, to the same bits. `unroll` writes loops of equal turns out."""
 
-    def __init__(self, name, level=2, **constants):
+    def __init__(self, name, level=2, unroll=False, **constants):
         path = pathlib.Path(name)
         self.path = path if path.suffix else HERE / f"{name}.net"
-        self.words = [f"-O{level}"] + [word for key, value in constants.items() for word in ("-D", f"{key}={value}")]
+        self.words = [f"-O{level}"] + ["--unroll"] * unroll + [word for key, value in constants.items() for word in ("-D", f"{key}={value}")]
 
     def init(self, seed):
         call("init", self.path, *self.words, "--seed", seed, "-o", SCRATCH / "init.safetensors")

@@ -128,7 +128,12 @@ class Shared(unittest.TestCase):
 
 
 class Page(unittest.TestCase):
-    """README.md: each claim has its picture, and what the compiler shows of it, line by line."""
+    """README.md: each claim has its picture, and what the compiler shows of it, line by line. Values and places without
+    a name have other numbers with each change of the library, so these are not compared."""
+
+    @staticmethod
+    def compared(line):
+        return re.sub(r"%\d+", "%_", re.sub(r" @\d+", "", line)).strip()
 
     def test_each_claim_has_its_picture_and_quotations_that_are_true(self):
         text = (ROOT / "examples/lecture/README.md").read_text()
@@ -144,7 +149,7 @@ class Page(unittest.TestCase):
                 done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
                 said = iter(done.stdout.splitlines())  # used up line by line: the order counts
                 for line in quoted:
-                    self.assertTrue(any(one.strip().startswith(line.strip()) for one in said), f"mlpc {command}: {line}")
+                    self.assertTrue(any(self.compared(one).startswith(self.compared(line)) for one in said), f"mlpc {command}: {line}")
 
 
 if __name__ == "__main__":

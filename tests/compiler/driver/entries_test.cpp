@@ -139,7 +139,7 @@ TEST_CASE("entries: a dump with them compiles to what the source does") {
     const driver::Source dump{driver::stage_text(kNet, asked, stage), "dump"};
     CHECK(ir::print(driver::compile(dump, {})) == kernels);
     CHECK_THROWS_WITH_AS(driver::compile(dump, asked),
-                         "dump is a dump: -D, --train.KEY and --entries need the source", Error);
+                         "dump is a dump: -D, --train.KEY, --unroll and --entries need the source", Error);
   }
 }
 
