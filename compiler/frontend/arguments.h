@@ -13,6 +13,7 @@ class Arguments {
       : el_(el), name_(name), call_(call), used_(call.items.size(), false) {}
 
   const Call::Item* find(std::size_t position, std::string_view formal) {
+    (position == SIZE_MAX ? named_ : positional_).emplace_back(formal);
     std::size_t seen = 0;
     for (std::size_t i = 0; i < call_.items.size(); ++i) {
       const Call::Item& item = call_.items[i];
@@ -27,7 +28,7 @@ class Arguments {
   const Call::Item* named(std::string_view formal) { return find(SIZE_MAX, formal); }
   const Call::Item& need(std::size_t position, std::string_view formal) {
     if (const Call::Item* item = find(position, formal)) return *item;
-    el_.fail_at("missing-argument", call_.callee, fmt::format("`{}` needs `{}`", name_, formal));
+    el_.fail_at("missing-argument", call_.callee, fmt::format("`{}` needs the argument `{}`", name_, formal));
   }
   ir::ValueId tensor(std::size_t position, std::string_view formal) {
     const Call::Item& item = need(position, formal);
@@ -43,21 +44,31 @@ class Arguments {
   }
   void done() {
     for (std::size_t i = 0; i < used_.size(); ++i)
-      if (!used_[i]) {
-        const Call::Item& item = call_.items[i];
-        if (item.name.empty())
-          el_.fail_at("too-many-arguments", item.span, fmt::format("`{}` takes fewer arguments", name_));
-        el_.fail_at("unknown-argument", item.span,
-                    fmt::format("`{}` has no argument `{}`", name_, item.name));
-      }
+      if (!used_[i]) refuse(call_.items[i]);
   }
   Span span() const { return call_.span; }
+  const std::string& name() const { return name_; }
 
  private:
+  [[noreturn]] void refuse(const Call::Item& item) {
+    if (item.name.empty())
+      el_.fail_at("too-many-arguments", item.span,
+                  fmt::format("`{}` takes {} {} by position, not {}", name_, positional_.size(),
+                              positional_.size() == 1 ? "argument" : "arguments", positional()),
+                  {}, named_.empty() ? "" : fmt::format("the next is given by name: `{} = …`", named_[0]));
+    std::vector<std::string> all = positional_;
+    all.insert(all.end(), named_.begin(), named_.end());
+    const std::string guess = guess_of(item.name, all);
+    el_.fail_at("unknown-argument", item.name_span,
+                fmt::format("`{}` has no argument `{}`", name_, item.name), {},
+                guess.empty() ? "it takes " + enumerated(all) : guess);
+  }
+
   Elaborator& el_;
   const std::string& name_;
   Call& call_;
   std::vector<bool> used_;
+  std::vector<std::string> positional_, named_;  // those that were looked for
 };
 
 /// An axis of a tensor of that rank, counted from the end where it is negative.

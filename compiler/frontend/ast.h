@@ -115,6 +115,7 @@ struct Stmt {
   ExprPtr value;
   bool is_drawn = false;
   Block body, otherwise;
+  Span text_span = {};
 };
 
 }  // namespace mlpc::frontend

@@ -36,14 +36,14 @@ Value elementwise(Elaborator& el, Arguments& a) {
   if (const auto* n = item.value.as<Number>()) {
     const double y = of_number(n->value);
     if (std::isnan(y) || (std::isinf(y) && std::isfinite(n->value)))
-      el.fail_at("bad-value", a.span(), fmt::format("this function has no finite value at {}", n->value));
+      el.fail_at("bad-value", a.span(), fmt::format("`{}` has no finite value at {}", a.name(), n->value));
     return Value::real(y);
   }
   const ValueId x = el.tensor(item.value, item.span);
   if (!ir::is_float(el.type(x).element))
     el.fail_at("type-mismatch", item.span,
-               fmt::format("this is {}: the function is one of f32 and f64", el.describe(item.value)), {},
-               "convert it: `f32(x)`");
+               fmt::format("`{}` takes f32 or f64; this is {}", a.name(), el.describe(item.value)), {},
+               fmt::format("convert it: `{}(…)`", ir::name_of(el.program.element)));
   return {Tensor{el.b().value(op, {x})}};
 }
 
@@ -66,7 +66,8 @@ Value atan2(Elaborator& el, Arguments& a) {
                 v = el.tensor(x.value, x.span, element(y.value));
   const Shape shape = el.common_shape(el.type(u).shape, el.type(v).shape, [&] {
     el.fail_at("shape-mismatch", a.span(),
-               fmt::format("`atan2` of {} and {}", el.type(u).text(), el.type(v).text()));
+               fmt::format("`atan2` of {} and {}", el.type(u).text(), el.type(v).text()), {},
+               Elaborator::mismatch_hint(el.type(u).shape, el.type(v).shape));
   });
   return {Tensor{el.b().value(Op::atan2_, {el.broadcast_to(u, shape), el.broadcast_to(v, shape)})}};
 }
@@ -86,6 +87,8 @@ Value mean(Elaborator& el, Arguments& a) {
   return {Tensor{el.mean(x, axes(el, a, x), a.span())}};
 }
 
+constexpr std::string_view kIntegers = "integers are declared as such: `input y[B] : i32`";
+
 /// One operand: over axes. Two: elementwise, and with a literal a clamp.
 template <Op reduced, Op both, Op clamp, bool greater>
 Value extremum(Elaborator& el, Arguments& a) {
@@ -104,13 +107,16 @@ Value extremum(Elaborator& el, Arguments& a) {
   const ValueId t = el.tensor(x.value, x.span);
   if (const auto* n = y.value.as<Number>()) {
     if (!ir::is_float(el.type(t).element))
-      el.fail_at("type-mismatch", x.span, fmt::format("this is {}, not f32 or f64", el.describe(x.value)));
+      el.fail_at(
+          "type-mismatch", x.span,
+          fmt::format("`{}` with a number takes f32 or f64; this is {}", a.name(), el.describe(x.value)));
     return {Tensor{el.b().value(clamp, {t}, {ir::Constant::of(el.type(t).element, n->value)})}};
   }
   const ValueId u = el.tensor(y.value, y.span);
   const auto mismatch = [&] {
     el.fail_at("shape-mismatch", a.span(),
-               fmt::format("the operands are {} and {}", el.type(t).text(), el.type(u).text()));
+               fmt::format("`{}` of {} and {}", a.name(), el.type(t).text(), el.type(u).text()), {},
+               Elaborator::mismatch_hint(el.type(t).shape, el.type(u).shape));
   };
   const Shape shape = el.common_shape(el.type(t).shape, el.type(u).shape, mismatch);
   return {Tensor{el.b().value(both, {el.broadcast_to(t, shape), el.broadcast_to(u, shape)})}};
@@ -178,7 +184,9 @@ Value where(Elaborator& el, Arguments& a) {
   const auto mismatch = [&] {
     el.fail_at(
         "shape-mismatch", a.span(),
-        fmt::format("`where` of {}, {} and {}", el.type(c).text(), el.type(u).text(), el.type(v).text()));
+        fmt::format("`where` of {}, {} and {}", el.type(c).text(), el.type(u).text(), el.type(v).text()), {},
+        el.type(u).shape == el.type(v).shape ? Elaborator::mismatch_hint(el.type(c).shape, el.type(u).shape)
+                                             : Elaborator::mismatch_hint(el.type(u).shape, el.type(v).shape));
   };
   const Shape shape = el.common_shape(el.common_shape(el.type(c).shape, el.type(u).shape, mismatch),
                                       el.type(v).shape, mismatch);
@@ -192,8 +200,11 @@ Value one_hot(Elaborator& el, Arguments& a) {
   const std::int64_t n = el.integer(classes.value, classes.span, "the number of classes");
   if (!ir::is_integer(el.type(y).element))
     el.fail_at("type-mismatch", index.span,
-               fmt::format("an index is an integer; this is {}", el.describe(index.value)));
-  if (n < 1) el.fail_at("bad-value", classes.span, fmt::format("{} classes", n));
+               fmt::format("an index has to be an integer; this is {}", el.describe(index.value)), {},
+               std::string(kIntegers));
+  if (n < 1)
+    el.fail_at("bad-value", classes.span,
+               fmt::format("the number of classes is {}; it has to be at least 1", n));
   note_bound(el, y, n);
   const ValueId wide = el.type(y).element == ElementType::u8 ? el.b().convert(y, ElementType::i32) : y;
   Shape shape = el.type(wide).shape;
@@ -264,7 +275,9 @@ Value moments(Elaborator& el, Arguments& a) {
 Value length(Elaborator& el, Arguments& a) {
   const Call::Item& item = a.need(0, "list");
   const auto* list = item.value.as<List>();
-  if (!list) el.fail_at("bad-value", item.span, fmt::format("this is {}, no list", el.describe(item.value)));
+  if (!list)
+    el.fail_at("bad-value", item.span,
+               fmt::format("`len` takes a list; this is {}", el.describe(item.value)));
   return Value::integer(static_cast<std::int64_t>(list->items.size()));
 }
 
@@ -296,37 +309,48 @@ Value sumsq(Elaborator& el, Arguments& a) {
 Value params(Elaborator& el, Arguments& a) {
   const Call::Item& item = a.need(0, "glob");
   const auto* glob = item.value.as<std::string>();
-  if (!glob) el.fail_at("bad-value", item.span, "`params` takes a pattern in quotes: \"*.W\"");
+  if (!glob)
+    el.fail_at(
+        "bad-value", item.span,
+        fmt::format("`params` takes a pattern in quotes, as \"*.W\"; this is {}", el.describe(item.value)));
   List out;
+  std::vector<std::string> known;
   for (const auto& [key, id] : el.target->root().parameters) {
     if (key.first != ir::Role::param) continue;
     const std::string& path = el.program.params[key.second].path;
-    if (path.starts_with(el.frame->path) &&
-        matches_glob(*glob, std::string_view(path).substr(el.frame->path.size())))
-      out.items.push_back({Tensor{el.imported(id, &el.target->root())}});
+    if (!path.starts_with(el.frame->path)) continue;
+    known.push_back(path.substr(el.frame->path.size()));
+    if (matches_glob(*glob, known.back())) out.items.push_back({Tensor{el.imported(id, &el.target->root())}});
   }
   if (out.items.empty() && !el.diagnostics.empty()) throw Failure{};  // a layer failed: it may have had them
-  if (out.items.empty()) el.fail_at("no-match", item.span, fmt::format("no parameter matches \"{}\"", *glob));
+  if (out.items.empty())
+    el.fail_at("no-match", item.span, fmt::format("no parameter matches \"{}\"", *glob), {},
+               known.empty() ? "there are no parameters before this line"
+                             : fmt::format("the parameters before this line are {}", enumerated(known)));
   return {std::move(out)};
 }
 
 Value normal(Elaborator& el, Arguments& a) {
   const double mean = a.number(0, "mean"), deviation = a.number(1, "deviation");
   if (!(deviation >= 0) || !std::isfinite(deviation) || !std::isfinite(mean))
-    el.fail_at("bad-initialiser", a.span(), fmt::format("there is no normal({}, {})", mean, deviation));
+    el.fail_at(
+        "bad-initialiser", a.span(),
+        fmt::format("the deviation of a normal distribution is {}; it has to be at least 0", deviation));
   return {Distribution{Distribution::Kind::normal, mean, deviation}};
 }
 Value uniform(Elaborator& el, Arguments& a) {
   const double low = a.number(0, "low"), high = a.number(1, "high");
   if (!(low <= high) || !std::isfinite(low) || !std::isfinite(high))
-    el.fail_at("bad-initialiser", a.span(), fmt::format("there is no uniform({}, {})", low, high));
+    el.fail_at("bad-initialiser", a.span(),
+               fmt::format("a uniform distribution from {} to {} ends before it begins", low, high));
   return {Distribution{Distribution::Kind::uniform, low, high}};
 }
 
 /// 1 with this probability, else 0.
 Value bernoulli(Elaborator& el, Arguments& a) {
   const double p = a.number(0, "probability");
-  if (!(p >= 0 && p <= 1)) el.fail_at("bad-initialiser", a.span(), fmt::format("{} is no probability", p));
+  if (!(p >= 0 && p <= 1))
+    el.fail_at("bad-initialiser", a.span(), fmt::format("a probability is {}; it has to be from 0 to 1", p));
   return {Distribution{Distribution::Kind::bernoulli, p, 0}};
 }
 
@@ -423,7 +447,7 @@ Value Elaborator::call_builtin(const std::string& name, Call& call) {
   const IndexVariables indices = indices_of(values);
   if (!indices.empty() && !is_elementwise(name))
     fail_at("bad-index", call.span,
-            fmt::format("in index notation `{}` has numbers as arguments: it takes tensors", name));
+            fmt::format("in index notation `{}` would get numbers, and it takes tensors", name));
   for (Call::Item& item : call.items)
     if (!indices.empty()) {
       if (item.value.as<Affine>())
@@ -431,7 +455,15 @@ Value Elaborator::call_builtin(const std::string& name, Call& call) {
       item.value = spread(*this, item.value, indices, item.span);
     }
   Arguments arguments(*this, name, call);
-  Value result = rules().at(name)(*this, arguments);
+  Span whole = call.span;
+  if (!call.items.empty()) whole.begin = std::min(whole.begin, call.items[0].span.begin);
+  const Temporarily around(context, Piece{file, whole});
+  Value result;
+  try {
+    result = rules().at(name)(*this, arguments);
+  } catch (const Error& error) {  // an op's own rule
+    fail_at("bad-operand", call.span, fmt::format("`{}`: {}", name, error.what()));
+  }
   arguments.done();
   const auto* tensor = result.as<Tensor>();
   return indices.empty() || !tensor ? result : Value{Indexed{tensor->id, indices}};

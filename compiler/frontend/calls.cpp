@@ -12,6 +12,11 @@ using ir::ValueId;
 
 namespace {
 
+std::string hint_of_arguments(const std::string& name, const std::vector<std::string>& formals) {
+  const std::string guess = guess_of(name, formals);
+  return !guess.empty() || formals.empty() ? guess : "it takes " + enumerated(formals);
+}
+
 /// Binds a call's arguments to formals: positions, then names, then defaults, which may use earlier formals.
 void bind_arguments(Elaborator& el, const std::string& what, const std::vector<Formal>& formals,
                     const Call& call, const Scope* bound, Scope* scope, const SourceFile* file) {
@@ -30,9 +35,12 @@ void bind_arguments(Elaborator& el, const std::string& what, const std::vector<F
       std::vector<std::string> names;
       for (const Formal& f : formals) names.push_back(f.name);
       if (i == formals.size())
-        el.fail_at("unknown-argument", item.span, fmt::format("{} has no argument `{}`", what, item.name), {},
-                   guess_of(item.name, names));
-      if (given[i]) el.fail_at("unknown-argument", item.span, fmt::format("`{}` is given twice", item.name));
+        el.fail_at("unknown-argument", item.name_span,
+                   fmt::format("{} has no argument `{}`", what, item.name), {},
+                   hint_of_arguments(item.name, names));
+      if (given[i])
+        el.fail_at("unknown-argument", item.name_span,
+                   fmt::format("the argument `{}` is given twice", item.name));
     } else {
       if (next >= formals.size())
         el.fail_at("too-many-arguments", item.span,
@@ -44,7 +52,8 @@ void bind_arguments(Elaborator& el, const std::string& what, const std::vector<F
   }
   for (std::size_t i = 0; i < formals.size(); ++i) {
     if (!given[i] && !formals[i].initial)
-      el.fail_at("missing-argument", call.callee, fmt::format("{} needs `{}`", what, formals[i].name),
+      el.fail_at("missing-argument", call.callee,
+                 fmt::format("{} needs the argument `{}`", what, formals[i].name),
                  {{file, formals[i].span, "it is declared here"}});
     const SourceFile* caller = el.file;
     if (!given[i]) el.file = file;
@@ -98,9 +107,20 @@ Value call_function(Elaborator& el, const Function& f, const Call& call) {
   return el.eval(*f.definition->value, scope);
 }
 
+/// "x[B, C, H, W]", as it is written.
+std::string signature_of(const Formal& formal, const SourceFile& file) {
+  std::string out;
+  for (const ShapeItem& item : *formal.shape)
+    out += fmt::format("{}{}", out.empty() ? "" : ", ",
+                       item.is_ellipsis ? ".."
+                                        : std::string_view(file.text).substr(
+                                              item.span.begin, item.extent->span.end - item.span.begin));
+  return fmt::format("{}[{}]", formal.name, out);
+}
+
 /// The dims of a signature: fresh names bind to the extents that stand there, all else has to agree.
-void bind_shape(Elaborator& el, const Formal& formal, const Call::Item& item, const SourceFile* caller,
-                Scope* scope) {
+void bind_shape(Elaborator& el, const std::string& layer, const Formal& formal, const Call::Item& item,
+                const SourceFile* caller, Scope* scope) {
   if (!formal.shape) return;
   const Value& value = item.value;
   const SourceFile* own = el.file;
@@ -111,15 +131,15 @@ void bind_shape(Elaborator& el, const Formal& formal, const Call::Item& item, co
   const bool has_batch = std::ranges::any_of(items, &ShapeItem::is_ellipsis);
   const std::size_t named = items.size() - has_batch;
   const auto refuse = [&](DiagnosticId id, std::string text, Span span) {
-    std::vector<Note> notes = {{own, span, "the signature says so here"}};
-    el.add_note(notes, item.expr, value);
+    std::vector<Note> notes = {{own, span, "this is its signature"}};
+    el.add_note(notes, item.expr);
     el.file = caller;
     el.fail_at(id, item.span, std::move(text), std::move(notes));
   };
   if (has_batch ? given.size() < named : given.size() != named)
     refuse("rank-mismatch",
-           fmt::format("`{}` has {}{} {}; this is {}", formal.name, has_batch ? "at least " : "", named,
-                       named == 1 ? "axis" : "axes", el.describe(value)),
+           fmt::format("`{}` takes {}{} {}, `{}`; this is {}", layer, has_batch ? "at least " : "", named,
+                       named == 1 ? "axis" : "axes", signature_of(formal, *own), el.describe(value)),
            formal.span);
   std::size_t axis = 0;
   for (const ShapeItem& s : items) {
@@ -127,7 +147,10 @@ void bind_shape(Elaborator& el, const Formal& formal, const Call::Item& item, co
       const Shape batch(given.begin() + static_cast<std::ptrdiff_t>(axis),
                         given.begin() + static_cast<std::ptrdiff_t>(axis + given.size() - named));
       if (scope->batch && *scope->batch != batch)
-        refuse("extent-mismatch", "the batch dims `..` are not the same everywhere", s.span);
+        refuse("extent-mismatch",
+               fmt::format("`{}` is {}: the dims that `..` stands for differ from those before", formal.name,
+                           el.describe(value)),
+               s.span);
       scope->batch = batch;
       axis += batch.size();
       continue;
@@ -139,10 +162,11 @@ void bind_shape(Elaborator& el, const Formal& formal, const Call::Item& item, co
     }
     const Dim wanted = el.dim(el.eval(*s.extent, scope), s.span, "an extent");
     if (wanted != extent)
-      refuse("extent-mismatch",
-             fmt::format("`{}` is {}: its axis {} is {}, not {}", formal.name, el.describe(value), axis - 1,
-                         extent.text(), wanted.text()),
-             s.span);
+      refuse(
+          "extent-mismatch",
+          fmt::format("`{}` takes `{}`; this is {}: its axis {} is {}, not {}", layer,
+                      signature_of(formal, *own), el.describe(value), axis - 1, extent.text(), wanted.text()),
+          s.span);
   }
 }
 
@@ -169,12 +193,13 @@ void Elaborator::name_layer(MadeLayer& layer, const std::string& name, Span span
   layer.name = name;
   if (!frame->layers.insert(name).second)
     fail_at("duplicate-name", span,
-            fmt::format("two layers are called `{}`: their parameters would be one", name));
+            fmt::format("two layers are called `{}`, and so would be their parameters", name));
 }
 
 std::shared_ptr<MadeLayer> Elaborator::make_layer(const LayerDefinition& layer, Call call) {
   if (frame->kind == Frame::Kind::function)
-    fail_at("not-here", call.span, "a layer is made inside a fn: a fn owns no parameters");
+    fail_at("not-here", call.span, "a layer is made inside a fn: a fn owns no parameters", {},
+            "write a `layer` instead, or make this one outside and apply it here");
   auto made = std::make_shared<MadeLayer>();
   made->owner = frame->path;
   made->name = anonymous_name(*frame, layer.definition->name, made->number);
@@ -203,17 +228,21 @@ Value Elaborator::apply_layer(const std::shared_ptr<MadeLayer>& layer, const Cal
                  layer->layer.file);
   const SourceFile* caller = file;
   const Note site{file, call.callee, fmt::format("in this application of `{}`", definition.name)};
+  if (layer->first_application) own.first_application = &*layer->first_application;
+  if (!layer->first_application)
+    layer->first_application = Note{file, call.span, "the first application is here"};
   const Entered entered(*this, layer->layer.file, own,
-                        own.kind == Frame::Kind::optimizer ? application : layer->path(), site);
+                        own.kind == Frame::Kind::optimizer ? application : layer->path(), site, call.span);
   for (std::size_t i = 0; i < definition.inputs.size(); ++i) {
     const Formal& formal = definition.inputs[i];
     for (const Call::Item& item : call.items)
       if (item.name == formal.name || (item.name.empty() && &item == &call.items[i]))
-        bind_shape(*this, formal, item, caller, scope);
+        bind_shape(*this, definition.name, formal, item, caller, scope);
   }
   const std::optional<Value> result = run(definition.body, scope);
   if (!result) {
-    fail_at("missing-argument", definition.name_span, fmt::format("`{}` returns nothing", definition.name));
+    fail_at("missing-argument", definition.name_span, fmt::format("`{}` has no `return`", definition.name),
+            {}, "end its body with `return …`");
   }
   return *result;
 }
@@ -225,7 +254,10 @@ Value Elaborator::call_value(const Value& callee, Call call) {
   if (const auto* f = callee.as<Function>()) return call_function(*this, *f, call);
   if (const auto* builtin = callee.as<Builtin>()) return call_builtin(builtin->name, call);
   if (const auto* layer = callee.as<std::shared_ptr<MadeLayer>>()) return apply_layer(*layer, call);
-  fail_at("not-callable", call.callee, fmt::format("{} cannot be called", describe(callee)));
+  fail_at("not-callable", call.callee, fmt::format("{} cannot be called", describe(callee)), {},
+          callee.as<Tensor>()        ? "`*` multiplies, and `[…]` takes a part"
+          : callee.as<std::string>() ? "a function is passed by its name, without quotes"
+                                     : "");
 }
 
 }  // namespace mlpc::frontend

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "compiler/frontend/foreign.h"
 #include "compiler/frontend/lexer.h"
 #include "compiler/frontend/statements.h"
 #include "ir/error.h"
@@ -22,8 +23,9 @@ ElementType element_type(Elaborator& el, const Stmt& s) {
   if (s.text.empty()) return el.program.element;
   const auto type = ir::element_type_named(s.text);
   if (!type)
-    el.fail_at("bad-input", s.span,
-               fmt::format("`{}` is no element type: f32, f64, i32, i64, u8, bool", s.text));
+    el.fail_at("bad-input", s.text_span,
+               fmt::format("`{}` is not an element type; there are f32, f64, i32, i64, u8 and bool", s.text),
+               {}, hint_for_name(s.text));
   return *type;
 }
 
@@ -45,7 +47,7 @@ Value defined(Elaborator& el, const Stmt& s, const std::string& text, Scope* sco
 
 void declare_input(Elaborator& el, const Stmt& s, Scope* scope) {
   if (el.frame->kind != Elaborator::Frame::Kind::model)
-    el.fail_at("not-here", s.span, "an input belongs to a model");
+    el.fail_at("not-here", s.span, "an input belongs in a model");
   auto& inputs = el.program.inputs;
   auto index =
       static_cast<std::uint32_t>(std::ranges::find(inputs, s.name, &ir::InputInfo::name) - inputs.begin());
@@ -93,7 +95,8 @@ Distribution initialiser(Elaborator& el, const Stmt& s, const Shape& shape, Valu
     if (!has("fan_in") || !has("fan_out"))
       el.fail_at(
           "bad-initialiser", s.value->span,
-          fmt::format("`{}` is no initialiser: that is an fn of fan_in and fan_out", f->definition->name));
+          fmt::format("`{}` is not an initialiser: those are fns of fan_in and fan_out", f->definition->name),
+          {}, "the library has `he`, `xavier`, `lecun`, …; `normal(0, 0.1)` and numbers initialise, too");
     const auto [in, out] = fans(shape);
     v = el.call_value(v, {{{"fan_in", s.value->span, Value::real(in), nullptr},
                            {"fan_out", s.value->span, Value::real(out), nullptr}},
@@ -107,13 +110,14 @@ Distribution initialiser(Elaborator& el, const Stmt& s, const Shape& shape, Valu
   if (const auto* d = v.as<Distribution>()) {
     if (d->kind == Distribution::Kind::orthogonal && shape.size() < 2)
       el.fail_at("bad-initialiser", s.value->span,
-                 fmt::format("a matrix can be orthogonal; `{}` has {} axes", s.name, shape.size()));
+                 fmt::format("only matrices can be orthogonal; `{}` has {}", s.name,
+                             shape.empty() ? "no axes" : "one axis"));
     return *d;
   }
   if (const auto* n = v.as<Number>()) return {Distribution::Kind::constant, n->value, 0};
   el.fail_at(
       "bad-initialiser", s.value->span,
-      fmt::format("`~` needs a distribution, as `he` or `normal(0, 0.1)`; this is {}", el.describe(v)));
+      fmt::format("`~` needs an initialiser, as `he` or `normal(0, 0.1)`; this is {}", el.describe(v)));
 }
 
 /// The entry of a table for a path: made by the first elaboration, found by later ones and by shared layers.
@@ -124,13 +128,15 @@ std::uint32_t table_entry(Elaborator& el, std::vector<ir::TensorInfo>& table,
   if (found != table.end()) {
     if (found->type != type)
       el.fail_at("extent-mismatch", s.span,
-                 fmt::format("`{}` is {} here and {} in an earlier application", path, type.text(),
-                             found->type.text()));
+                 fmt::format("`{}` would be {} here, and is {} from an earlier application", path,
+                             type.text(), found->type.text()),
+                 el.frame->first_application ? std::vector<Note>{*el.frame->first_application}
+                                             : std::vector<Note>{});
     return static_cast<std::uint32_t>(found - table.begin());
   }
   if (!el.declares)
     el.fail_at("bad-parameter", s.span, fmt::format("`{}` exists only while training", path), {},
-               "parameters and state exist in every mode: take it out of `if training`");
+               "parameters and state exist in every mode: move it out of the `if training`");
   if (table.size() >= kMostTensors)
     el.fail_at("too-large", s.span,
                fmt::format("the model has more than {} tensors of one kind", kMostTensors));
@@ -144,14 +150,15 @@ void require_constant(Elaborator& el, const Shape& shape, const Stmt& s) {
   for (std::size_t i = 0; i < shape.size(); ++i)
     if (!shape[i].is_constant())
       el.fail_at("bad-parameter", s.shape[i].span,
-                 fmt::format("the extent {} of `{}` is not known at compile time", shape[i].text(), s.name));
+                 fmt::format("the extent {} of `{}` is not known at compile time", shape[i].text(), s.name),
+                 {}, "the extents of parameters and state are numbers, as 784 or a `const`");
 }
 
 }  // namespace
 
 void declare_param(Elaborator& el, const Stmt& s, Scope* scope) {
   if (el.frame->kind != Elaborator::Frame::Kind::model && el.frame->kind != Elaborator::Frame::Kind::layer)
-    el.fail_at("not-here", s.span, "a param belongs to a model or a layer");
+    el.fail_at("not-here", s.span, "a param belongs in a model or a layer");
   const Shape shape = el.shape(s.shape, scope, Elaborator::Dims::known);
   require_constant(el, shape, s);
   const std::string path = el.frame->path + s.name + el.frame->turns;
@@ -166,7 +173,7 @@ void declare_state(Elaborator& el, const Stmt& s, Scope* scope) {
   using Kind = Elaborator::Frame::Kind;
   const bool has_owner =
       el.frame->kind == Kind::model || el.frame->kind == Kind::layer || el.frame->kind == Kind::optimizer;
-  if (!has_owner) el.fail_at("not-here", s.span, "state belongs to a model, a layer or an optimizer");
+  if (!has_owner) el.fail_at("not-here", s.span, "state belongs in a model, a layer or an optimizer");
   const bool is_slot = el.frame->kind == Elaborator::Frame::Kind::optimizer;
   const Shape shape =
       is_slot && s.shape.empty() ? el.frame->slot_shape : el.shape(s.shape, scope, Elaborator::Dims::known);
@@ -188,11 +195,11 @@ void update_state(Elaborator& el, const Stmt& s, Scope* scope) {
   Binding* binding = scope->find(s.name);
   if (!binding) el.unknown_name(s.name, s.name_span, *scope);
   if (!binding->state)
-    el.fail_at("bad-value", s.name_span, fmt::format("`{}` is no state", s.name),
+    el.fail_at("bad-value", s.name_span, fmt::format("`{}` is not a state, so `<-` cannot update it", s.name),
                {el.note_of(*binding, "it is defined here")});
   if (binding->graph != el.target)
     el.fail_at("not-here", s.span,
-               fmt::format("`{}` is updated where it is declared, not in a `recur`", s.name),
+               fmt::format("`{}` is declared outside of this `recur`, and cannot be updated in it", s.name),
                {el.note_of(*binding, "it is declared here")});
   const bool is_slot = el.frame->kind == Elaborator::Frame::Kind::optimizer;
   if (!el.training && !is_slot && !binding->state->is_carry) return;
@@ -201,7 +208,7 @@ void update_state(Elaborator& el, const Stmt& s, Scope* scope) {
   ValueId v = el.tensor(value, s.value->span);
   const auto mismatch = [&] {
     el.fail_at("shape-mismatch", s.value->span,
-               fmt::format("`{}` is {}, its new value is {}", s.name, wanted.text(), el.type(v).text()));
+               fmt::format("`{}` is {}, and its new value is {}", s.name, wanted.text(), el.type(v).text()));
   };
   if (el.type(v).element != wanted.element ||
       el.common_shape(el.type(v).shape, wanted.shape, mismatch) != wanted.shape)
@@ -214,9 +221,9 @@ void update_state(Elaborator& el, const Stmt& s, Scope* scope) {
 
 void declare_objective(Elaborator& el, const Stmt& s, Scope* scope) {
   if (el.frame->kind != Elaborator::Frame::Kind::model)
-    el.fail_at("not-here", s.span, "outputs, losses and metrics belong to a model");
+    el.fail_at("not-here", s.span, "outputs, losses and metrics belong in a model");
   if (scope->is_turn || el.target->outer)
-    el.fail_at("not-here", s.span, "an output, loss or metric stands outside of loops");
+    el.fail_at("not-here", s.span, "an output, loss or metric cannot stand in a loop");
   const Value value = el.eval(*s.value, scope);
   if (value.as<Poison>()) throw Failure{};
   const ValueId v = el.tensor(value, s.value->span);
@@ -225,16 +232,18 @@ void declare_objective(Elaborator& el, const Stmt& s, Scope* scope) {
                                                  : Role::metric;
   if (role != Role::output && (el.type(v).rank() != 0 || !ir::is_float(el.type(v).element)))
     el.fail_at("loss-not-scalar", s.value->span,
-               fmt::format("a {} is a number; this is {}", s.kind == Stmt::Kind::loss ? "loss" : "metric",
-                           el.type(v).text()),
-               {}, "`mean(…)` or `sum(…)` makes one");
+               fmt::format("a {} has to be a scalar; this is {}",
+                           s.kind == Stmt::Kind::loss ? "loss" : "metric", el.type(v).text()),
+               {},
+               el.type(v).rank() == 0 ? fmt::format("convert it: `{}(…)`", ir::name_of(el.program.element))
+                                      : "`mean(…)` or `sum(…)` makes a scalar of it");
   for (const auto& other : el.target->objectives)
     if (other.name == s.name)
       el.fail_at("duplicate-name", s.name_span, fmt::format("two results are called `{}`", s.name));
   if (el.target->objectives.size() >= kMostResults)
     el.fail_at("too-large", s.span, fmt::format("the model has more than {} results", kMostResults));
   if (s.name == "loss")
-    el.fail_at("duplicate-name", s.name_span, "`loss` is the name of the total of all losses");
+    el.fail_at("duplicate-name", s.name_span, "`loss` is the name of the sum of all losses");
   el.target->objectives.push_back({role, s.name, v});
   el.bind(*scope, s.name, s.name_span, {Tensor{v}}, false);
 }
@@ -246,7 +255,7 @@ void declare_constant(Elaborator& el, const Stmt& s, Scope* scope) {
   Value v = is_defined ? defined(el, s, define->second, scope) : el.eval(*s.value, scope);
   if (v.as<Tensor>())
     el.fail_at("not-a-number", is_defined ? s.name_span : s.value->span,
-               fmt::format("a const is known at compile time; this is {}", el.describe(v)));
+               fmt::format("a const has to be known at compile time; this is {}", el.describe(v)));
   el.bind(*scope, s.name, s.name_span, std::move(v), true);
 }
 

@@ -138,8 +138,9 @@ struct Targets {
 };
 
 [[noreturn]] void refuse_target(Elaborator& el, Span span) {
-  el.fail_at("bad-derivative", span, "a derivative is taken by a name, or by a list of names", {},
-             "bind the value to a name first, and compute with the name");
+  el.fail_at("bad-derivative", span,
+             "a derivative is with respect to a name or a list of names; this is another expression", {},
+             "give the value a name first, `u = …`, and compute with that name");
 }
 
 ValueId target(Elaborator& el, const Value& v, const Expr& e, ValueId y) {
@@ -148,10 +149,10 @@ ValueId target(Elaborator& el, const Value& v, const Expr& e, ValueId y) {
   const auto* tensor = v.as<Tensor>();
   if (!tensor)
     el.fail_at("not-a-tensor", e.span,
-               fmt::format("a derivative is taken by a tensor; `{}` is {}", e.text, el.describe(v)));
+               fmt::format("a derivative is with respect to tensors; `{}` is {}", e.text, el.describe(v)));
   if (!ir::is_float(el.type(tensor->id).element))
     el.fail_at("type-mismatch", e.span,
-               fmt::format("`{}` is {}: only f32 and f64 have derivatives", e.text, el.describe(v)));
+               fmt::format("a derivative is with respect to f32 or f64; `{}` is {}", e.text, el.describe(v)));
   return binding_in(el, y, tensor->id);
 }
 
@@ -170,12 +171,11 @@ Targets targets(Elaborator& el, Arguments& a, ValueId y) {
 }
 
 /// The first argument.
-ValueId differentiable(Elaborator& el, Arguments& a, std::string_view formal) {
-  const Call::Item& item = a.need(0, formal);
+ValueId differentiable(Elaborator& el, const Call::Item& item) {
   const ValueId y = el.tensor(item.value, item.span);
   if (!ir::is_float(el.type(y).element))
     el.fail_at("type-mismatch", item.span,
-               fmt::format("this is {}: only f32 and f64 have derivatives", el.describe({Tensor{y}})));
+               fmt::format("only f32 and f64 have derivatives; this is {}", el.describe({Tensor{y}})));
   return y;
 }
 
@@ -185,7 +185,7 @@ ValueId direction(Elaborator& el, const Value& v, Span span, ValueId of, std::st
   const ValueId d = el.tensor(v, span, wanted.element);
   if (!v.as<Number>() && el.type(d) != wanted)
     el.fail_at("shape-mismatch", span,
-               fmt::format("{} is {}: it has to be {}", what, el.type(d).text(), wanted.text()));
+               fmt::format("{} is {}; it has to be {}", what, el.type(d).text(), wanted.text()));
   return el.broadcast_to(d, wanted.shape);
 }
 
@@ -198,10 +198,12 @@ Values made(Elaborator& el, Op op, const Values& operands) {
 
 /// grad(s, x), grad(s, [x, w])
 Value grad(Elaborator& el, Arguments& a) {
-  Values operands = {differentiable(el, a, "s")};
+  const Call::Item& s = a.need(0, "s");
+  Values operands = {differentiable(el, s)};
   if (const ir::Type type = el.type(operands[0]); type.rank() != 0)
-    el.fail_at("bad-derivative", a.span(), fmt::format("`grad` is of a number; this is {}", type.text()), {},
-               "`sum(…)` makes one; `jacobian` and `vjp` are of tensors");
+    el.fail_at("bad-derivative", s.span,
+               fmt::format("`grad` takes the derivative of a scalar; this is {}", type.text()), {},
+               "`sum(…)` makes a scalar of it; `jacobian` and `vjp` take tensors");
   const Targets x = targets(el, a, operands[0]);
   operands.insert(operands.end(), x.values.begin(), x.values.end());
   return x.result(made(el, Op::grad_, operands));
@@ -209,14 +211,14 @@ Value grad(Elaborator& el, Arguments& a) {
 
 /// jvp(y, x, v): J v, of y's shape. v is a list where x is one.
 Value jvp(Elaborator& el, Arguments& a) {
-  Values operands = {differentiable(el, a, "y")};
+  Values operands = {differentiable(el, a.need(0, "y"))};
   const Targets x = targets(el, a, operands[0]);
   const Call::Item& v = a.need(2, "v");
   operands.insert(operands.end(), x.values.begin(), x.values.end());
   const auto* list = v.value.as<List>();
   if (x.is_list && (!list || list->items.size() != x.values.size()))
     el.fail_at("bad-derivative", v.span,
-               fmt::format("{} targets have a list of as many tangents; this is {}", x.values.size(),
+               fmt::format("{} names need a list of as many tangents; this is {}", x.values.size(),
                            el.describe(v.value)));
   for (std::size_t i = 0; i < x.values.size(); ++i)
     operands.push_back(
@@ -226,7 +228,7 @@ Value jvp(Elaborator& el, Arguments& a) {
 
 /// vjp(y, x, c): Jᵀ c, of x's shape.
 Value vjp(Elaborator& el, Arguments& a) {
-  const ValueId y = differentiable(el, a, "y");
+  const ValueId y = differentiable(el, a.need(0, "y"));
   const Targets x = targets(el, a, y);
   const Call::Item& c = a.need(2, "c");
   Values operands = {y, direction(el, c.value, c.span, y, "the cotangent")};
@@ -236,7 +238,7 @@ Value vjp(Elaborator& el, Arguments& a) {
 
 /// jacobian(y, x), of shape y.shape ++ x.shape
 Value jacobian(Elaborator& el, Arguments& a) {
-  const ValueId y = differentiable(el, a, "y");
+  const ValueId y = differentiable(el, a.need(0, "y"));
   const Targets x = targets(el, a, y);
   Values derivatives;
   for (ValueId v : x.values) derivatives.push_back(el.b().value(Op::jacobian_, {y, v}));

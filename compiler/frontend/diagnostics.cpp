@@ -13,6 +13,14 @@ std::size_t code_points(std::string_view text) {
   return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return !is_continuation(c); }));
 }
 
+/// The byte at which a code point begins, or the end.
+std::size_t at_code_point(std::string_view text, std::size_t n) {
+  std::size_t at = 0;
+  for (; at < text.size(); ++at)
+    if (!is_continuation(text[at]) && n-- == 0) break;
+  return at;
+}
+
 std::string_view line_at(const SourceFile& file, std::uint32_t offset) {
   const std::string_view text = file.text;
   const std::size_t at = std::min<std::size_t>(offset, text.size());
@@ -21,13 +29,21 @@ std::string_view line_at(const SourceFile& file, std::uint32_t offset) {
   return text.substr(begin, std::min(text.find('\n', begin), text.size()) - begin);
 }
 
-/// The source line and, below it, a caret under the span. Tabs count as one blank, in both lines.
+/// The source line and, below it, a caret under the span. Tabs and other control characters count as one
+/// blank, in both lines.
 std::string excerpt(const SourceFile& file, Span span) {
-  constexpr std::size_t kLongest = 200;  // of a line that is shown
+  constexpr std::size_t kLongest = 200,
+                        kBefore = 60;  // code points that are shown, and those before the caret
   std::string line(line_at(file, span.begin));
-  std::ranges::replace(line, '\t', ' ');
-  const std::size_t column = place_of(file, span.begin).column - 1;
-  if (code_points(line) > kLongest) return "";
+  if (line.ends_with('\r')) line.pop_back();
+  std::ranges::replace_if(line, [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
+  std::size_t column = place_of(file, span.begin).column - 1;
+  if (code_points(line) > kLongest) {
+    const std::size_t first = column - std::min(column, kBefore);
+    line = line.substr(at_code_point(line, first));
+    line = line.substr(0, at_code_point(line, kLongest));
+    column -= first;
+  }
   const std::string_view covered = std::string_view(file.text).substr(
       std::min<std::size_t>(span.begin, file.text.size()), span.end - span.begin);
   const std::size_t width =

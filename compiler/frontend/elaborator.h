@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "compiler/frontend/frontend.h"
@@ -22,6 +23,19 @@ struct Failure {};
 
 struct Notation;
 
+/// Another value for a while.
+template <typename T>
+class Temporarily {
+ public:
+  Temporarily(T& slot, T value) : slot_(slot), before_(std::exchange(slot, std::move(value))) {}
+  Temporarily(const Temporarily&) = delete;
+  ~Temporarily() { slot_ = std::move(before_); }
+
+ private:
+  T& slot_;
+  T before_;
+};
+
 /// The arguments of a call, evaluated.
 struct Call {
   struct Item {
@@ -29,6 +43,7 @@ struct Call {
     Span span;
     Value value;
     const Expr* expr = nullptr;  // as written; null for the value of a pipe
+    Span name_span = {};
   };
   std::vector<Item> items;
   Span span;
@@ -60,12 +75,13 @@ class Elaborator {
 
   /// The definition whose body is being elaborated.
   struct Frame {
-    std::string path;                      // of its parameters: "enc."
-    std::map<std::string, int> anonymous;  // layers of that name so far
-    std::set<std::string> layers;          // names that are taken
-    std::string turns;                     // of the loops around the statement at hand: "[0][2]"
-    std::string applications;              // which application of each layer around it this is: "1.2."
-    Target* home = nullptr;                // the graph that has its parameters
+    std::string path;                         // of its parameters: "enc."
+    std::map<std::string, int> anonymous;     // layers of that name so far
+    std::set<std::string> layers;             // names that are taken
+    std::string turns;                        // of the loops around the statement at hand: "[0][2]"
+    std::string applications;                 // which application of each layer around it this is: "1.2."
+    Target* home = nullptr;                   // the graph that has its parameters
+    const Note* first_application = nullptr;  // of the layer, where this is a later one
     enum class Kind : std::uint8_t { file, model, layer, optimizer, function } kind = Kind::model;
     std::string slot_owner;  // of an optimizer: the parameter's path
     ir::Shape slot_shape;
@@ -81,6 +97,7 @@ class Elaborator {
   /// Runs statements; the value of `return`, if one was met.
   std::optional<Value> run(const Block& block, Scope* scope);
   void bind(Scope& scope, const std::string& name, Span span, Value value, bool is_new);
+  void require_new(const Scope& scope, const std::string& name, Span span);
 
   // ---- Expressions (expressions.cpp) ----
   Value eval(const Expr& e, Scope* scope);
@@ -99,11 +116,17 @@ class Elaborator {
   Value negate(const Value& a, Span span);
   ir::ValueId tensor(const Value& v, Span span, std::optional<ir::ElementType> literal = std::nullopt);
   ir::ValueId broadcast_to(ir::ValueId v, const ir::Shape& shape);
+  /// What to do about shapes that have no common one.
+  static std::string mismatch_hint(const ir::Shape& a, const ir::Shape& b);
   ir::Shape common_shape(const ir::Shape& a, const ir::Shape& b, const std::function<void()>& mismatch);
   ir::ValueId matmul(ir::ValueId a, ir::ValueId b, const Expr* ea, const Expr* eb, Span span);
   ir::ValueId reduce(ir::Op op, ir::ValueId x, const ir::Integers& axes);
   ir::ValueId mean(ir::ValueId x, const ir::Integers& axes, Span span);
   std::string describe(const Value& v) const;
+  /// The same of what a name is bound to, which may be of another graph than the one at hand.
+  std::string describe_bound(const Binding& binding) const;
+  /// "`x` is f32[B, 128]", "`f` is defined here".
+  std::string meaning_of(const std::string& name, const Binding& binding) const;
   const ir::Type& type(ir::ValueId v) { return target->graph.type(v); }
   ir::Builder& b() { return target->builder; }
 
@@ -128,14 +151,15 @@ class Elaborator {
   /// Reports, and ends the statement at hand.
   [[noreturn]] void fail_at(DiagnosticId id, Span span, std::string text, std::vector<Note> notes = {},
                             std::string hint = {});
-  [[noreturn]] void unknown_name(const std::string& name, Span span, Scope& scope);
+  /// The hint is given where no name is close.
+  [[noreturn]] void unknown_name(const std::string& name, Span span, Scope& scope, std::string hint = {});
   Note note_of(const Binding& binding, const std::string& text) const {
     return {binding.file, binding.span, text};
   }
   /// Where the names in a piece of source were defined: what is wrong there may have been written here.
   void note_names_in(std::vector<Note>& notes, const SourceFile& source, Span span, Scope& scope) const;
   /// "`x` is f32[B, 128]", where the expression is a name.
-  void add_note(std::vector<Note>& notes, const Expr* e, const Value& v);
+  void add_note(std::vector<Note>& notes, const Expr* e);
   std::uint32_t location(Span span);
   std::uint32_t location(const ir::SourceLocation& l);
 
@@ -146,6 +170,10 @@ class Elaborator {
   Target* target = nullptr;
   Frame* frame = nullptr;
   Scope* current_scope = nullptr;
+  struct Piece {
+    const SourceFile* file = nullptr;
+    Span span;
+  } context;  // the call of a builtin, or the access, around what is wrong
   bool training = false;
   bool declares = true;   // the first elaboration of the body makes the tables; later ones find what it made
   std::size_t steps = 0;  // expressions evaluated so far
@@ -155,7 +183,7 @@ class Elaborator {
   struct CallSite {
     Note note;
     Scope* scope;    // in which it stands
-    Span arguments;  // of an fn: their types are its formals'
+    Span arguments;  // their types are the formals'
   };
   std::vector<CallSite> call_sites;  // of layers and fns, outermost first
   std::int64_t turns = 0;            // of loops, elaborated one by one
@@ -185,7 +213,9 @@ class Elaborator {
 
 /// A decimal number, whole; nullopt if it is none, or an integer that is not exact.
 std::optional<Number> parse_number(std::string_view text);
-/// A hint: the closest of `names` to a misspelt one; empty if none is close.
+/// A hint: the closest of `names` to a misspelt one, capitals apart; empty if none is close.
 std::string guess_of(const std::string& name, const std::vector<std::string>& names);
+/// "`a`, `b` and `c`"; a long list ends in "…".
+std::string enumerated(const std::vector<std::string>& names);
 
 }  // namespace mlpc::frontend

@@ -18,7 +18,7 @@ void ExpressionParser::take(Expr& out, ExprPtr child) {
 void ExpressionParser::grow(Expr& out, const Expr& child) {
   constexpr int kHighest = 300;
   out.height = std::max(out.height, child.height + 1);
-  if (out.height > kHighest) error("this expression is nested too deep", child.span, {}, "too-deep");
+  if (out.height > kHighest) error("this expression is nested too deeply", child.span, {}, "too-deep");
 }
 
 Span ExpressionParser::joined(const Expr& a, const Expr& b) { return {a.span.begin, b.span.end}; }
@@ -102,7 +102,8 @@ ExprPtr ExpressionParser::comparison() {
   if (!at_comparison()) return left;
   const Token op = next();
   left = binary(op.text, std::move(left), sum());
-  if (at_comparison()) error("comparisons do not chain: write `a < b and b < c`", now().span);
+  if (at_comparison())
+    error("comparisons do not chain", now().span, {}, "syntax-error", "write `a < b and b < c`");
   return left;
 }
 
@@ -282,7 +283,7 @@ ExprPtr ExpressionParser::primary() {
   }
   if (at("[")) return list();
   if (at("{")) return record();
-  error(fmt::format("expected an expression, found {}", found()), t.span);
+  unexpected("an expression", at("//") ? "a comment begins with `#`" : "");
 }
 
 ExprPtr ExpressionParser::list() {
@@ -305,6 +306,9 @@ ExprPtr ExpressionParser::list() {
 ExprPtr ExpressionParser::record() {
   const Token open = next();
   ExprPtr out = node(Expr::Kind::record, open.span);
+  if (!at("}") && (now().kind != TokenKind::name || !peek().is(":")))
+    error("expected an expression, found `{`", open.span, {}, "syntax-error",
+          "braces hold the branches of an `if`, or named numbers, `{N: 256}`");
   while (!at("}") && !at_end()) {
     if (!out->arguments.empty()) expect(",");
     const Token t = name("a name");
@@ -323,7 +327,7 @@ ExprPtr ExpressionParser::conditional() {
   ExprPtr out = node(Expr::Kind::conditional, next().span);
   take(*out, expression());
   take(*out, braced());
-  if (!at("else")) error(fmt::format("an `if` in an expression needs `else`; found {}", found()), now().span);
+  if (!at("else")) unexpected("`else`", "an `if` in an expression has two branches: `if c { a } else { b }`");
   next();
   take(*out, at("if") ? conditional() : braced());
   out->span.end = out->operands.back()->span.end;
@@ -331,8 +335,7 @@ ExprPtr ExpressionParser::conditional() {
 }
 
 ExprPtr ExpressionParser::braced() {
-  if (!at("{")) error(fmt::format("expected `{{`, found {}", found()), now().span);
-  const Token open = next();
+  const Token open = open_brace();
   skip_newlines();
   ExprPtr inner = tuple();
   skip_newlines();

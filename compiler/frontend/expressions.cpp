@@ -1,10 +1,12 @@
 #include "compiler/frontend/expressions.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
 
+#include "compiler/frontend/foreign.h"
 #include "compiler/frontend/index_notation.h"
 #include "compiler/frontend/recurrence.h"
 #include "ir/error.h"
@@ -34,13 +36,6 @@ struct DepthGuard {
   int& depth_;
 };
 
-struct ScopeGuard {
-  ScopeGuard(Scope*& slot, Scope* scope) : slot_(slot), old_(slot) { slot_ = scope; }
-  ~ScopeGuard() { slot_ = old_; }
-  Scope*& slot_;
-  Scope* old_;
-};
-
 }  // namespace
 
 namespace {
@@ -55,6 +50,12 @@ bool is_swapped(std::string name, const std::string& other) {
   return false;
 }
 
+std::string lower_case(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text;
+}
+
 }  // namespace
 
 std::optional<Number> parse_number(std::string_view text) {
@@ -67,12 +68,17 @@ std::optional<Number> parse_number(std::string_view text) {
   return Number{value, is_integer};
 }
 
-std::string guess_of(const std::string& name, const std::vector<std::string>& names) {
+std::string guess_of(const std::string& misspelt, const std::vector<std::string>& names) {
+  const std::string name = lower_case(misspelt);
   std::string best;
-  std::size_t least = std::min(name.size(), std::max<std::size_t>(2, name.size() / 3) + 1);
-  for (const std::string& candidate : names) {
+  std::size_t least = std::min(name.size(), std::max<std::size_t>(1, name.size() / 3) + 1);
+  for (const std::string& known : names) {
+    const std::string candidate = lower_case(known);
     if (candidate.size() > 40 || name.size() > 40) continue;
-    if (is_swapped(name, candidate)) return fmt::format("did you mean `{}`?", candidate);
+    if (is_swapped(name, candidate)) return fmt::format("did you mean `{}`?", known);
+    // batch_size: batch
+    if (best.empty() && candidate.size() * 2 >= name.size() && name.starts_with(candidate + "_"))
+      best = known;
     std::vector<std::size_t> row(candidate.size() + 1);  // Levenshtein, one row at a time
     for (std::size_t j = 0; j <= candidate.size(); ++j) row[j] = j;
     for (std::size_t i = 1; i <= name.size(); ++i) {
@@ -86,21 +92,43 @@ std::string guess_of(const std::string& name, const std::vector<std::string>& na
     }
     if (row.back() < least) {
       least = row.back();
-      best = candidate;
+      best = known;
     }
   }
   return best.empty() ? "" : fmt::format("did you mean `{}`?", best);
 }
 
-void Elaborator::unknown_name(const std::string& name, Span span, Scope& scope) {
+void Elaborator::unknown_name(const std::string& name, Span span, Scope& scope, std::string hint) {
   for (const Scope* s = &scope; s; s = s->parent)
     if (s->missing.contains(name)) throw Failure{};  // one error a name
   scope.missing.insert(name);
   std::vector<std::string> names = builtin_names();
   for (Scope* s = &scope; s; s = s->parent)
     for (const auto& [known, binding] : s->names) names.push_back(known);
-  fail_at("unknown-name", span, fmt::format("`{}` is not defined here", name), {}, guess_of(name, names));
+  for (const std::string& better : {guess_of(name, names), hint_for_name(name), hint_for_keyword(name)})
+    if (!better.empty()) hint = better;
+  fail_at("unknown-name", span, fmt::format("`{}` is not defined here", name), {}, std::move(hint));
 }
+
+std::string enumerated(const std::vector<std::string>& names) {
+  constexpr std::size_t kMost = 8;
+  std::string out;
+  for (std::size_t i = 0; i < names.size() && i < kMost; ++i)
+    out += fmt::format("{}`{}`", i == 0 ? "" : i + 1 == names.size() ? " and " : ", ", names[i]);
+  return names.size() > kMost ? out + ", …" : out;
+}
+
+namespace {
+
+/// Whether what the names around mean has to do with the error.
+bool concerns_values(DiagnosticId id) {
+  constexpr std::array<std::string_view, 8> kOthers = {
+      "not-here", "missing-argument", "unknown-argument", "too-many-arguments",
+      "too-deep", "too-large",        "bad-parameter",    "unknown-name"};
+  return std::ranges::find(kOthers, id.text()) == kOthers.end();
+}
+
+}  // namespace
 
 void Elaborator::fail_at(DiagnosticId id, Span span, std::string text, std::vector<Note> notes,
                          std::string hint) {
@@ -115,23 +143,34 @@ void Elaborator::report(DiagnosticId id, Span span, std::string text, std::vecto
   constexpr std::size_t kMostNotes = 8;
   const SourceFile* place = file;
   Scope* scope = current_scope;
-  const bool has_notes = !notes.empty();
+  bool has_notes = !notes.empty();
   auto site = call_sites.rbegin();
   if (file && file->is_library) {
     while (site != call_sites.rend() && site->note.file->is_library) ++site;
     if (site != call_sites.rend()) {
-      notes.emplace(notes.begin(), Note{file, span, "this is where it shows, in the library"});
+      const Note inside{file, span, "in the library, it shows here"};
+      std::erase_if(notes, [](const Note& n) { return n.file->is_library; });
       place = site->note.file;
       span = site->note.span;
       scope = site->scope;
+      has_notes = has_notes && !notes.empty();
+      if (!has_notes && scope && concerns_values(id)) note_names_in(notes, *place, site->arguments, *scope);
+      notes.insert(notes.begin(), inside);
       ++site;
     }
   }
-  if (!has_notes && place && scope) note_names_in(notes, *place, span, *scope);
+  const bool has_meanings = concerns_values(id);
+  if (!has_notes && has_meanings && place && scope) {
+    note_names_in(notes, *place, span, *scope);
+    if (place == file && place == context.file) note_names_in(notes, *place, context.span, *scope);
+  }
   for (; site != call_sites.rend() && notes.size() < kMostNotes; ++site) {
-    if (site->note.file->is_library) continue;
-    notes.push_back(site->note);
-    if (site->scope) note_names_in(notes, *site->note.file, site->arguments, *site->scope);
+    const Note& call = site->note;
+    const bool is_known = std::ranges::any_of(  // of a function that calls itself
+        notes, [&](const Note& n) { return n.file == call.file && n.span.begin == call.span.begin; });
+    if (call.file->is_library || is_known) continue;
+    notes.push_back(call);
+    if (has_meanings && site->scope) note_names_in(notes, *call.file, site->arguments, *site->scope);
   }
   diagnostics.add({id, place, span, std::move(text), std::move(notes), std::move(hint)});
 }
@@ -166,7 +205,8 @@ Value name_value(Elaborator& el, const Expr& e, Scope& scope) {
     if (el.target->is_inside(binding->graph)) return el.imported(binding->value, binding->graph);
     el.fail_at(
         "not-here", e.span,
-        fmt::format("`{}` is computed by the model: only numbers known at compile time reach here", e.text),
+        fmt::format("`{}` is computed by the model; here, only what is known at compile time can be used",
+                    e.text),
         {el.note_of(*binding, "it is defined here")});
   }
   if (Elaborator::is_builtin(e.text)) return {Builtin{e.text}};
@@ -178,12 +218,13 @@ Call evaluated(Elaborator& el, const Expr& e, Scope* scope, std::size_t& holes) 
   for (const Argument& a : e.arguments) {
     if (a.value->kind == Expr::Kind::hole) {
       ++holes;
-      call.items.push_back({"_", a.span, {Poison{}}, nullptr});
+      call.items.push_back({"_", a.span, {Poison{}}, nullptr, a.span});
       continue;
     }
     Value v = el.eval(*a.value, scope);
     if (v.as<Poison>()) throw Failure{};
-    call.items.push_back({a.name, a.value->span, std::move(v), a.value.get()});
+    const Span name_span{a.span.begin, static_cast<std::uint32_t>(a.span.begin + a.name.size())};
+    call.items.push_back({a.name, a.value->span, std::move(v), a.value.get(), name_span});
   }
   return call;
 }
@@ -192,20 +233,22 @@ Call evaluated(Elaborator& el, const Expr& e, Scope* scope, std::size_t& holes) 
 Value with_hole(Elaborator& el, const Value& callee, Call call, Span span) {
   const auto* f = callee.as<Function>();
   if (!f || call.items.empty() || call.items[0].name != "_")
-    el.fail_at("not-callable", span, "`_` stands for the first argument of an fn");
+    el.fail_at("not-callable", span,
+               "`_` stands for the first argument of an fn, as in `leaky_relu(_, 0.1)`");
   Function out = *f;
   Scope* bound = el.new_scope(nullptr);
   if (f->bound) bound->names = f->bound->names;
   const auto& formals = f->definition->formals;
   for (std::size_t i = 1; i < call.items.size(); ++i) {
     if (call.items[i].name == "_")
-      el.fail_at("not-callable", call.items[i].span, "`_` stands for one argument");
+      el.fail_at("not-callable", call.items[i].span, "a second `_`: it stands for the first argument only");
     const std::string name = !call.items[i].name.empty() ? call.items[i].name
                              : i < formals.size()        ? formals[i].name
                                                          : "";
     if (name.empty())
       el.fail_at("too-many-arguments", call.items[i].span,
-                 fmt::format("`{}` takes {} arguments", f->definition->name, formals.size()));
+                 fmt::format("`{}` takes {} {}, not {}", f->definition->name, formals.size(),
+                             formals.size() == 1 ? "argument" : "arguments", call.items.size()));
     bound->names[name] = {call.items[i].value, el.file, call.items[i].span, std::nullopt, el.target};
   }
   out.bound = bound;
@@ -217,11 +260,12 @@ Value call_expression(Elaborator& el, const Expr& e, Scope* scope) {
     std::size_t holes = 0;
     Call x = evaluated(el, e, scope, holes);
     if (x.items.size() != 1 || holes > 0)
-      el.fail_at("missing-argument", e.span, "what `repeat` makes takes one argument");
+      el.fail_at("missing-argument", e.span, "`repeat(n, f)` is applied to one value: x |> repeat(n, f)");
     return run_repeat(el, *e.operands[0], std::move(x.items[0]), scope);
   }
   if (is_repeat(e))
-    el.fail_at("not-here", e.span, "`repeat` is applied where it is written: x |> repeat(n, f)");
+    el.fail_at("not-here", e.span, "`repeat` has to be applied where it is written", {},
+               "write `x |> repeat(n, f)`");
   Value callee = el.eval(*e.operands[0], scope);
   std::size_t holes = 0;
   Call call = evaluated(el, e, scope, holes);
@@ -257,6 +301,10 @@ Value pipe(Elaborator& el, const Expr& e, Scope* scope) {
     if (!given_name.empty()) el.name_layer(*made, given_name, e.operands[1]->span);
     return el.call_value({made}, std::move(first));
   }
+  if (callee.as<std::shared_ptr<MadeLayer>>() && call.items.empty())
+    el.fail_at("missing-argument", right->span,
+               "the layer is applied twice: by `()` to nothing, and by the pipe", {},
+               "leave out the last `()`");
   if (callee.as<Function>() || callee.as<Builtin>()) {
     call.items.insert(call.items.begin(), std::move(first.items[0]));
     return el.call_value(callee, std::move(call));
@@ -264,19 +312,30 @@ Value pipe(Elaborator& el, const Expr& e, Scope* scope) {
   return el.call_value(el.call_value(callee, std::move(call)), std::move(first));
 }
 
+[[noreturn]] void refuse_member(Elaborator& el, const Expr& e, Scope* scope) {
+  const Expr& base = *e.operands[0];
+  const std::string what = el.describe(el.eval(base, scope));
+  const std::string base_text = base.kind == Expr::Kind::name ? base.text : "…";
+  const bool is_function = Elaborator::is_builtin(e.text) || scope->find(e.text);
+  const std::string hint = e.text == "T" ? "write `transpose(…)`"
+                           : is_function ? fmt::format("write `{}({})`", e.text, base_text)
+                                         : hint_for_name(e.text);
+  el.fail_at("unknown-name", e.span,
+             fmt::format("`.{}` of {}: values have no parts with names", e.text, what), {}, hint);
+}
+
 Value member(Elaborator& el, const Expr& e, Scope* scope) {
   const Expr& base = *e.operands[0];
   const bool is_now = base.kind == Expr::Kind::name && base.text == "now" && !scope->find("now");
-  if (!is_now)
-    el.fail_at("unknown-name", e.span,
-               fmt::format("`.{}` of {}: only `now` has members", e.text, el.describe(el.eval(base, scope))));
+  if (!is_now) refuse_member(el, e, scope);
   static const std::map<std::string, ir::Role> roles = {
       {"step", ir::Role::step}, {"steps", ir::Role::steps}, {"epoch", ir::Role::epoch}};
   const auto role = roles.find(e.text);
   if (role == roles.end())
-    el.fail_at("unknown-name", e.span, fmt::format("`now` has step, steps and epoch, not `{}`", e.text));
+    el.fail_at("unknown-name", e.span,
+               fmt::format("`now` has `step`, `steps` and `epoch`, not `{}`", e.text));
   if (el.frame->kind != Elaborator::Frame::Kind::optimizer)
-    el.fail_at("not-here", e.span, "`now` is known in `train` only");
+    el.fail_at("not-here", e.span, "`now` is known only in `train`");
   const ValueId v = el.parameter(role->second, 0, e.text, {ir::ElementType::i64, {}});
   return {Tensor{el.b().convert(v, el.program.element)}};
 }
@@ -349,7 +408,7 @@ Value evaluate(Elaborator& el, const Expr& e, Scope* scope) {
       Value v = el.eval(*e.operands[0], scope);
       const auto* layer = v.as<std::shared_ptr<MadeLayer>>();
       if (!layer || (*layer)->number == 0)
-        el.fail_at("not-callable", e.span, "`as` names a layer where it is made");
+        el.fail_at("not-callable", e.span, "`as` names a layer where it is made, as in `dense(10) as head`");
       el.name_layer(**layer, e.text, e.span);
       return v;
     }
@@ -361,28 +420,30 @@ Value evaluate(Elaborator& el, const Expr& e, Scope* scope) {
       break;
   }
   el.fail_at("bad-value", e.span,
-             e.kind == Expr::Kind::hole    ? "`_` stands for a missing argument of a call"
-             : e.kind == Expr::Kind::range ? "a range stands in a loop, or in a sum over an index"
-                                           : "named values stand in `train` only: batch = {N: 256}");
+             e.kind == Expr::Kind::hole    ? "`_` stands only for a missing argument of a call"
+             : e.kind == Expr::Kind::range ? "a range stands only in a loop, or in a sum over an index"
+                                           : "named numbers stand only in `train`: batch = {N: 256}");
 }
 
 }  // namespace
 
 void require_made(Elaborator& el, const Value& v, const Expr& e) {
   if (v.as<LayerDefinition>())
-    el.fail_at("layer-not-made", e.span, fmt::format("`{}` is a layer that has not been made", e.text), {},
+    el.fail_at("layer-not-made", e.span,
+               fmt::format("the layer `{}` is applied without having been made", e.text), {},
                fmt::format("write `{}()`", e.text));
 }
 
 Value Elaborator::eval(const Expr& e, Scope* scope) {
   const DepthGuard guard(depth);
-  if (depth > kDeepest) fail_at("too-deep", e.span, "calls are nested too deep");
+  if (depth > kDeepest)
+    fail_at("too-deep", e.span, "calls are nested too deeply: does a function call itself without end?");
   if (++steps > kMostSteps) {
     if (steps == kMostSteps + 1)
       fail_at("too-large", e.span, fmt::format("the program evaluates more than {} expressions", kMostSteps));
     throw Failure{};
   }
-  const ScopeGuard scope_guard(current_scope, scope);
+  const Temporarily inside(current_scope, scope);
   const std::size_t before = target ? target->graph.value_count() : 0;
   try {
     Value v = evaluate(*this, e, scope);

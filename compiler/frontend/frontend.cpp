@@ -45,18 +45,14 @@ const Stmt* find_model(const Block& block, const SourceFile& file, Diagnostics& 
       diagnostics.add({"several-models",
                        &file,
                        s.name_span,
-                       "a file has one model",
+                       "this is a second model; a file has one",
                        {{&file, model->name_span, "the first is here"}},
                        {}});
     if (!model) model = &s;
   }
   if (!model && diagnostics.empty())
-    diagnostics.add({"no-model",
-                     &file,
-                     {0, 0},
-                     "the file has no model",
-                     {},
-                     "a network is written as `model name { … }`"});
+    diagnostics.add(
+        {"no-model", &file, {0, 0}, "the file has no model", {}, "a network is written `model name { … }`"});
   return model;
 }
 

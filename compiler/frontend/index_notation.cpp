@@ -117,9 +117,9 @@ class Reader {
     if (!is_binder(a, scope)) {
       const Binding* binding = name.kind == Expr::Kind::name ? scope.find(name.text) : nullptr;
       std::vector<Note> notes;
-      if (binding && binding->file) notes.push_back(el_.note_of(*binding, "it is bound here"));
+      if (binding && binding->file) notes.push_back(el_.note_of(*binding, "it is defined here"));
       el_.fail_at("bad-index", a.span,
-                  "`sum` binds names that mean nothing yet, as `sum(k)` or `sum(u in 0..3)`",
+                  "an index of `sum` has to be a new name, as in `sum(k)` or `sum(u in 0..3)`",
                   std::move(notes));
     }
     if (!has_range) {
@@ -128,13 +128,14 @@ class Reader {
     }
     const Expr& range = *a.value->operands[1];
     if (range.kind != Expr::Kind::range)
-      el_.fail_at("bad-index", range.span, "an index runs through a range, 0..3");
+      el_.fail_at("bad-index", range.span, "an index runs through a range, as 0..3");
     const auto bound = [&](const Expr& e) {
       return el_.dim(el_.eval(e, &scope), e.span, "the end of a range");
     };
     const Dim first = bound(*range.operands[0]), last = bound(*range.operands[1]);
     if (!el_.require(ir::DimCheck::Relation::at_least, last, first, range.span))
-      el_.fail_at("bad-index", range.span, fmt::format("from {} to {}", first.text(), last.text()));
+      el_.fail_at("bad-index", range.span,
+                  fmt::format("the range from {} to {} ends before it begins", first.text(), last.text()));
     bind(name.text, name.span, inner, {{}, first});
     notation_.indices.back().variable.extent = last - first;
     notation_.indices.back().extent = Index::Extent::stated;
@@ -153,22 +154,22 @@ class Reader {
     const ir::Type type = el_.type(access.tensor);
     if (e.subscripts.size() != type.rank())
       el_.fail_at("bad-index", e.span,
-                  fmt::format("{} subscripts of {}: in index notation each axis has one", e.subscripts.size(),
-                              type.text()));
+                  fmt::format("{} subscripts for {}; in index notation each axis has one",
+                              e.subscripts.size(), type.text()));
     for (const Subscript& s : e.subscripts) {
       if (s.kind != Subscript::Kind::index)
-        el_.fail_at("bad-index", s.span, "beside indices a subscript is a number or another index");
+        el_.fail_at("bad-index", s.span, "beside an index, a subscript has to be a number or another index");
       const Value v = el_.eval(*s.begin, scope);
       std::optional<Affine> at = affine_of(v);
       if (!at)
         el_.fail_at(
             "bad-index", s.span,
-            fmt::format("a subscript is as `i`, `2*i + u` or `N-1 - i`; this is {}", el_.describe(v)));
+            fmt::format("a subscript has to be as `i`, `2*i + u` or `N-1 - i`; this is {}", el_.describe(v)));
       const Dim n = type.shape[access.subscripts.size()];
       if (const auto* number = v.as<Number>(); number && number->value < 0) at->constant = at->constant + n;
       for (const auto& [variable, coefficient] : at->terms)
         if (variable->body)
-          el_.fail_at("bad-recurrence", s.span, "time stands beside indices", {},
+          el_.fail_at("bad-recurrence", s.span, "time cannot stand beside an index", {},
                       "give the part in time a name, and index that");
       access.subscripts.push_back(std::move(*at));
       access.spans.push_back(s.span);
@@ -210,8 +211,8 @@ class Extents {
     });
     el_.fail_at(
         "unknown-extent", index.span,
-        is_read ? fmt::format("what `{}` runs through does not follow from the subscripts it stands in", name)
-                : fmt::format("`{}` stands in no subscript: what it runs through is not known", name),
+        is_read ? fmt::format("the range of `{}` does not follow from the subscripts it stands in", name)
+                : fmt::format("the range of `{}` is not known: it stands in no subscript on the right", name),
         {}, is_on_left ? "" : fmt::format("state it: `sum({} in 0..n)`", name));
   }
 
@@ -231,8 +232,9 @@ class Extents {
     const Dim n = extent(access, axis);
     if (index.is_known() && index.variable.extent != n)
       el_.fail_at("shape-mismatch", access.spans[axis],
-                  fmt::format("`{}` runs through {}, this axis through {}: {}", index.variable.name,
-                              index.variable.extent.text(), n.text(), el_.type(access.tensor).text()));
+                  fmt::format("`{}` runs through {} elsewhere, and through {} in this axis of {}",
+                              index.variable.name, index.variable.extent.text(), n.text(),
+                              el_.type(access.tensor).text()));
     index.variable.extent = n;
     index.extent = Index::Extent::of_axis;
   }
@@ -276,8 +278,7 @@ class Extents {
       const Dim& n = index.variable.extent;
       if (!el_.require(ir::DimCheck::Relation::at_least, n, 0, index.span))
         el_.fail_at("bad-index", index.span,
-                    fmt::format("`{}` runs through nothing: no value keeps every access inside",
-                                index.variable.name));
+                    fmt::format("no value of `{}` keeps every access inside its axis", index.variable.name));
       return true;
     }
     return false;
@@ -289,7 +290,7 @@ class Extents {
       const std::optional<std::int64_t> more = (bound - out).constant();
       if (!more)
         el_.fail_at("unknown-extent", index.span,
-                    fmt::format("`{}` runs through {} or {}, whichever is less", index.variable.name,
+                    fmt::format("the range of `{}` would be {} or {}, whichever is less", index.variable.name,
                                 out.text(), bound.text()),
                     {}, fmt::format("state it: `sum({} in 0..n)`", index.variable.name));
       if (*more < 0) out = bound;
@@ -308,7 +309,8 @@ class Extents {
     if (!el_.require(at_least, least, 0, access.spans[axis]) ||
         !el_.require(at_least, n, largest + 1, access.spans[axis]))
       el_.fail_at("bad-index", access.spans[axis],
-                  fmt::format("this is {} to {}, in an axis of {}", least.text(), largest.text(), n.text()));
+                  fmt::format("this subscript runs from {} to {}, and the extent of its axis is {}",
+                              least.text(), largest.text(), n.text()));
   }
 
   Elaborator& el_;
@@ -467,7 +469,8 @@ bool is_index_assignment(const Stmt& s, Scope& scope) {
 void assign_at_indices(Elaborator& el, const Stmt& s, Scope* scope) {
   const Expr& target = *s.targets[0];
   if (target.operands[0]->kind != Expr::Kind::name)
-    el.fail_at("bad-index", target.span, "the left of `=` is a name, or a name at indices, as `S[i, j]`");
+    el.fail_at("bad-index", target.span,
+               "the left side of `=` has to be a name, or a name at indices, as `S[i, j]`");
   Notation notation;
   Scope* inner = el.new_scope(scope);
   Reader reader(el, notation);
@@ -475,7 +478,8 @@ void assign_at_indices(Elaborator& el, const Stmt& s, Scope* scope) {
   for (const Subscript& i : target.subscripts) {
     if (i.kind != Subscript::Kind::index || i.begin->kind != Expr::Kind::name ||
         inner->names.contains(i.begin->text))
-      el.fail_at("bad-index", i.span, "on the left stand indices, each a name of its own: `S[i, j] = …`");
+      el.fail_at("bad-index", i.span,
+                 "each index on the left has to be a name of its own, as in `S[i, j] = …`");
     indices.push_back(&reader.bind(i.begin->text, i.span, inner));
   }
   reader.read(*s.value, inner);

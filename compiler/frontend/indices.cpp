@@ -107,7 +107,7 @@ Indexed numbers(Elaborator& el, const Affine& a, ElementType type) {
 
 ValueId number_at(Elaborator& el, const Affine& a, Span span, ElementType type) {
   if (is_indexed({a}))
-    el.fail_at("bad-index", span, "an index is a number in index notation only, where it is bound");
+    el.fail_at("bad-index", span, "an index has a value only in the statement that it belongs to");
   return numbers(el, a, type).id;
 }
 
@@ -136,7 +136,7 @@ Value spread(Elaborator& el, const Value& v, const IndexVariables& variables, Sp
   if (!known) {
     if (const auto* t = v.as<Tensor>(); t && el.type(t->id).rank() > 0)
       el.fail_at("bad-index", span,
-                 fmt::format("in index notation a tensor's elements are named, x[i, j]; this is {}",
+                 fmt::format("in index notation a tensor is read at indices, as x[i, j]; this is all of {}",
                              el.describe(v)));
     return v;
   }

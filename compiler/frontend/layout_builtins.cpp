@@ -16,8 +16,12 @@ using ir::ValueId;
 
 std::int64_t checked_axis(Elaborator& el, const Value& v, Span span, std::size_t rank) {
   const std::int64_t axis = el.integer(v, span, "an axis"), n = static_cast<std::int64_t>(rank);
+  const std::string all = rank == 0   ? "no axes"
+                          : rank == 1 ? "axis 0 only"
+                          : rank == 2 ? "axes 0 and 1"
+                                      : fmt::format("axes 0 to {}", rank - 1);
   if (axis < -n || axis >= n)
-    el.fail_at("bad-axis", span, fmt::format("axis {} of a tensor of rank {}", axis, rank));
+    el.fail_at("bad-axis", span, fmt::format("there is no axis {}: the tensor has {}", axis, all));
   return axis < 0 ? axis + n : axis;
 }
 
@@ -27,7 +31,9 @@ Integers axes(Elaborator& el, Arguments& a, ValueId x, bool last) {
   const Call::Item* item = a.named("axis");
   Integers out;
   if (!item) {
-    if (last && rank == 0) el.fail_at("bad-axis", a.span(), "a tensor of rank 0 has no last axis");
+    if (last && rank == 0)
+      el.fail_at("bad-axis", a.span(),
+                 fmt::format("`{}` is over the last axis, and a tensor of rank 0 has none", a.name()));
     for (std::size_t axis = last ? rank - 1 : 0; axis < rank; ++axis)
       out.push_back(static_cast<std::int64_t>(axis));
     return out;
@@ -38,13 +44,15 @@ Integers axes(Elaborator& el, Arguments& a, ValueId x, bool last) {
     out.push_back(checked_axis(el, item->value, item->span, rank));
   std::ranges::sort(out);
   if (std::ranges::adjacent_find(out) != out.end())
-    el.fail_at("bad-axis", item->span, "an axis is named twice");
+    el.fail_at("bad-axis", item->span, "an axis is given twice");
   return out;
 }
 
 std::size_t one_axis(Elaborator& el, Arguments& a, std::size_t rank) {
   const Call::Item* axis = a.named("axis");
-  if (!axis && rank == 0) el.fail_at("bad-axis", a.span(), "a tensor of rank 0 has no last axis");
+  if (!axis && rank == 0)
+    el.fail_at("bad-axis", a.span(),
+               fmt::format("`{}` is over the last axis, and a tensor of rank 0 has none", a.name()));
   return axis ? static_cast<std::size_t>(checked_axis(el, axis->value, axis->span, rank)) : rank - 1;
 }
 
@@ -58,8 +66,8 @@ Value reshape(Elaborator& el, Arguments& a) {
   const Dim from_count = el.type(x).element_count(), to_count = result.element_count();
   if (from_count != to_count)
     el.fail_at("bad-reshape", to.span,
-               fmt::format("{} has {} elements, the new shape has {}", el.type(x).text(), from_count.text(),
-                           to_count.text()));
+               fmt::format("{} has {} elements, and the new shape has {}", el.type(x).text(),
+                           from_count.text(), to_count.text()));
   return {Tensor{el.b().reshape(x, shape)}};
 }
 
@@ -78,7 +86,11 @@ Value transpose(Elaborator& el, Arguments& a) {
 Value einsum(Elaborator& el, Arguments& a) {
   const Call::Item& spec = a.need(0, "spec");
   const auto* text = spec.value.as<std::string>();
-  if (!text) el.fail_at("bad-value", spec.span, "the first argument of `einsum` is its spec, in quotes");
+  if (!text)
+    el.fail_at(
+        "bad-value", spec.span,
+        fmt::format("the first argument of `einsum` is a pattern in quotes, as \"bik,kj->bij\"; this is {}",
+                    el.describe(spec.value)));
   std::vector<ValueId> operands;
   for (std::size_t i = 1; i < a.positional(); ++i) operands.push_back(a.tensor(i, "operand"));
   return {Tensor{el.b().einsum(*text, operands)}};
@@ -90,7 +102,11 @@ Value rearrange(Elaborator& el, Arguments& a) {
   const Call::Item& pattern = a.need(1, "pattern");
   const auto* text = pattern.value.as<std::string>();
   if (!text)
-    el.fail_at("bad-value", pattern.span, "the second argument of `rearrange` is its pattern, in quotes");
+    el.fail_at(
+        "bad-value", pattern.span,
+        fmt::format(
+            "the second argument of `rearrange` is a pattern in quotes, as \"b t d -> b d t\"; this is {}",
+            el.describe(pattern.value)));
   const AxisPattern parsed = parse_pattern(el, *text, pattern.span);
   std::map<std::string, Dim> extents;
   for (const auto& group : parsed.from)

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
+
+#include "compiler/frontend/foreign.h"
 
 namespace mlpc::frontend {
 namespace {
@@ -15,12 +18,22 @@ constexpr std::array<std::string_view, 31> kKeywords = {
     "and",    "or",    "not",       "true",  "false",  "training", "inf"};
 
 // Longest first.
-constexpr std::array<std::string_view, 32> kSymbols = {
-    "|>", "<-", "->", "==", "!=", "<=", ">=", "//", "..", "(", ")", "[", "]", "{", "}", ",",
-    ";",  ":",  "=",  "<",  ">",  "+",  "-",  "*",  "/",  "^", "@", "~", "%", ".", "_", "|"};
+constexpr std::array<std::string_view, 30> kSymbols = {
+    "|>", "<-", "==", "!=", "<=", ">=", "//", "..", "(", ")", "[", "]", "{", "}", ",",
+    ";",  ":",  "=",  "<",  ">",  "+",  "-",  "*",  "/", "^", "@", "~", "%", ".", "_"};
+
+// Blanks that are not, and look like them.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kInvisible = {
+    {{"\u00a0", "U+00A0"}, {"\u200b", "U+200B"}, {"\ufeff", "U+FEFF"}}};
 
 bool is_name_start(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }
 bool is_name_part(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
+/// The first byte of a letter that is not ASCII: Latin, Greek, Cyrillic, …, but not × and ÷.
+bool is_letter(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text.empty() ? 0 : text[0]);
+  return text.size() > 1 && first >= 0xc3 && first <= 0xdf && !text.starts_with("×") &&
+         !text.starts_with("÷");
+}
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 bool is_opening(const Token& t) { return t.is("(") || t.is("["); }
@@ -39,6 +52,7 @@ class Lexer {
       : file_(file), text_(file.text), diagnostics_(diagnostics) {}
 
   std::vector<Token> run() {
+    if (text_.starts_with("\ufeff")) at_ = 3;  // some editors begin a file so
     while (at_ < text_.size() && !diagnostics_.full()) token();
     add(TokenKind::end, at_);
     return join_lines();
@@ -51,13 +65,13 @@ class Lexer {
                        text_.substr(begin, at_ - begin)});
   }
 
-  void error(DiagnosticId id, std::size_t begin, std::string text) {
+  void error(DiagnosticId id, std::size_t begin, std::string text, std::string_view hint = {}) {
     diagnostics_.add({id,
                       &file_,
                       {static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(at_)},
                       std::move(text),
                       {},
-                      {}});
+                      std::string(hint)});
   }
 
   void token() {
@@ -70,17 +84,30 @@ class Lexer {
       ++at_;
     } else if (c == '#') {
       at_ = std::min(text_.find('\n', at_), text_.size());
-    } else if (is_name_start(c)) {
-      while (at_ < text_.size() && is_name_part(text_[at_])) ++at_;
-      const std::string_view word = text_.substr(begin, at_ - begin);
-      add(word == "_" ? TokenKind::symbol : is_keyword(word) ? TokenKind::keyword : TokenKind::name, begin);
+    } else if (is_name_start(c) || is_letter(text_.substr(at_))) {
+      word(begin);
     } else if (is_digit(c)) {
       number(begin);
     } else if (c == '"') {
       string(begin);
-    } else {
+    } else if (!other_quotes(begin, "'", "'") && !other_quotes(begin, "“", "”")) {
       symbol(begin);
     }
+  }
+
+  void word(std::size_t begin) {
+    bool is_ascii = true;
+    for (; at_ < text_.size(); ++at_) {
+      if (is_name_part(text_[at_])) continue;
+      if (!is_letter(text_.substr(at_))) break;
+      is_ascii = false;
+      ++at_;
+    }
+    const std::string_view word = text_.substr(begin, at_ - begin);
+    if (!is_ascii && said_.insert(word).second)
+      error("bad-character", begin,
+            fmt::format("`{}` is not a name: names have the letters a to z, digits and `_`", word));
+    add(word == "_" ? TokenKind::symbol : is_keyword(word) ? TokenKind::keyword : TokenKind::name, begin);
   }
 
   /// 12, 0.5, 1e-5; `0..n` is a range, not a number with a point.
@@ -93,14 +120,21 @@ class Lexer {
       ++at_;
       digits();
     }
+    bool is_whole = true;
     if (at_ < text_.size() && (text_[at_] == 'e' || text_[at_] == 'E')) {
       ++at_;
       if (at_ < text_.size() && (text_[at_] == '-' || text_[at_] == '+')) ++at_;
+      is_whole = at_ < text_.size() && is_digit(text_[at_]);
       digits();
     }
-    if (at_ < text_.size() && is_name_part(text_[at_])) {
+    const std::string_view rest = text_.substr(at_);
+    if (rest.starts_with('.') && !rest.starts_with("..") && (rest.size() == 1 || !is_name_start(rest[1]))) {
+      ++at_;
+      error("bad-number", begin, fmt::format("`{}` is not a number", text_.substr(begin, at_ - begin)),
+            fmt::format("write `{}0`", text_.substr(begin, at_ - begin)));
+    } else if (!is_whole || (!rest.empty() && is_name_part(rest[0]))) {
       while (at_ < text_.size() && is_name_part(text_[at_])) ++at_;
-      error("bad-number", begin, fmt::format("`{}` is no number", text_.substr(begin, at_ - begin)));
+      error("bad-number", begin, fmt::format("`{}` is not a number", text_.substr(begin, at_ - begin)));
     }
     add(TokenKind::number, begin);
   }
@@ -111,21 +145,61 @@ class Lexer {
     if (at_ < text_.size() && text_[at_] == '"')
       ++at_;
     else
-      error("unterminated-string", begin, "the string does not end on its line");
+      error("unterminated-string", begin, "the string is not closed: its line ends before a second `\"`");
     add(TokenKind::string, begin);
   }
 
+  /// A string in other quotes; false if none begins here, or none ends on the line.
+  bool other_quotes(std::size_t begin, std::string_view open, std::string_view close) {
+    const std::string_view line = text_.substr(at_, text_.substr(at_).find('\n'));
+    const std::size_t end = line.starts_with(open) ? line.find(close, open.size()) : std::string_view::npos;
+    if (end == std::string_view::npos) return false;
+    at_ += end + close.size();
+    error("bad-character", begin, fmt::format("`{}` does not begin a string", open),
+          fmt::format("write `\"{}\"`", line.substr(open.size(), end - open.size())));
+    add(TokenKind::string, begin);
+    return true;
+  }
+
   void symbol(std::size_t begin) {
-    const auto found =
-        std::ranges::find_if(kSymbols, [&](std::string_view s) { return text_.substr(at_).starts_with(s); });
-    if (found != kSymbols.end()) {
-      at_ += found->size();
+    const std::string_view rest = text_.substr(at_);
+    const auto starts = [&](std::string_view s) { return rest.starts_with(s); };
+    if (starts(".") && rest.size() > 1 && is_digit(rest[1])) {
+      do ++at_;
+      while (at_ < text_.size() && is_name_part(text_[at_]));
+      error("bad-number", begin, fmt::format("`{}` is not a number", text_.substr(begin, at_ - begin)),
+            fmt::format("write `0{}`", text_.substr(begin, at_ - begin)));
+      add(TokenKind::number, begin);
+    } else if (const ForeignSign* sign = foreign_sign(rest)) {
+      at_ += sign->text.size();
+      error("bad-character", begin, fmt::format("`{}` has no meaning here", sign->text), sign->hint);
+      const Span span{static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(at_)};
+      if (!sign->here.empty())
+        tokens_.push_back(
+            {is_keyword(sign->here) ? TokenKind::keyword : TokenKind::symbol, span, sign->here});
+    } else if (const auto known = std::ranges::find_if(kSymbols, starts); known != kSymbols.end()) {
+      at_ += known->size();
       add(TokenKind::symbol, begin);
-      return;
+    } else {
+      unknown_character(begin);
     }
+  }
+
+  void unknown_character(std::size_t begin) {
     do ++at_;
     while (at_ < text_.size() && (static_cast<unsigned char>(text_[at_]) & 0xc0) == 0x80);
-    error("bad-character", begin, fmt::format("`{}` has no meaning here", text_.substr(begin, at_ - begin)));
+    const std::string_view c = text_.substr(begin, at_ - begin);
+    const auto invisible = std::ranges::find(kInvisible, c, [](const auto& known) { return known.first; });
+    if (invisible != kInvisible.end()) {
+      if (said_.insert(c).second)
+        error("bad-character", begin, fmt::format("{} looks like a blank and is not one", invisible->second),
+              "type it again as a space");
+    } else if (static_cast<unsigned char>(c[0]) < ' ' || c[0] == '\x7f') {
+      error("bad-character", begin,
+            fmt::format("the control character {:#04x} has no meaning here", static_cast<int>(c[0])));
+    } else {
+      error("bad-character", begin, fmt::format("`{}` has no meaning here", c));
+    }
   }
 
   /// Drops the newlines that end no statement.
@@ -153,6 +227,7 @@ class Lexer {
   Diagnostics& diagnostics_;
   std::size_t at_ = 0;
   std::vector<Token> tokens_;
+  std::set<std::string_view> said_;  // what is reported once a file
 };
 
 }  // namespace

@@ -28,8 +28,8 @@ class Turns {
       : el_(el), frame_(*el.frame), before_(*el.frame), recorder_(el, span, items) {
     if ((el.turns += count) > kMostTurns)
       el.fail_at("too-large", span,
-                 fmt::format("with this loop's {} turns the program has {}; the most is {}", count, el.turns,
-                             kMostTurns));
+                 fmt::format("with the {} turns of this loop, the program has {}; the most is {}", count,
+                             el.turns, kMostTurns));
     el.running.push_back({count, 0, nullptr, {}});
   }
   Turns(const Turns&) = delete;
@@ -81,8 +81,9 @@ void run_loop(Elaborator& el, const Stmt& s, Scope* scope) {
     list = el.eval(*s.value, scope);
     range.items = list.as<List>();
     if (!range.items)
-      el.fail_at("bad-value", s.value->span,
-                 fmt::format("a loop runs through a range, 0..n, or a list; this is {}", el.describe(list)));
+      el.fail_at(
+          "bad-value", s.value->span,
+          fmt::format("a loop runs through a range, as 0..n, or a list; this is {}", el.describe(list)));
     range.count = static_cast<std::int64_t>(range.items->items.size());
   }
   Turns turns(el, s.span, range.count, range.items);
@@ -91,7 +92,7 @@ void run_loop(Elaborator& el, const Stmt& s, Scope* scope) {
     Scope* body = el.new_scope(scope);
     body->is_turn = true;
     body->names[s.name] = {range.at(turn), el.file, s.name_span, std::nullopt, el.target};
-    if (el.run(s.body, body)) el.fail_at("not-here", s.span, "a loop's body has no `return`");
+    if (el.run(s.body, body)) el.fail_at("not-here", s.span, "`return` cannot stand in the body of a loop");
   }
 }
 
@@ -102,10 +103,13 @@ bool is_repeat(const Expr& e) {
 
 Value run_repeat(Elaborator& el, const Expr& e, Call::Item x, Scope* scope) {
   if (e.arguments.size() != 2 || !e.arguments[0].name.empty() || !e.arguments[1].name.empty())
-    el.fail_at("missing-argument", e.span, "`repeat` takes a number of turns and what is applied at each");
+    el.fail_at("missing-argument", e.span,
+               "`repeat` takes two arguments, a number of turns and what is applied in each");
   const Expr &times = *e.arguments[0].value, &body = *e.arguments[1].value;
   const std::int64_t count = el.integer(el.eval(times, scope), times.span, "the number of turns");
-  if (count < 0) el.fail_at("bad-value", times.span, fmt::format("{} turns", count));
+  if (count < 0)
+    el.fail_at("bad-value", times.span,
+               fmt::format("the number of turns is {}; it cannot be negative", count));
   Turns turns(el, e.span, count);
   for (std::int64_t turn = 0; turn < count; ++turn) {
     turns.begin(turn);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "compiler/frontend/foreign.h"
 #include "compiler/frontend/random.h"
 #include "compiler/frontend/roll_up.h"
 #include "ir/error.h"
@@ -96,7 +97,7 @@ void require_in_every_mode(Elaborator& el, const Target& training) {
       const ir::SourceLocation& at = el.program.locations[table[i].location];
       el.report("bad-parameter", {},
                 fmt::format("`{}` of {}:{} does not exist while training", table[i].path, at.file, at.line),
-                {}, "parameters and state exist in every mode: take it out of `if training`");
+                {}, "parameters and state exist in every mode: move it out of the `if training`");
     }
   };
   require(el.program.params, Role::param);
@@ -162,12 +163,15 @@ void build_model(Elaborator& el, const Stmt& model, const SourceFile& file, Scop
   el.file = &file;
   if (!is_c_name(model.name))
     el.report("bad-name", model.name_span, fmt::format("`{}` cannot be the name of a model", model.name), {},
-              "it is the prefix of C functions: no keyword of C, and it begins with neither `_` nor `mlpc_`");
+              "it becomes the prefix of C functions: it cannot be a keyword of C or C++, nor begin with `_` "
+              "or `mlpc_`");
   el.program.model = model.name;
   if (!model.text.empty()) {
     const auto type = ir::element_type_named(model.text);
     if (!type || !ir::is_float(*type))
-      el.fail_at("bad-input", model.name_span, fmt::format("a model is of f32 or f64, not `{}`", model.text));
+      el.fail_at("bad-input", model.text_span,
+                 fmt::format("the type of a model is f32 or f64, not `{}`", model.text), {},
+                 hint_for_name(model.text));
     el.program.element = *type;
   }
   Target evaluation("eval"), training("forward");
@@ -181,7 +185,8 @@ void build_model(Elaborator& el, const Stmt& model, const SourceFile& file, Scop
   if (el.diagnostics.empty()) require_in_every_mode(el, training);
   if (el.diagnostics.empty() && evaluation.objectives.empty())
     el.report("no-result", model.name_span,
-              fmt::format("model `{}` has no output, loss or metric", model.name));
+              fmt::format("the model `{}` has no output, loss or metric", model.name), {},
+              "a result is written `output y = …`");
   if (!el.diagnostics.empty()) return;
   const Settings settings = train_settings(el, file, files, blocks);
   std::vector<bool> is_frozen = frozen_parameters(el, settings, file_scope);

@@ -22,7 +22,7 @@ void Elaborator::note_names_in(std::vector<Note>& notes, const SourceFile& sourc
         notes, [&](const Note& n) { return n.file == binding->file && n.span.begin == binding->span.begin; });
     if (is_known) continue;
     if (++added > kMost) break;
-    notes.push_back(note_of(*binding, fmt::format("`{}` is {}", t.text, describe(binding->value))));
+    notes.push_back(note_of(*binding, meaning_of(std::string(t.text), *binding)));
   }
 }
 

@@ -15,14 +15,14 @@ using ir::ValueId;
 
 void declare_noise(Elaborator& el, const Stmt& s, Scope* scope) {
   if (el.frame->kind != Elaborator::Frame::Kind::model && el.frame->kind != Elaborator::Frame::Kind::layer)
-    el.fail_at("not-here", s.span, "noise belongs to a model or a layer");
+    el.fail_at("not-here", s.span, "noise belongs in a model or a layer");
   const ir::Type type{el.program.element, el.shape(s.shape, scope, Elaborator::Dims::with_batch)};
   const Value from = el.eval(*s.value, scope);
   const auto* distribution = from.as<Distribution>();
   if (!s.is_drawn || !distribution || distribution->kind == Distribution::Kind::orthogonal)
     el.fail_at("bad-initialiser", s.value->span,
-               fmt::format("noise is drawn, as `noise {}[…] ~ normal(0, 1)`; this is {}", s.name,
-                           el.describe(from)));
+               fmt::format("noise is drawn from a distribution, `{} ~ normal(0, 1)`; this is {}", s.name,
+                           s.is_drawn ? el.describe(from) : "an assignment"));
   ValueId v = el.b().full(type, 0);
   if (el.training) {
     const std::string owner = without_turns(el.frame->path + s.name) + ":" + el.frame->applications;

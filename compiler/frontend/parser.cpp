@@ -29,7 +29,7 @@ class Parser : ExpressionParser {
         out.push_back(statement());
         if (!more_constants_ && !at(end.size() ? end : ";") && !at(";") && now().kind != TokenKind::newline &&
             !at_end())
-          error(fmt::format("expected the end of the statement, found {}", found()), now().span);
+          unexpected("the end of the statement", hint_at_end(tokens_[before]));
       } catch (const SyntaxError&) {
         if (diagnostics_.full()) {
           at_ = tokens_.size() - 1;
@@ -38,6 +38,15 @@ class Parser : ExpressionParser {
         recover(before);
       }
     }
+  }
+
+  /// What the statement, or what goes on after it, may have been meant to be.
+  std::string hint_at_end(const Token& first) const {
+    if (at("//")) return "a comment begins with `#`";
+    if (at(",") && first.kind != TokenKind::name) return "statements end with their line, or with `;`";
+    if (at("if")) return "a choice is written `if c { a } else { b }`";
+    if (at("[") && first.is("input")) return "the shape follows the name: `input x[B, 784] : f32`";
+    return "";
   }
 
   [[noreturn]] void superfluous_brace() {
@@ -62,13 +71,12 @@ class Parser : ExpressionParser {
 
   Block block() {
     const Depth depth(*this);
-    if (!at("{")) error(fmt::format("expected `{{`, found {}", found()), now().span);
-    const Token open = next();
+    const Token open = open_brace();
     Block out;
     statements(out, "}");
     if (at_end())
       if (const std::optional<BracePair> pair = closed_too_far_left(file_, tokens_))
-        error("`{` is not closed: its lines end where they are no longer indented", pair->open,
+        error("`{` is not closed where its lines stop being indented", pair->open,
               {{&file_, pair->close, "this `}` closes it now"}});
     close("}", open);
     return out;
@@ -123,6 +131,8 @@ class Parser : ExpressionParser {
     next();
     take_name(s, "the name of the fn");
     s.formals = formals();
+    if (at("{"))
+      unexpected("`=`", "an fn is one expression, `fn f(x) = …`; a `layer` has a body of statements");
     expect("=");
     s.value = expression();
     finish(s);
@@ -135,6 +145,9 @@ class Parser : ExpressionParser {
     next();
     take_name(s, what);
     s.formals = formals();
+    if (at("{"))
+      unexpected("`(`", fmt::format("hyperparameters and tensors stand apart: `{} {}(n)(x)`",
+                                    s.kind == Stmt::Kind::layer ? "layer" : "optimizer", s.name));
     s.inputs = formals();
     finish(s);
     s.body = block();
@@ -145,14 +158,19 @@ class Parser : ExpressionParser {
     Stmt s = make(Stmt::Kind::model);
     next();
     take_name(s, "the name of the model");
-    if (accept(":")) s.text = name("f32 or f64").text;
+    if (accept(":")) {
+      if (now().kind != TokenKind::name)
+        unexpected("f32 or f64", fmt::format("a block stands in braces: `model {} {{ … }}`", s.name));
+      s.text_span = now().span;
+      s.text = next().text;
+    }
     finish(s);
     s.body = block();
     return s;
   }
 
   std::vector<Formal> formals() {
-    if (!at("(")) error(fmt::format("expected `(`, found {}", found()), now().span);
+    if (!at("(")) unexpected("`(`");
     const Token open = next();
     std::vector<Formal> out;
     while (!at(")") && !at_end()) {
@@ -199,7 +217,10 @@ class Parser : ExpressionParser {
     next();
     take_name(s, "the name of the input");
     if (at("[")) s.shape = shape();
-    if (accept(":")) s.text = name("an element type").text;
+    if (accept(":")) {
+      s.text_span = now().span;
+      s.text = name("an element type").text;
+    }
     finish(s);
     return s;
   }
@@ -214,7 +235,10 @@ class Parser : ExpressionParser {
     take_name(s, what);
     if (at("[")) s.shape = shape();
     s.is_drawn = accept("~");
-    if (!s.is_drawn) expect("=");
+    if (!s.is_drawn && !accept("="))
+      unexpected("`~` or `=`", s.kind == Stmt::Kind::noise
+                                   ? "noise is drawn: `~ normal(0, 1)`"
+                                   : "initial values are needed: `~ he` draws them, `= 0` is a number");
     s.value = expression();
     finish(s);
     return s;
@@ -222,10 +246,16 @@ class Parser : ExpressionParser {
 
   Stmt objective() {
     Stmt s = make(at("output") ? Stmt::Kind::output : at("loss") ? Stmt::Kind::loss : Stmt::Kind::metric);
-    const std::string what = fmt::format("the name of the {}", now().text);
+    const std::string keyword(next().text);
+    const std::string example = fmt::format("write `{} NAME = …`", keyword);
+    if (now().kind != TokenKind::name && now().kind != TokenKind::keyword)
+      unexpected(fmt::format("the name of the {}", keyword), example);
+    take_name(s, fmt::format("the name of the {}", keyword));
+    if (at(","))
+      unexpected("`=`",
+                 fmt::format("names are given first: `a, b = …`, then `{0} a = a; {0} b = b`", keyword));
+    if (!at("=")) unexpected("`=`", example);
     next();
-    take_name(s, what);
-    expect("=");
     s.value = expression();
     finish(s);
     return s;
@@ -252,8 +282,7 @@ class Parser : ExpressionParser {
     next();
     s.value = expression();
     if (accept(",")) {
-      if (now().kind != TokenKind::string)
-        error(fmt::format("expected a message in quotes, found {}", found()), now().span);
+      if (now().kind != TokenKind::string) unexpected("a message in quotes");
       s.text = unquoted(next());
     }
     finish(s);
@@ -274,8 +303,8 @@ class Parser : ExpressionParser {
   Stmt use() {
     Stmt s = make(Stmt::Kind::use);
     next();
-    if (now().kind != TokenKind::string)
-      error(fmt::format("expected a file's name in quotes, found {}", found()), now().span);
+    if (now().kind != TokenKind::string) unexpected("a file's name in quotes");
+    s.text_span = now().span;
     s.text = unquoted(next());
     finish(s);
     return s;
@@ -349,7 +378,7 @@ class Parser : ExpressionParser {
     if (accept("<-")) {
       s.kind = Stmt::Kind::update;
       if (targets.size() != 1 || targets[0]->kind != Expr::Kind::name)
-        error("the left of `<-` is the name of a state", targets[0]->span);
+        error("the left side of `<-` has to be the name of a state", targets[0]->span);
       s.name = targets[0]->text;
       s.name_span = targets[0]->span;
       s.value = expression();
@@ -357,11 +386,11 @@ class Parser : ExpressionParser {
       s.kind = Stmt::Kind::assign;
       for (const ExprPtr& t : targets)
         if (t->kind != Expr::Kind::name && t->kind != Expr::Kind::hole && t->kind != Expr::Kind::index)
-          error("the left of `=` is a name, not an expression", t->span);
+          error("the left side of `=` has to be a name; this is another expression", t->span);
       s.targets = std::move(targets);
       s.value = tuple();
     } else {
-      if (targets.size() > 1) error(fmt::format("expected `=`, found {}", found()), now().span);
+      if (targets.size() > 1) unexpected("`=`");
       s.value = std::move(targets[0]);
     }
     finish(s);

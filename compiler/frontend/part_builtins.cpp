@@ -28,7 +28,8 @@ std::vector<ValueId> tensors(Elaborator& el, Arguments& a) {
     if (!list || count > 1) values.push_back(item.value);
     span = item.span;
   }
-  if (values.empty()) el.fail_at("missing-argument", a.span(), "there is nothing to join");
+  if (values.empty())
+    el.fail_at("missing-argument", a.span(), fmt::format("`{}` has no tensors to join", a.name()));
   std::vector<ValueId> out;
   std::optional<ElementType> element;
   for (const Value& v : values)
@@ -40,7 +41,11 @@ std::vector<ValueId> tensors(Elaborator& el, Arguments& a) {
 [[noreturn]] void refuse_join(Elaborator& el, Arguments& a, ValueId x, ValueId y) {
   const DiagnosticId id = el.type(x).element == el.type(y).element ? DiagnosticId("shape-mismatch")
                                                                    : DiagnosticId("type-mismatch");
-  el.fail_at(id, a.span(), fmt::format("{} and {} do not join", el.type(x).text(), el.type(y).text()));
+  const std::string hint = a.name() == "stack"
+                               ? "all parts have the same shape and type"
+                               : "the parts may differ only in the extent of the axis that joins them";
+  el.fail_at(id, a.span(), fmt::format("`{}` of {} and {}", a.name(), el.type(x).text(), el.type(y).text()),
+             {}, hint);
 }
 
 Value joined(Elaborator& el, Arguments& a, const std::vector<ValueId>& parts, std::size_t axis) {
@@ -87,16 +92,18 @@ std::vector<Dim> split_extents(Elaborator& el, const Call::Item& into, const Dim
     }
     if (!el.require(equal, total, n, into.span))
       el.fail_at("bad-shape", into.span,
-                 fmt::format("the parts have {} together, of {}", total.text(), n.text()));
+                 fmt::format("the parts have {} together, and the axis has {}", total.text(), n.text()));
     return out;
   }
   const std::int64_t count = el.integer(into.value, into.span, "the number of parts");
   constexpr std::int64_t kMostParts = 4096;
   if (count < 1 || count > kMostParts)
-    el.fail_at("bad-value", into.span, fmt::format("{} parts: there are 1 to {}", count, kMostParts));
+    el.fail_at("bad-value", into.span,
+               fmt::format("the number of parts is {}; it has to be from 1 to {}", count, kMostParts));
   const Dim extent = Dim::floordiv(n, count);
   if (!el.require(equal, extent * Dim(count), n, into.span))
-    el.fail_at("bad-shape", into.span, fmt::format("{} is no multiple of {}", n.text(), count));
+    el.fail_at("bad-shape", into.span,
+               fmt::format("an axis of extent {} cannot be split into {} equal parts", n.text(), count));
   return std::vector<Dim>(static_cast<std::size_t>(count), extent);
 }
 
@@ -130,9 +137,9 @@ Value pad(Elaborator& el, Arguments& a) {
   for (const Value& pair : axes->items) {
     const auto* both = pair.as<List>();
     if (!both || both->items.size() != 2)
-      el.fail_at("bad-shape", widths.span, "each axis has a pair, [before, after]");
-    before.push_back(el.dim(both->items[0], widths.span, "what stands before"));
-    after.push_back(el.dim(both->items[1], widths.span, "what stands after"));
+      el.fail_at("bad-shape", widths.span, "`pad` takes a pair for each axis, [before, after]");
+    before.push_back(el.dim(both->items[0], widths.span, "the width before"));
+    after.push_back(el.dim(both->items[1], widths.span, "the width after"));
   }
   const auto is_none = [](const Dim& width) { return width == Dim(0); };
   if (std::ranges::all_of(before, is_none) && std::ranges::all_of(after, is_none)) return {Tensor{x}};
@@ -144,7 +151,8 @@ Value flip(Elaborator& el, Arguments& a) {
   const ValueId x = a.tensor(0, "x");
   const Call::Item* axis = a.named("axis");
   if (!axis)
-    el.fail_at("missing-argument", a.span(), "`flip` needs the axis that it reverses: `flip(x, axis = 1)`");
+    el.fail_at("missing-argument", a.span(), "`flip` needs the axis that it reverses", {},
+               "write `flip(x, axis = 1)`");
   Integers all;
   if (const auto* list = axis->value.as<List>())
     for (const Value& v : list->items) all.push_back(checked_axis(el, v, axis->span, el.type(x).rank()));
@@ -152,7 +160,7 @@ Value flip(Elaborator& el, Arguments& a) {
     all.push_back(checked_axis(el, axis->value, axis->span, el.type(x).rank()));
   std::ranges::sort(all);
   if (std::ranges::adjacent_find(all) != all.end())
-    el.fail_at("bad-axis", axis->span, "an axis is named twice");
+    el.fail_at("bad-axis", axis->span, "an axis is given twice");
   return {Tensor{el.b().flip(x, all)}};
 }
 
@@ -162,10 +170,12 @@ Value gather(Elaborator& el, Arguments& a) {
   const ValueId rows = el.tensor(table.value, table.span);
   ValueId i = el.tensor(index.value, index.span, ElementType::i32);
   if (el.type(rows).rank() == 0)
-    el.fail_at("rank-mismatch", table.span, fmt::format("{} has no rows", el.type(rows).text()));
+    el.fail_at("rank-mismatch", table.span,
+               fmt::format("`gather` takes rows; {} has none", el.type(rows).text()));
   if (!ir::is_integer(el.type(i).element))
     el.fail_at("type-mismatch", index.span,
-               fmt::format("an index is an integer; this is {}", el.describe(index.value)));
+               fmt::format("an index has to be an integer; this is {}", el.describe(index.value)), {},
+               "integers are declared as such: `input w[B, T] : i32`");
   if (const auto n = el.type(rows).shape[0].constant()) note_bound(el, i, *n);
   if (el.type(i).element == ElementType::u8) i = el.b().convert(i, ElementType::i32);
   return {Tensor{el.b().gather(rows, i)}};
@@ -187,18 +197,21 @@ Value windows(Elaborator& el, Arguments& a) {
     const Call::Item* item = a.named(name);
     if (!item) return otherwise;
     const std::int64_t n = el.integer(item->value, item->span, fmt::format("`{}`", name));
-    if (n < 1) el.fail_at("bad-value", item->span, fmt::format("`{}` is {}", name, n));
+    if (n < 1)
+      el.fail_at("bad-value", item->span, fmt::format("`{}` is {}; it has to be at least 1", name, n));
     return n;
   };
   const std::size_t axis = one_axis(el, a, el.type(x).rank());
   const std::int64_t k = el.integer(size.value, size.span, "the size of a window"),
                      stride = number("stride", 1), dilation = number("dilation", 1);
   const Dim n = el.type(x).shape[axis];
-  if (k < 1) el.fail_at("bad-value", size.span, fmt::format("windows of {}", k));
+  if (k < 1)
+    el.fail_at("bad-value", size.span, fmt::format("the size of a window is {}; it has to be at least 1", k));
   const Dim room = n - Dim(dilation) * Dim(k - 1) - 1;
   if (!el.require(ir::DimCheck::Relation::at_least, room, 0, size.span))
     el.fail_at("bad-shape", size.span,
-               fmt::format("a window of {} does not fit into an axis of {}", (n - room).text(), n.text()));
+               fmt::format("a window over {} elements does not fit into an axis of extent {}",
+                           (n - room).text(), n.text()));
   return {Tensor{el.b().window(x, axis, {Dim::floordiv(room, stride) + 1, k}, stride, dilation)}};
 }
 

@@ -41,7 +41,8 @@ AxisPattern::Axes parse_side(Elaborator& el, std::string_view text, Span span) {
       out.back().emplace_back(text.substr(i, end - i));
       i = end;
     } else {
-      el.fail_at("bad-pattern", span, fmt::format("`{}` has no place in a pattern: b t (h d) -> b h t d", c));
+      el.fail_at("bad-pattern", span,
+                 fmt::format("`{}` cannot stand in a pattern; it is written as \"b t (h d) -> b h t d\"", c));
     }
   }
   if (is_open) el.fail_at("bad-pattern", span, "a `(` of the pattern is not closed");
@@ -59,13 +60,15 @@ void solve(Elaborator& el, const std::vector<std::string>& group, const Dim& ext
       product = product * known->second;
     else if (unknown)
       el.fail_at("bad-pattern", span,
-                 fmt::format("neither `{}` nor `{}` is known: state one, `{} = …`", *unknown, name, name));
+                 fmt::format("neither the extent of `{}` nor that of `{}` is known", *unknown, name), {},
+                 fmt::format("give one as an argument: `{} = …`", name));
     else
       unknown = &name;
   }
   const auto refuse = [&] {
-    el.fail_at("bad-reshape", span,
-               fmt::format("an axis of {} is not split by {}", extent.text(), product.text()));
+    el.fail_at(
+        "bad-reshape", span,
+        fmt::format("an axis of extent {} cannot be split into parts of {}", extent.text(), product.text()));
   };
   if (!unknown) {
     if (product != extent) refuse();
@@ -80,15 +83,29 @@ void solve(Elaborator& el, const std::vector<std::string>& group, const Dim& ext
 
 AxisPattern parse_pattern(Elaborator& el, const std::string& text, Span span) {
   const std::size_t arrow = text.find("->");
-  if (arrow == std::string::npos) el.fail_at("bad-pattern", span, "the pattern has no `->`");
+  if (arrow == std::string::npos)
+    el.fail_at("bad-pattern", span, "the pattern has no `->`", {},
+               "it names the axes before and after: \"b t d -> b d t\"");
   const std::string_view view = text;
   AxisPattern out{parse_side(el, view.substr(0, arrow), span), parse_side(el, view.substr(arrow + 2), span)};
   std::vector<std::string> from = names_of(out.from), to = names_of(out.to);
-  if (from.size() > kMostFactors) el.fail_at("bad-pattern", span, "the pattern has too many names");
+  if (from.size() > kMostFactors)
+    el.fail_at("bad-pattern", span,
+               fmt::format("the pattern has {} names; the most is {}", from.size(), kMostFactors));
   std::ranges::sort(from);
   std::ranges::sort(to);
-  if (from != to || std::ranges::adjacent_find(from) != from.end())
-    el.fail_at("bad-pattern", span, "both sides of the pattern have the same names, each once");
+  for (const std::vector<std::string>* side : {&from, &to}) {
+    if (const auto twice = std::ranges::adjacent_find(*side); twice != side->end())
+      el.fail_at("bad-pattern", span,
+                 fmt::format("`{}` stands twice on the {} of the pattern", *twice,
+                             side == &from ? "left" : "right"));
+    const std::vector<std::string>& other = side == &from ? to : from;
+    for (const std::string& name : *side)
+      if (!std::ranges::binary_search(other, name))
+        el.fail_at(
+            "bad-pattern", span,
+            fmt::format("`{}` stands only on the {} of the pattern", name, side == &from ? "left" : "right"));
+  }
   return out;
 }
 
@@ -97,7 +114,8 @@ ValueId rearranged(Elaborator& el, ValueId x, const AxisPattern& pattern, std::m
   const ir::Type type = el.type(x);
   if (pattern.from.size() != type.rank())
     el.fail_at("rank-mismatch", span,
-               fmt::format("the pattern has {} axes, the tensor is {}", pattern.from.size(), type.text()));
+               fmt::format("the left of the pattern has {} axes; the tensor is {}", pattern.from.size(),
+                           type.text()));
   for (std::size_t axis = 0; axis < type.rank(); ++axis)
     solve(el, pattern.from[axis], type.shape[axis], extents, span);
   const std::vector<std::string> from = names_of(pattern.from), to = names_of(pattern.to);

@@ -73,12 +73,13 @@ class Recurrence {
     body_.outer = el.target;
     const Expr& range = *s.value;
     if (range.kind != Expr::Kind::range)
-      el.fail_at("bad-recurrence", range.span, "`recur` runs through a range, 0..T");
+      el.fail_at("bad-recurrence", range.span, "`recur` runs through a range, as 0..T");
     const Expr &first = *range.operands[0], &last = *range.operands[1];
     const Dim begin = el.dim(el.eval(first, scope), first.span, "the first time"),
               end = el.dim(el.eval(last, scope), last.span, "the end of time");
     if (!el.require(ir::DimCheck::Relation::at_least, end, begin, range.span))
-      el.fail_at("bad-recurrence", range.span, fmt::format("from {} to {}", begin.text(), end.text()));
+      el.fail_at("bad-recurrence", range.span,
+                 fmt::format("the range from {} to {} ends before it begins", begin.text(), end.text()));
     time_ = {s.name, end - begin, &body_, {}};
     time_.turn = body_.graph.add_parameter(s.name, {ElementType::i64, {}}, Role::turn);
     const Affine now{{{&time_, 1}}, begin};
@@ -92,8 +93,8 @@ class Recurrence {
     }
     if (names_.empty())
       el.fail_at("bad-recurrence", s.span,
-                 fmt::format("nothing is assigned at `{}`: what is there after the last step?", s.name), {},
-                 fmt::format("write `h[{}] = …`", s.name));
+                 fmt::format("nothing is assigned at `[{}]`, so nothing would be left of the steps", s.name),
+                 {}, fmt::format("write `h[{}] = …`", s.name));
   }
 
   void run() {
@@ -102,7 +103,8 @@ class Recurrence {
     el_.running.push_back({time_.extent, 0, &body_, time_.turn});
     el_.target = &body_;
     try {
-      if (el_.run(s_.body, scope_)) el_.fail_at("not-here", s_.span, "the body of `recur` has no `return`");
+      if (el_.run(s_.body, scope_))
+        el_.fail_at("not-here", s_.span, "`return` cannot stand in the body of a `recur`");
     } catch (const Failure&) {
       leave();
       throw;
@@ -142,8 +144,8 @@ class Recurrence {
         const ir::Type &wanted = body_.graph.type(name.carried[k]), &given = body_.graph.type(next);
         if (wanted != given)
           el_.fail_at("shape-mismatch", name.span,
-                      fmt::format("`{0}[{1}]` is {2}, `{0}[-{3}]` is {4}", name.name, s_.name, given.text(),
-                                  k + 1, wanted.text()));
+                      fmt::format("`{0}[{1}]` is {2}, and `{0}[-{3}]` is {4}", name.name, s_.name,
+                                  given.text(), k + 1, wanted.text()));
         results.push_back({name.name, Role::loop, name.loops[k], next});
       }
     }
@@ -188,14 +190,14 @@ ValueId earlier(Elaborator& el, RecurrentName& name, std::int64_t k, Span span) 
   const std::string& time = name.time.terms[0].first->name;
   constexpr std::int64_t kMostSteps = 64;
   if (k > kMostSteps)
-    el.fail_at("bad-recurrence", span, fmt::format("{} steps back: the most is {}", k, kMostSteps));
+    el.fail_at("bad-recurrence", span, fmt::format("this is {} steps back; the most is {}", k, kMostSteps));
   while (static_cast<std::int64_t>(name.carried.size()) < k) {
     const auto step = static_cast<std::int64_t>(name.carried.size()) + 1;
     const auto first = name.initial.find(step);
     if (first == name.initial.end())
       el.fail_at("bad-recurrence", span,
-                 fmt::format("`{0}[-{1}]` is not given: the first step reads it as `{0}[{2}-{1}]`", name.name,
-                             step, time),
+                 fmt::format("`{0}[-{1}]` is not given, and the first step reads it as `{0}[{2}-{1}]`",
+                             name.name, step, time),
                  {}, fmt::format("write `{}[-{}] = …` in the `recur`", name.name, step));
     name.loops.push_back(static_cast<std::uint32_t>(body.loops.size()));
     name.carried.push_back(hand_over(body, Role::loop, fmt::format("{}.before{}", name.name, step),
@@ -210,15 +212,16 @@ std::int64_t steps_back(Elaborator& el, const RecurrentName& name, const Expr& e
   const Expr* at = only_subscript(e);
   if (!at)
     el.fail_at("bad-recurrence", e.span,
-               fmt::format("`{}` has one subscript in its `recur`, the time", name.name), {},
-               fmt::format("a second bracket indexes the value: `{}[{}-1][:, 0]`", name.name, time));
+               fmt::format("in its `recur`, `{}` has one subscript, the time", name.name), {},
+               fmt::format("second brackets take a part of the value: `{}[{}-1][:, 0]`", name.name, time));
   const std::optional<Affine> given = affine_of(el.eval(*at, scope));
   const std::optional<Affine> back = given ? std::optional(name.time + *given * -1) : std::nullopt;
   const std::optional<std::int64_t> steps =
       back && back->terms.empty() ? back->constant.constant() : std::nullopt;
   if (!steps || *steps < 0)
-    el.fail_at("bad-recurrence", at->span,
-               fmt::format("a step knows `{0}[{1}]` and earlier ones, `{0}[{1}-1]`", name.name, time));
+    el.fail_at(
+        "bad-recurrence", at->span,
+        fmt::format("a step can read `{0}[{1}]` and earlier values, as `{0}[{1}-1]`", name.name, time));
   return *steps;
 }
 
@@ -257,7 +260,7 @@ ValueId in_time_order(Elaborator& el, ValueId x, std::size_t axis, const Affine&
   using enum ir::DimCheck::Relation;
   if (!el.require(at_least, start, 0, span) || !el.require(at_least, n, end, span))
     el.fail_at("bad-index", span,
-               fmt::format("over all steps positions {} to {} are read, of {}", start.text(),
+               fmt::format("the steps read positions {} to {} of an axis of extent {}", start.text(),
                            (end - 1).text(), n.text()));
   if (start != Dim(0) || step != 1 || n != length) {
     Shape from(type.rank()), extents = type.shape;
@@ -283,14 +286,14 @@ Value value_from_outside(Elaborator& el, const Expr& e, std::size_t position, co
   Target& body = *time.body;
   if (!binding || !binding->value.as<Tensor>() || !body.outer->is_inside(binding->graph))
     el.fail_at("bad-recurrence", base.span,
-               "only a tensor with a name from outside of the `recur` has parts in time", {},
-               "give it a name before the `recur`");
+               "only what has a name from outside of the `recur` can be read at a time", {},
+               "give this a name before the `recur`");
   if (subscript.kind != Subscript::Kind::index)
-    el.fail_at("bad-recurrence", subscript.span, "a slice that moves with time is not possible");
+    el.fail_at("bad-recurrence", subscript.span, "a slice cannot move with time; only one position can");
   const std::optional<Affine> at = affine_of(el.eval(*subscript.begin, scope));
   if (!at || at->terms.size() != 1 || at->terms[0].first != &time)
     el.fail_at("bad-recurrence", subscript.span,
-               fmt::format("a subscript in time is as `{0}`, `{0}-1` or `2*{0}`", time.name));
+               fmt::format("this subscript has to be as `{0}`, `{0}-1` or `2*{0}`", time.name));
   ValueId ordered;
   {
     const Around around(el, body);
@@ -298,7 +301,7 @@ Value value_from_outside(Elaborator& el, const Expr& e, std::size_t position, co
     const std::size_t rank = el.type(x).rank(), axis = axis_of(e.subscripts, position, rank);
     if (axis >= rank)
       el.fail_at("bad-index", e.span,
-                 fmt::format("{} axes are indexed, of {}", e.subscripts.size(), el.type(x).text()));
+                 fmt::format("{} subscripts for the axes of {}", e.subscripts.size(), el.type(x).text()));
     ordered = in_time_order(el, x, axis, *at, subscript.span);
     if (el.target->graph.locations(ordered).empty())
       el.target->graph.add_location(ordered, el.location(e.span));
@@ -343,9 +346,10 @@ bool assign_at_time(Elaborator& el, const Expr& target, const Value& v, Scope* s
   const std::string& time = name.time.terms[0].first->name;
   const bool is_now = only_subscript(target) && steps_back(el, name, target, scope) == 0;
   if (!is_now || el.target != name.time.terms[0].first->body)
-    el.fail_at("bad-recurrence", target.span,
-               fmt::format("a step assigns to `{0}[{1}]`; `{0}[-1]` is what it was before the first",
-                           name.name, time));
+    el.fail_at(
+        "bad-recurrence", target.span,
+        fmt::format("a step can assign to `{0}[{1}]` only; `{0}[-1]` is the value before the first step",
+                    name.name, time));
   if (name.now)
     el.fail_at("duplicate-name", target.span, fmt::format("`{}[{}]` is assigned twice", name.name, time));
   name.now = el.tensor(v, target.span);
@@ -363,7 +367,8 @@ std::optional<Value> at_time(Elaborator& el, const Expr& e, Scope* scope) {
       const IndexVariable* found = *part ? index_named_in(**part, *scope) : nullptr;
       if (!found || !found->body) continue;
       if (time && position != i)
-        el.fail_at("bad-recurrence", e.subscripts[i].span, "time stands in two subscripts");
+        el.fail_at("bad-recurrence", e.subscripts[i].span,
+                   fmt::format("`{}` stands in a second subscript", time->name));
       time = found;
       position = i;
     }
@@ -374,7 +379,7 @@ std::optional<Value> at_time(Elaborator& el, const Expr& e, Scope* scope) {
 void refuse_bare(Elaborator& el, const Sequence& sequence, Span span) {
   const RecurrentName& name = *sequence.name;
   el.fail_at("bad-recurrence", span,
-             fmt::format("`{}` has a value at each time: in its `recur` it is read as `{}[{}-1]`", name.name,
+             fmt::format("`{0}` has a value at each time; in its `recur` it is read as `{0}[{1}-1]`",
                          name.name, name.time.terms[0].first->name));
 }
 

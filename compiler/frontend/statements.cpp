@@ -18,11 +18,15 @@ using ir::ValueId;
 Elaborator::Elaborator(ir::Program& p, const FrontendOptions& o, Diagnostics& d)
     : program(p), options(o), diagnostics(d) {}
 
-void Elaborator::bind(Scope& scope, const std::string& name, Span span, Value value, bool is_new) {
+void Elaborator::require_new(const Scope& scope, const std::string& name, Span span) {
   const auto found = scope.names.find(name);
-  if (is_new && found != scope.names.end() && found->second.file && !found->second.value.as<Poison>())
+  if (found != scope.names.end() && found->second.file && !found->second.value.as<Poison>())
     fail_at("duplicate-name", span, fmt::format("`{}` is defined twice", name),
             {note_of(found->second, "the first is here")});
+}
+
+void Elaborator::bind(Scope& scope, const std::string& name, Span span, Value value, bool is_new) {
+  if (is_new) require_new(scope, name, span);
   if (auto* t = std::get_if<Tensor>(&value.is); t && target) {
     if (!file->is_library) t->id = bound_value(*this, name, t->id, false);
     target->graph.name_value(t->id, frame->path + name);
@@ -36,7 +40,8 @@ void Elaborator::bind(Scope& scope, const std::string& name, Span span, Value va
 
 const Shape& Elaborator::batch_dims(Scope* scope, Span span) {
   while (scope && !scope->batch) scope = scope->parent;
-  if (!scope) fail_at("bad-shape", span, "`..` stands for the batch dims of a signature; there is none here");
+  if (!scope)
+    fail_at("bad-shape", span, "`..` stands for the dims that a signature left open; there are none here");
   return *scope->batch;
 }
 
@@ -45,7 +50,8 @@ Shape Elaborator::shape(const std::vector<ShapeItem>& items, Scope* scope, Dims 
   for (const ShapeItem& item : items) {
     if (item.is_ellipsis) {
       if (dims != Dims::with_batch)
-        fail_at("bad-shape", item.span, "`..` stands in the signature of a layer, or in the shape of noise");
+        fail_at("bad-shape", item.span,
+                "`..` cannot stand here: only in the signature of a layer, and in the shape of noise");
       const Shape& batch = batch_dims(scope, item.span);
       out.insert(out.end(), batch.begin(), batch.end());
       continue;
@@ -53,11 +59,17 @@ Shape Elaborator::shape(const std::vector<ShapeItem>& items, Scope* scope, Dims 
     if (dims == Dims::declared && item.extent->kind == Expr::Kind::name && !scope->find(item.extent->text)) {
       const std::string& name = item.extent->text;
       if (std::ranges::find(program.dims, name) == program.dims.end()) {
-        if (program.dims.size() >= 16) fail_at("too-large", item.span, "a model has at most 16 free dims");
+        constexpr std::size_t kMostDims = 16;
+        if (program.dims.size() >= kMostDims)
+          fail_at("too-large", item.span,
+                  fmt::format("`{}` is free dim {}; a model can have {}", name, kMostDims + 1, kMostDims));
         program.dims.push_back(name);
       }
       scope->names[name] = {{Dim::named(name)}, file, item.span, std::nullopt, nullptr};
     }
+    if (dims == Dims::known && item.extent->kind == Expr::Kind::name && !scope->find(item.extent->text))
+      unknown_name(item.extent->text, item.span, *scope,
+                   "an extent is declared by `const H = 64`, or is one of an input");
     out.push_back(dim(eval(*item.extent, scope), item.span, "an extent"));
   }
   return out;
@@ -77,7 +89,7 @@ void check(Elaborator& el, const Stmt& s, Scope* scope) {
       continue;
     }
     const auto* n = binding->value.as<Number>();
-    text += n ? fmt::format("{}", n->value) : el.describe(binding->value);
+    text += n ? fmt::format("{}", n->value) : el.describe_bound(*binding);
     i = close;
   }
   el.fail_at("assert-failed", s.value->span, text.empty() ? "the assertion does not hold" : text);
@@ -86,7 +98,7 @@ void check(Elaborator& el, const Stmt& s, Scope* scope) {
 void bind_target(Elaborator& el, const Expr& t, Value value, Scope* scope) {
   if (t.kind == Expr::Kind::hole || assign_at_time(el, t, value, scope)) return;
   if (t.kind != Expr::Kind::name)
-    el.fail_at("bad-index", t.span, "an assignment in index notation has one target, as `S[i, j] = …`");
+    el.fail_at("bad-index", t.span, "several elements cannot be assigned at once: write `S[i, j] = …` alone");
   if (const auto* layer = value.as<std::shared_ptr<MadeLayer>>()) el.name_layer(**layer, t.text, t.span);
   el.bind(*scope, t.text, t.span, std::move(value), false);
 }
@@ -110,6 +122,12 @@ void poison(const Stmt& s, Scope& scope, const SourceFile* file) {
     mark(s.name);
   if (s.kind == Stmt::Kind::loop)
     for (const std::string& name : assigned_names(s.body)) mark(name);
+  if (s.kind == Stmt::Kind::branch)
+    for (const Block* block : {&s.body, &s.otherwise})
+      for (const std::string& name : assigned_names(*block)) mark(name);
+  if (s.kind == Stmt::Kind::expression && s.value->kind == Expr::Kind::binary && s.value->text == "==" &&
+      s.value->operands[0]->kind == Expr::Kind::name)
+    mark(s.value->operands[0]->text);  // == for =
   if (s.kind == Stmt::Kind::recurrence)
     for (const std::string& name : names_over_time(s)) mark(name);
   for (const ExprPtr& t : s.targets) {
@@ -122,7 +140,7 @@ void poison(const Stmt& s, Scope& scope, const SourceFile* file) {
 /// Brings in what a file defines. A name that reaches here by two ways has to be one definition.
 void use(Elaborator& el, const Stmt& s, Scope* scope) {
   if (el.frame->kind != Elaborator::Frame::Kind::file)
-    el.fail_at("not-here", s.span, "`use` stands at the top of a file");
+    el.fail_at("not-here", s.span, "`use` belongs at the top of a file");
   const Elaborator::Used used = el.used(s);
   for (const auto& [name, binding] : used.scope->names) {
     if (binding.file != used.file) continue;  // what that file uses is its own affair
@@ -132,6 +150,16 @@ void use(Elaborator& el, const Stmt& s, Scope* scope) {
     el.fail_at("duplicate-name", s.span, fmt::format("`{}` is defined in two files", name),
                {el.note_of(other, "the first is here"), el.note_of(binding, "the second is here")});
   }
+}
+
+[[noreturn]] void refuse_unused(Elaborator& el, const Stmt& s, Scope* scope) {
+  const Temporarily no_names(el.current_scope, static_cast<Scope*>(nullptr));
+  const Expr& e = *s.value;
+  const bool is_comparison = e.kind == Expr::Kind::binary && e.text == "==";
+  if (!is_comparison) el.eval(e, scope);
+  el.report("bad-value", s.span, "this value is not used", {},
+            is_comparison ? "did you mean `=`?" : "give it a name: `h = …`");
+  throw Failure{};
 }
 
 std::optional<Value> execute(Elaborator& el, const Stmt& s, Scope* scope) {
@@ -154,10 +182,12 @@ std::optional<Value> execute(Elaborator& el, const Stmt& s, Scope* scope) {
       declare_input(el, s, scope);
       break;
     case Stmt::Kind::param:
+      el.require_new(*scope, s.name, s.name_span);
       declare_param(el, s, scope);
       break;
     case Stmt::Kind::state:
     case Stmt::Kind::carry:
+      el.require_new(*scope, s.name, s.name_span);
       declare_state(el, s, scope);
       break;
     case Stmt::Kind::assign:
@@ -175,19 +205,22 @@ std::optional<Value> execute(Elaborator& el, const Stmt& s, Scope* scope) {
       check(el, s, scope);
       break;
     case Stmt::Kind::give:
+      if (el.frame->kind == Elaborator::Frame::Kind::model)
+        el.fail_at("not-here", s.span, "`return` belongs in a layer or an optimizer", {},
+                   "the results of a model have names: `output y = …`");
       return el.eval(*s.value, scope);
     case Stmt::Kind::branch:
       return el.run(el.condition(el.eval(*s.value, scope), s.value->span) ? s.body : s.otherwise, scope);
     case Stmt::Kind::train:
       if (el.frame->kind != Elaborator::Frame::Kind::model)
-        el.fail_at("not-here", s.span, "`train` belongs to a model");
+        el.fail_at("not-here", s.span, "`train` belongs in a model");
       el.train = &s;
       el.train_scope = scope;
       break;
     case Stmt::Kind::expression:
-      el.fail_at("bad-value", s.span, "the value is not used: give it a name, or return it");
+      refuse_unused(el, s, scope);
     case Stmt::Kind::model:
-      el.fail_at("not-here", s.name_span, "a model stands at the top of a file");
+      el.fail_at("not-here", s.name_span, "a model belongs at the top of a file");
     case Stmt::Kind::noise:
       declare_noise(el, s, scope);
       break;
@@ -206,6 +239,7 @@ std::optional<Value> execute(Elaborator& el, const Stmt& s, Scope* scope) {
 
 /// An op's own rule may refuse what no check of ours foresaw.
 std::optional<Value> executed(Elaborator& el, const Stmt& s, Scope* scope) {
+  const Temporarily inside(el.current_scope, scope);
   try {
     return execute(el, s, scope);
   } catch (const Error& error) {
@@ -225,10 +259,11 @@ std::vector<Value> unpacked(Elaborator& el, const Stmt& s, const Value& value) {
   }
   const auto* tensor = value.as<Tensor>();
   if (!tensor || el.type(tensor->id).rank() == 0)
-    wrong(fmt::format("{} names take a list, a tuple or a tensor; this is {}", count, el.describe(value)));
+    wrong(fmt::format("{} names stand for the parts of a list or a tensor; this is {}", count,
+                      el.describe(value)));
   const Shape shape = el.type(tensor->id).shape;
   if (shape[0] != Dim(static_cast<std::int64_t>(count)))
-    wrong(fmt::format("{} names take the {} parts of {} along its first axis", count, shape[0].text(),
+    wrong(fmt::format("{} names for the {} parts of {} along its first axis", count, shape[0].text(),
                       el.describe(value)));
   Shape start(shape.size()), extents = shape;
   extents[0] = 1;
@@ -250,7 +285,8 @@ void Elaborator::define_all(const Block& block, const SourceFile& source, Scope*
       if (s.kind != Stmt::Kind::fn && s.kind != Stmt::Kind::layer && s.kind != Stmt::Kind::optimizer &&
           s.kind != Stmt::Kind::constant && s.kind != Stmt::Kind::use)
         fail_at("not-here", s.span,
-                "at the top of a file stand fn, layer, optimizer, const, use and one model");
+                "only fn, layer, optimizer, const, use and one model stand at the top of a file", {},
+                "the rest belongs inside of `model name { … }`");
       executed(*this, s, scope);
     } catch (const Failure&) {
       poison(s, *scope, file);
@@ -267,7 +303,10 @@ std::optional<Value> Elaborator::run(const Block& block, Scope* scope) {
       result = executed(*this, s, scope);
       if (result) break;
     } catch (const Failure&) {
-      if (diagnostics.full()) throw;
+      // What follows a condition that does not hold relies on it; and the library is right in the rest.
+      const bool is_relied_on =
+          file->is_library || (s.kind == Stmt::Kind::check && frame->kind != Frame::Kind::model);
+      if (diagnostics.full() || is_relied_on) throw;
       failed = true;
       poison(s, *scope, file);
     }

@@ -24,24 +24,38 @@ std::string Elaborator::describe(const Value& v) const {
   if (const auto* t = v.as<Tensor>()) return target ? target->graph.type(t->id).text() : "a tensor";
   if (const auto* n = v.as<Number>()) return fmt::format("the number {}", n->value);
   if (const auto* d = v.as<Dim>()) return fmt::format("the dim {}", d->text());
-  if (v.as<bool>()) return "a condition";
-  if (v.as<std::string>()) return "a string";
+  if (const auto* c = v.as<bool>()) return *c ? "`true`" : "`false`";
+  if (const auto* s = v.as<std::string>())
+    return s->size() < 30 ? fmt::format("the string \"{}\"", *s) : "a string";
   if (const auto* f = v.as<Function>()) return fmt::format("the function `{}`", f->definition->name);
   if (const auto* f = v.as<Builtin>()) return fmt::format("the function `{}`", f->name);
   if (v.as<LayerDefinition>()) return "a layer that has not been made";
   if (v.as<std::shared_ptr<MadeLayer>>()) return "a layer";
   if (v.as<Distribution>()) return "a distribution";
-  if (v.as<List>()) return "a list";
+  if (const auto* list = v.as<List>()) return fmt::format("a list of {}", list->items.size());
   if (v.as<Affine>()) return "an index";
   if (v.as<Indexed>()) return "an element of a tensor";
   if (v.as<Sequence>()) return "a value at each time";
   return "nothing";
 }
 
-void Elaborator::add_note(std::vector<Note>& notes, const Expr* e, const Value& v) {
+std::string Elaborator::meaning_of(const std::string& name, const Binding& binding) const {
+  const Value& v = binding.value;
+  if (const auto* n = v.as<Number>()) return fmt::format("`{}` is {}", name, n->value);
+  if (v.as<Function>() || v.as<LayerDefinition>()) return fmt::format("`{}` is defined here", name);
+  if (v.as<std::shared_ptr<MadeLayer>>()) return fmt::format("the layer `{}` is made here", name);
+  return fmt::format("`{}` is {}", name, describe_bound(binding));
+}
+
+std::string Elaborator::describe_bound(const Binding& binding) const {
+  const auto* t = binding.value.as<Tensor>();
+  return t && binding.graph ? binding.graph->graph.type(t->id).text() : describe(binding.value);
+}
+
+void Elaborator::add_note(std::vector<Note>& notes, const Expr* e) {
   if (!e || e->kind != Expr::Kind::name || !current_scope) return;
   if (const Binding* binding = current_scope->find(e->text); binding && binding->file)
-    notes.push_back(note_of(*binding, fmt::format("`{}` is {}", e->text, describe(v))));
+    notes.push_back(note_of(*binding, meaning_of(e->text, *binding)));
 }
 
 bool Elaborator::require(ir::DimCheck::Relation relation, const Dim& left, const Dim& right, Span span) {
@@ -63,20 +77,20 @@ double Elaborator::number(const Value& v, Span span, std::string_view what) {
   if (v.as<Poison>()) throw Failure{};
   if (const auto* n = v.as<Number>()) return n->value;
   fail_at("not-a-number", span,
-          fmt::format("{} is a number known at compile time; this is {}", what, describe(v)));
+          fmt::format("{} has to be a number known at compile time; this is {}", what, describe(v)));
 }
 
 std::int64_t Elaborator::integer(const Value& v, Span span, std::string_view what) {
   const double x = number(v, span, what);
   if (!v.as<Number>()->is_integer || !is_exact(x))
-    fail_at("not-a-number", span, fmt::format("{} is an integer, not {}", what, x));
+    fail_at("not-a-number", span, fmt::format("{} has to be an integer; this is {}", what, x));
   return static_cast<std::int64_t>(x);
 }
 
 Dim Elaborator::dim(const Value& v, Span span, std::string_view what) {
   if (const auto* d = v.as<Dim>()) return *d;
   const std::int64_t n = integer(v, span, what);
-  if (n < 0) fail_at("bad-shape", span, fmt::format("{} is {}: an extent is not negative", what, n));
+  if (n < 0) fail_at("bad-shape", span, fmt::format("{} is {}; extents cannot be negative", what, n));
   return n;
 }
 
@@ -84,8 +98,8 @@ bool Elaborator::condition(const Value& v, Span span) {
   if (v.as<Poison>()) throw Failure{};
   if (const auto* c = v.as<bool>()) return *c;
   fail_at("not-a-condition", span,
-          fmt::format("a condition known at compile time is needed; this is {}", describe(v)), {},
-          v.as<Tensor>() ? "`where(c, a, b)` chooses by a tensor" : "");
+          fmt::format("a condition has to be known at compile time; this is {}", describe(v)), {},
+          v.as<Tensor>() ? "`where(c, a, b)` chooses element by element" : "");
 }
 
 ValueId Elaborator::tensor(const Value& v, Span span, std::optional<ElementType> literal) {
@@ -98,14 +112,17 @@ ValueId Elaborator::tensor(const Value& v, Span span, std::optional<ElementType>
   if (const auto* c = v.as<bool>()) return b().constant(ir::Constant::of_integer(ElementType::boolean, *c));
   if (const auto* n = v.as<Number>()) {
     if (!ir::is_float(type) && !n->is_integer)
-      fail_at("type-mismatch", span, fmt::format("{} is no {}", n->value, ir::name_of(type)));
+      fail_at("type-mismatch", span, fmt::format("{} is not of the type {}", n->value, ir::name_of(type)));
     try {
       return b().constant(ir::Constant::of(type, n->value));
     } catch (const Error& e) {
       fail_at("type-mismatch", span, e.what());
     }
   }
-  fail_at("not-a-tensor", span, fmt::format("a tensor is needed; this is {}", describe(v)));
+  const bool is_layer = v.as<std::shared_ptr<MadeLayer>>() || v.as<LayerDefinition>();
+  fail_at(
+      "not-a-tensor", span, fmt::format("a tensor is needed; this is {}", describe(v)), {},
+      is_layer ? "a layer is made by one call and applied by another: `dense(10)(x)`, `x |> dense(10)`" : "");
 }
 
 ValueId Elaborator::broadcast_to(ValueId v, const Shape& to) {
@@ -121,6 +138,17 @@ ValueId Elaborator::broadcast_to(ValueId v, const Shape& to) {
   }
   if (kept.size() != from.size()) v = b().reshape(v, kept);
   return b().broadcast(v, to, axes);
+}
+
+std::string Elaborator::mismatch_hint(const Shape& a, const Shape& b) {
+  if (a.size() != b.size()) return "axes are matched from the last one; `x[:, _]` adds an axis of extent 1";
+  for (std::size_t axis = 0; axis < a.size(); ++axis) {
+    const Dim &x = a[axis], &y = b[axis];
+    if (x == y || x == Dim(1) || y == Dim(1) || (x.is_constant() && y.is_constant())) continue;
+    return fmt::format("`{}` and `{}` are two dims: where they are always equal, write the same name",
+                       x.text(), y.text());
+  }
+  return "only an axis of extent 1 is repeated to fit another";
 }
 
 Shape Elaborator::common_shape(const Shape& x, const Shape& y, const std::function<void()>& mismatch) {
@@ -169,6 +197,23 @@ std::optional<Value> compute(const std::string& op, const Number& a, const Numbe
   return std::nullopt;
 }
 
+/// Which of two operands is to be converted: integers to reals, else the narrower type.
+std::string conversion_hint(const Elaborator& el, ElementType a, ElementType b, const Expr* ea,
+                            const Expr* eb) {
+  constexpr std::size_t kLongest = 24;  // operand that is repeated
+  const auto is_less = [&](ElementType x, ElementType y) {
+    return ir::is_float(x) == ir::is_float(y) ? ir::size_of(x) < ir::size_of(y) : ir::is_float(y);
+  };
+  const bool is_first = is_less(a, b);
+  const Expr* operand = is_first ? ea : eb;
+  const std::string_view text =
+      operand ? std::string_view(el.file->text)
+                    .substr(operand->span.begin, operand->span.end - operand->span.begin)
+              : "";
+  return fmt::format("tensors are not converted silently: write `{}({})`", ir::name_of(is_first ? b : a),
+                     text.empty() || text.size() > kLongest ? "…" : text);
+}
+
 }  // namespace
 
 Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, const Expr* ex,
@@ -185,7 +230,7 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
           "bad-value", span,
           fmt::format("`{} {} {}` has no finite value", x.as<Number>()->value, op, y.as<Number>()->value));
     if (n && n->is_integer && !(is_exact(n->value) && std::trunc(n->value) == n->value))
-      fail_at("bad-value", span, fmt::format("`{}` gives no integer that can be counted with", op));
+      fail_at("bad-value", span, fmt::format("the result of `{}` is too large for an integer", op));
     return *value;
   }
   if (x.as<bool>() && y.as<bool>()) {
@@ -211,7 +256,9 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
     }
     if (op == "//") {
       const std::int64_t divisor = integer(y, span, "the divisor");
-      if (divisor < 1) fail_at("bad-value", span, fmt::format("an extent is divided by {}", divisor));
+      if (divisor < 1)
+        fail_at("bad-value", span,
+                fmt::format("the divisor of an extent is {}; it has to be at least 1", divisor));
       return Value::extent(Dim::floordiv(dim(x, span, "the dividend"), divisor));
     }
     if (op == "==" && x.as<Dim>() && y.as<Dim>() && *x.as<Dim>() == *y.as<Dim>()) return {true};
@@ -228,12 +275,11 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
   };
   ValueId a = tensor(x, ex ? ex->span : span, element(y)), c = tensor(y, ey ? ey->span : span, element(x));
   std::vector<Note> notes;
-  add_note(notes, ex, x);
-  add_note(notes, ey, y);
+  add_note(notes, ex);
+  add_note(notes, ey);
   if (type(a).element != type(c).element)
     fail_at("type-mismatch", span, fmt::format("`{}` of {} and {}", op, type(a).text(), type(c).text()),
-            notes,
-            fmt::format("tensors are never converted silently: `{}(x)`", ir::name_of(program.element)));
+            notes, conversion_hint(*this, type(a).element, type(c).element, ex, ey));
   if (const auto* n = y.as<Number>(); op == "^" && n && n->is_integer && n->value >= 1 && n->value <= 4) {
     ValueId power = a;
     for (int i = 1; i < static_cast<int>(n->value); ++i) power = b().mul(power, a);
@@ -242,7 +288,7 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
   const Shape result = common_shape(type(a).shape, type(c).shape, [&] {
     if (notes.size() < 2 && current_scope) note_names_in(notes, *file, span, *current_scope);
     fail_at("shape-mismatch", span, fmt::format("`{}` of {} and {}", op, type(a).text(), type(c).text()),
-            notes, "only the literal extent 1 is repeated; two names are two dims");
+            notes, mismatch_hint(type(a).shape, type(c).shape));
   });
   a = broadcast_to(a, result);
   c = broadcast_to(c, result);
@@ -250,7 +296,10 @@ Value Elaborator::binary(const std::string& op, const Value& x, const Value& y, 
     const ValueId result = b().value(*known, {a, c});
     return {Tensor{op == "//" ? b().value(Op::floor_, {result}) : result}};
   } catch (const Error& e) {
-    fail_at("type-mismatch", span, fmt::format("`{}`: {}", op, e.what()), notes);
+    fail_at("type-mismatch", span, fmt::format("`{}`: {}", op, e.what()), notes,
+            ir::is_float(type(a).element)
+                ? ""
+                : fmt::format("convert it first: `{}(…)`", ir::name_of(program.element)));
   }
 }
 
@@ -265,8 +314,8 @@ Value Elaborator::negate(const Value& a, Span span) {
 ValueId Elaborator::matmul(ValueId a, ValueId c, const Expr* ea, const Expr* ec, Span span) {
   const ir::Type ta = type(a), tc = type(c);
   std::vector<Note> notes;
-  add_note(notes, ea, {Tensor{a}});
-  add_note(notes, ec, {Tensor{c}});
+  add_note(notes, ea);
+  add_note(notes, ec);
   if (ta.rank() == 0 || tc.rank() == 0 || (tc.rank() > 2 && ta.rank() != tc.rank()))
     fail_at("rank-mismatch", span, fmt::format("`@` of {} and {}", ta.text(), tc.text()), notes);
   const Dim columns = ta.shape.back(), rows = tc.rank() == 1 ? tc.shape[0] : tc.shape[tc.rank() - 2];
@@ -276,7 +325,8 @@ ValueId Elaborator::matmul(ValueId a, ValueId c, const Expr* ea, const Expr* ec,
                         ta.text(), tc.text()),
             notes);
   if (ta.element != tc.element)
-    fail_at("type-mismatch", span, fmt::format("`@` of {} and {}", ta.text(), tc.text()), notes);
+    fail_at("type-mismatch", span, fmt::format("`@` of {} and {}", ta.text(), tc.text()), notes,
+            conversion_hint(*this, ta.element, tc.element, ea, ec));
   // Letters: batch dims A, B, …; rows i, contracted k, columns j.
   std::string batch;
   for (std::size_t i = 0; i + 2 < ta.rank(); ++i) batch += static_cast<char>('A' + i);
@@ -300,9 +350,8 @@ ValueId Elaborator::mean(ValueId x, const ir::Integers& axes, Span span) {
   for (std::int64_t axis : axes) count = count * type(x).shape[static_cast<std::size_t>(axis)];
   const ElementType element = type(x).element;
   if (!ir::is_float(element) && element != ElementType::boolean)
-    fail_at("type-mismatch", span,
-            fmt::format("the mean of {} is no {}", type(x).text(), ir::name_of(element)), {},
-            fmt::format("convert it: `{}(x)`", ir::name_of(program.element)));
+    fail_at("type-mismatch", span, fmt::format("the mean of {} would not be an integer", type(x).text()), {},
+            fmt::format("convert it first: `{}(…)`", ir::name_of(program.element)));
   const ValueId total = reduce(Op::reduce_sum_, x, axes);
   const ValueId n = tensor(Value::extent(count), {}, type(total).element);
   return b().div(total, broadcast_to(n, type(total).shape));
@@ -312,8 +361,14 @@ Shape Elaborator::shape(const Value& v, Span span) {
   Shape out;
   const auto* list = v.as<List>();
   if (!list)
-    fail_at("bad-shape", span, fmt::format("a shape is a list of extents, [B, 10]; this is {}", describe(v)));
-  for (const Value& item : list->items) out.push_back(dim(item, span, "an extent"));
+    fail_at("bad-shape", span,
+            fmt::format("a shape has to be a list of extents, as [B, 10]; this is {}", describe(v)));
+  for (const Value& item : list->items) {
+    if (const auto* n = item.as<Number>(); n && n->value == -1)
+      fail_at("bad-shape", span, "an extent is -1; extents cannot be negative", {},
+              "write it out: none is worked out from the others");
+    out.push_back(dim(item, span, "an extent"));
+  }
   return out;
 }
 

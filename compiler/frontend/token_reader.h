@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
+#include "compiler/frontend/foreign.h"
 #include "compiler/frontend/lexer.h"
 
 namespace mlpc::frontend {
@@ -16,7 +18,10 @@ struct SyntaxError {};
 class TokenReader {
  public:
   TokenReader(const SourceFile& file, Diagnostics& diagnostics)
-      : file_(file), diagnostics_(diagnostics), tokens_(lex(file, diagnostics)) {}
+      : file_(file), diagnostics_(diagnostics), tokens_(lex(file, diagnostics)) {
+    for (const Diagnostic& d : diagnostics.list())
+      if (d.file == &file) misread_lines_.insert(place_of(file, d.span.begin).line);
+  }
 
  protected:
   const Token& now() const { return tokens_[at_]; }
@@ -51,31 +56,44 @@ class TokenReader {
     return std::nullopt;
   }
   [[noreturn]] void error(std::string text, Span span, std::vector<Note> notes = {},
-                          DiagnosticId id = "syntax-error") {
+                          DiagnosticId id = "syntax-error", std::string hint = {}) {
+    // What does not fit in a line whose characters are wrong follows from them.
+    for (const Span& part : {span, now().span})
+      if (misread_lines_.contains(place_of(file_, part.begin).line)) throw SyntaxError{};
     if (const std::optional<Note> note = continuation()) notes.push_back(*note);
-    diagnostics_.add({id, &file_, span, std::move(text), std::move(notes), {}});
+    if (hint.empty() && at_ > 0 && tokens_[at_ - 1].kind == TokenKind::name)
+      hint = hint_for_keyword(tokens_[at_ - 1].text);
+    diagnostics_.add({id, &file_, span, std::move(text), std::move(notes), std::move(hint)});
     throw SyntaxError{};
+  }
+  /// At the token at hand.
+  [[noreturn]] void unexpected(std::string_view expected, std::string hint = {}) {
+    error(fmt::format("expected {}, found {}", expected, found()), now().span, {}, "syntax-error",
+          std::move(hint));
   }
   std::string found() const {
     if (at_end()) return "the end of the file";
     if (now().kind == TokenKind::newline) return "the end of the line";
-    return fmt::format("`{}`", now().text);
+    return fmt::format("{}`{}`", now().kind == TokenKind::keyword ? "the keyword " : "", now().text);
   }
   void expect(std::string_view symbol) {
-    if (!accept(symbol)) error(fmt::format("expected `{}`, found {}", symbol, found()), now().span);
+    if (!accept(symbol)) unexpected(fmt::format("`{}`", symbol));
+  }
+  /// The brace that opens a block or a branch.
+  Token open_brace() {
+    if (!at("{")) unexpected("`{`", at(":") ? "a block stands in braces: `{ … }`" : "");
+    return next();
   }
   /// The closing bracket; where it is missing, the error is shown at the opening one.
   void close(std::string_view symbol, const Token& open) {
     if (accept(symbol)) return;
+    std::vector<Note> notes;
+    if (!at_end()) notes.push_back({&file_, now().span, fmt::format("`{}` was expected here", symbol)});
     error(fmt::format("`{}` is not closed: expected `{}`, found {}", open.text, symbol, found()), open.span,
-          {{&file_, now().span, fmt::format("here `{}` was expected", symbol)}});
+          std::move(notes));
   }
   Token name(std::string_view what) {
-    if (now().kind != TokenKind::name) {
-      if (now().kind == TokenKind::keyword)
-        error(fmt::format("expected {}, found the keyword `{}`", what, now().text), now().span);
-      error(fmt::format("expected {}, found {}", what, found()), now().span);
-    }
+    if (now().kind != TokenKind::name) unexpected(what);
     return next();
   }
   void skip_newlines() {
@@ -88,7 +106,7 @@ class TokenReader {
     explicit Depth(TokenReader& reader) : reader_(reader) {
       constexpr int kDeepest = 200;
       if (reader.depth_ >= kDeepest)
-        reader.error("this is nested too deep", reader.now().span, {}, "too-deep");
+        reader.error("this is nested too deeply", reader.now().span, {}, "too-deep");
       ++reader.depth_;
     }
     Depth(const Depth&) = delete;
@@ -103,6 +121,7 @@ class TokenReader {
   std::vector<Token> tokens_;
   std::size_t at_ = 0;
   int depth_ = 0;
+  std::set<std::uint32_t> misread_lines_;  // those with an error of the lexer
 };
 
 }  // namespace mlpc::frontend

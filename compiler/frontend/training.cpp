@@ -33,11 +33,15 @@ void guarded(Elaborator& el, F f) {
 
 void take(Elaborator& el, const Stmt& s, const SourceFile& file, Settings& settings) {
   if (s.kind != Stmt::Kind::assign || s.targets.size() != 1 || s.targets[0]->kind != Expr::Kind::name)
-    el.fail_at("bad-train-key", s.span, "`train` holds settings: key = value");
+    el.fail_at("bad-train-key", s.span, "`train` holds only settings, as `batch = 64`");
   const std::string& key = s.targets[0]->text;
-  if (std::ranges::find(kKeys, key) == kKeys.end())
-    el.fail_at("bad-train-key", s.targets[0]->span, fmt::format("`{}` is no setting of `train`", key), {},
-               guess_of(key, kKeys));
+  if (std::ranges::find(kKeys, key) == kKeys.end()) {
+    const std::string guess = guess_of(key, kKeys);
+    el.fail_at("bad-train-key", s.targets[0]->span, fmt::format("`{}` is not a setting of `train`", key), {},
+               key == "lr" || key == "learning_rate" ? "the optimizer has it: `optimizer = adam(lr = 1e-3)`"
+               : guess.empty()                       ? "there are " + enumerated(kKeys)
+                                                     : guess);
+  }
   settings.insert_or_assign(key, Setting{s.value.get(), &file});
 }
 
@@ -75,7 +79,7 @@ class Training {
       if (settings_.contains(key)) {
         const Expr& e = at(key);
         el_.report("bad-train-value", e.span,
-                   fmt::format("`{}` acts on the update, and there is no `optimizer`", key));
+                   fmt::format("`{}` acts on the steps of an `optimizer`, and there is none", key));
       }
   }
   void report_no_loss() {
@@ -91,7 +95,10 @@ class Training {
       const Expr& e = at("freeze");
       const Value v = el_.eval(e, scope_);
       const auto* list = v.as<List>();
-      if (!list) el_.fail_at("bad-train-value", e.span, "`freeze` is a list of patterns: [\"enc.*\"]");
+      if (!list)
+        el_.fail_at("bad-train-value", e.span,
+                    fmt::format("`freeze` has to be a list of patterns, as [\"enc.*\"]; this is {}",
+                                el_.describe(v)));
       for (const Value& item : list->items) freeze_matching(item, e, out);
     });
     return out;
@@ -129,7 +136,7 @@ class Training {
     std::set<std::string> seen;
     for (const Argument& a : e.arguments) {
       if (std::ranges::find(el_.program.dims, a.name) == el_.program.dims.end())
-        el_.fail_at("bad-train-value", a.span, fmt::format("`{}` is no free dim of the model", a.name), {},
+        el_.fail_at("bad-train-value", a.span, fmt::format("`{}` is not a free dim of the model", a.name), {},
                     guess_of(a.name, el_.program.dims));
       if (!seen.insert(a.name).second)
         el_.fail_at("bad-train-value", a.span, fmt::format("`{}` is given twice", a.name));
@@ -142,7 +149,9 @@ class Training {
   std::int64_t count(const std::string& key, const Expr& e) {
     const std::int64_t n = el_.integer(el_.eval(e, scope_), e.span, fmt::format("`{}`", key));
     if (n < (key == "seed" ? 0 : 1))
-      el_.fail_at("bad-train-value", e.span, fmt::format("`{}` is {}", key, n));
+      el_.fail_at("bad-train-value", e.span,
+                  fmt::format("`{}` is {}; it {}", key, n,
+                              key == "seed" ? "cannot be negative" : "has to be at least 1"));
     return n;
   }
 
@@ -156,7 +165,7 @@ class Training {
     const bool is_call = e.kind == Expr::Kind::call && e.operands[0]->kind == Expr::Kind::name &&
                          e.operands[0]->text == "patience";
     if (!is_call || e.arguments.size() < 2 || !is_value(*e.arguments[0].value))
-      el_.fail_at("bad-train-value", e.span, "`early_stop` is patience(val.NAME, epochs)", {},
+      el_.fail_at("bad-train-value", e.span, "`early_stop` has to be patience(val.NAME, epochs)", {},
                   "a metric states its mode: patience(val.acc, 3, mode = \"max\")");
     const std::string& watched = e.arguments[0].value->text;
     if (std::ranges::find(results_, watched) == results_.end())
@@ -168,14 +177,14 @@ class Training {
     std::string mode = "min";
     if (e.arguments.size() == 2 && metrics_.contains(watched))
       el_.fail_at(
-          "bad-train-value", e.span, fmt::format("whether `{}` is to fall or to rise is not said", watched),
-          {},
+          "bad-train-value", e.span,
+          fmt::format("it is not said whether the metric `{}` should fall or rise", watched), {},
           fmt::format("a metric states its mode: patience(val.{}, {}, mode = \"max\")", watched, patience));
     if (e.arguments.size() > 2) {
       const Value v = el_.eval(*e.arguments[2].value, scope_);
       const auto* text = v.as<std::string>();
       if (!text || (*text != "min" && *text != "max"))
-        el_.fail_at("bad-train-value", e.arguments[2].value->span, "the mode is \"min\" or \"max\"");
+        el_.fail_at("bad-train-value", e.arguments[2].value->span, "the mode has to be \"min\" or \"max\"");
       mode = *text;
     }
     return fmt::format("{{\"metric\":\"{}\",\"patience\":{},\"mode\":\"{}\"}}", e.arguments[0].value->text,
@@ -184,11 +193,16 @@ class Training {
 
   void freeze_matching(const Value& item, const Expr& e, std::vector<bool>& out) {
     const auto* glob = item.as<std::string>();
-    if (!glob) el_.fail_at("bad-train-value", e.span, "`freeze` is a list of patterns in quotes");
+    if (!glob)
+      el_.fail_at("bad-train-value", e.span, "the patterns of `freeze` stand in quotes, as [\"enc.*\"]");
     bool any = false;
     for (std::size_t i = 0; i < out.size(); ++i)
       if (matches_glob(*glob, el_.program.params[i].path)) out[i] = any = true;
-    if (!any) el_.fail_at("no-match", e.span, fmt::format("no parameter matches \"{}\"", *glob));
+    if (any) return;
+    std::vector<std::string> known;
+    for (const ir::TensorInfo& p : el_.program.params) known.push_back(p.path);
+    el_.fail_at("no-match", e.span, fmt::format("no parameter matches \"{}\"", *glob), {},
+                known.empty() ? "" : "the parameters are " + enumerated(known));
   }
 
   /// The gradients as the optimizer sees them. By norm: g · min(1, c / (‖g‖ + 1e-6)), over all parameters
@@ -211,7 +225,7 @@ class Training {
         e.kind == Expr::Kind::call && e.operands[0]->kind == Expr::Kind::name && e.arguments.size() == 1;
     const std::string how = is_call ? e.operands[0]->text : "";
     if (how != "norm" && how != "value")
-      el_.fail_at("bad-train-value", e.span, "`clip` is norm(c) or value(c)");
+      el_.fail_at("bad-train-value", e.span, "`clip` has to be norm(c) or value(c)");
     const double limit =
         el_.number(el_.eval(*e.arguments[0].value, scope_), e.arguments[0].value->span, "the limit");
     const ElementType type = el_.program.element;
@@ -260,15 +274,15 @@ class Training {
     const auto* made = optimizer.as<std::shared_ptr<MadeLayer>>();
     if (!made || (*made)->layer.definition->kind != Stmt::Kind::optimizer)
       el_.fail_at("bad-train-value", e.span,
-                  fmt::format("`optimizer` is an optimizer, as `adamw(lr = 1e-3)`; this is {}",
+                  fmt::format("`optimizer` has to be an optimizer, as `adamw(lr = 1e-3)`; this is {}",
                               el_.describe(optimizer)));
     Call call{
         {{"", e.span, {Tensor{p}}, nullptr}, {"", e.span, {Tensor{gradient}}, nullptr}}, e.span, e.span};
     const ValueId updated = el_.tensor(el_.apply_layer(*made, call), e.span);
     if (el_.type(updated) != type)
       el_.fail_at("shape-mismatch", e.span,
-                  fmt::format("the optimizer makes {} of `{}`, which is {}", el_.type(updated).text(), path,
-                              type.text()));
+                  fmt::format("the optimizer returns {} for `{}`, which is {}", el_.type(updated).text(),
+                              path, type.text()));
     return updated;
   }
 

@@ -34,7 +34,7 @@ UsedFiles::UsedFiles(const std::string& first_file, Diagnostics& diagnostics,
 }
 
 void UsedFiles::report(const Stmt& use, const SourceFile& by, std::string text) const {
-  diagnostics_.add({"bad-use", &by, use.span, std::move(text), {}, {}});
+  diagnostics_.add({"bad-use", &by, use.text_span, std::move(text), {}, {}});
 }
 
 void UsedFiles::load(const Unit& unit) {
@@ -51,13 +51,17 @@ const Block* UsedFiles::file_named(const Stmt& use, const SourceFile& by) {
   const fs::path name = (fs::path(by.name).parent_path() / use.text).lexically_normal();
   std::error_code error;
   const fs::path path = fs::canonical(name, error);
-  if (error || !fs::is_regular_file(path, error)) return refuse(fmt::format("`{}` cannot be read", use.text));
+  if (error) return refuse(fmt::format("`{}` cannot be read: {}", use.text, error.message()));
+  if (!fs::is_regular_file(path, error))
+    return refuse(fmt::format("`{}` cannot be read: it is not a file", use.text));
   if (!is_inside(path, root_))
     return refuse(fmt::format("`{}` is outside the folder of the file that is compiled", use.text));
   if (const auto known = read_.find(path); known != read_.end())
-    return known->second ? known->second
-                         : refuse(fmt::format("`{}` is being read already: it uses itself", use.text));
-  if (read_.size() >= kMostFiles) return refuse(fmt::format("more than {} files are used", kMostFiles));
+    return known->second
+               ? known->second
+               : refuse(fmt::format("`{}` is being read already: the files use each other", use.text));
+  if (read_.size() >= kMostFiles)
+    return refuse(fmt::format("with `{}`, more than {} files would be used", use.text, kMostFiles));
   if (fs::file_size(path, error) > kLargestFile)
     return refuse(fmt::format("`{}` is larger than {} bytes", use.text, kLargestFile));
   std::ifstream stream(path, std::ios::binary);

@@ -57,6 +57,7 @@ struct MadeLayer {
   std::string turns;  // of the loops around it in the owner: "[0][2]"; "[*]" where turns are one body
   int number = 0;     // of an anonymous one: 1, 2, …; else 0
   int applications = 0;
+  std::optional<Note> first_application;
   Target* home = nullptr;  // the graph that has its parameters
 
   std::string path() const { return owner + name + turns; }

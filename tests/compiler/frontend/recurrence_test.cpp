@@ -114,4 +114,14 @@ TEST_CASE("what is wrong in a recurrence is said once") {
   CHECK(fails_with(model("input x[T]\n recur t in 0..T { k = x[t] }\n output y = x"), "bad-recurrence"));
 }
 
+TEST_CASE("an error in a step says what names from outside of the loop are there") {
+  const std::string errors =
+      elaborated(
+          "model m {\n input x[B, T, 3]; param W[3, 4] ~ he\n recur t in 0..T { h[-1] = zeros(B, 8)\n"
+          "  h[t] = x[:, t] @ W + h[t-1] }\n output y = h }")
+          .errors;
+  CHECK(errors.find("`x` is f32[B, T, 3]") != std::string::npos);
+  CHECK(errors.find("`W` is f32[3, 4]") != std::string::npos);
+}
+
 }  // namespace mlpc::testing
