@@ -15,12 +15,16 @@ std::optional<Memory::BlockLevels> Memory::block_levels(const Access& access) co
   return std::nullopt;
 }
 
-bool Memory::turns_blocks(const ir::Statement& statement) {
-  if (const auto* load = std::get_if<ir::Load>(&statement.kind))
-    return !load->guard && block_levels(access_of(load, load->buffer, load->index));
-  if (const auto* store = std::get_if<ir::Store>(&statement.kind))
-    return block_levels(access_of(store, store->buffer, store->index)).has_value();
-  return false;
+Memory::Form Memory::form_of(const ir::Statement& statement) {
+  const auto* load = std::get_if<ir::Load>(&statement.kind);
+  const auto* store = std::get_if<ir::Store>(&statement.kind);
+  if (!load && !store) return Form::none;
+  const bool is_guarded = load && load->guard;
+  const Access& access = load ? access_of(load, load->buffer, load->index, is_guarded)
+                              : access_of(store, store->buffer, store->index);
+  const std::optional<std::size_t> lanes = state_.vector_level(access.vars);
+  if (!lanes || is_contiguous(access, *lanes)) return Form::whole;
+  return !is_guarded && block_levels(access) ? Form::blocks : Form::lane_by_lane;
 }
 
 void Memory::for_each_block(const Access& access, const BlockLevels& levels,

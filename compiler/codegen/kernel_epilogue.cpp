@@ -68,8 +68,9 @@ std::optional<std::size_t> NestEmitter::level_to_roll(const ir::Reduce& reduce, 
   for (const ir::Statement& statement : epilogue) {
     if (!operands_of(statement)) return std::nullopt;
     const auto* let = std::get_if<ir::Let>(&statement.kind);
-    cost += let ? cost_of(let->op) : 2;
-    has_blocks |= memory_.turns_blocks(statement);
+    const Memory::Form form = memory_.form_of(statement);
+    cost += let ? cost_of(let->op) : form == Memory::Form::lane_by_lane ? 2 * state_.target.lanes : 2;
+    has_blocks |= form == Memory::Form::blocks;
   }
   for (std::size_t level : levels) cost *= state_.open[level].tile.count;
   if (cost < kLeastCost) return std::nullopt;

@@ -31,8 +31,9 @@ class Memory {
   /// All instances.
   Instances load(const ir::Load& load);
   void store(const ir::Store& store);
-  /// Whether it is a load or a store that turns blocks in registers (kernel_blocks.cpp).
-  bool turns_blocks(const ir::Statement& statement);
+  /// How a load or a store, or any other statement, meets memory.
+  enum class Form : std::uint8_t { none, whole, lane_by_lane, blocks };  // blocks: see kernel_blocks.cpp
+  Form form_of(const ir::Statement& statement);
 
  private:
   /// `may_miss`: the index may lie outside of the buffer, where a guard is false.

@@ -419,14 +419,16 @@ class EntryEmitter {
     return f;
   }
 
-  /// A function that runs task `i` here: in a turn, a direct call with addresses that are mostly there.
+  /// A function that runs task `i` here: a direct call where addresses are mostly there, in a turn, and where
+  /// there is one task, so that a function for it would be code for nothing.
   std::function<void(llvm::Value* i)> task_runner(const ir::KernelCall& call, llvm::Function* task,
                                                   llvm::Value* context) {
-    if (turns_.empty())
+    if (turns_.empty() && task)
       return [=, this](llvm::Value* i) { s_.b.CreateCall(task, {context, i, s_.b.getInt32(0)}); };
     std::vector<llvm::Value*> buffers;
     for (const BufferRef& ref : call.buffers)
-      buffers.push_back(address_in_turn(s_, ref, places_.at(&ref), turns_, dims_));
+      buffers.push_back(turns_.empty() ? address(ref, plan_, args_, context, turns_, dims_)
+                                       : address_in_turn(s_, ref, places_.at(&ref), turns_, dims_));
     return [=, this](llvm::Value* i) {
       std::vector<llvm::Value*> operands = {dims_, i};
       operands.insert(operands.end(), buffers.begin(), buffers.end());
@@ -436,8 +438,7 @@ class EntryEmitter {
 
   void call(const ir::KernelCall& call, llvm::Value* context) {
     const ir::Kernel& kernel = s_.program.kernels[call.kernel];
-    const bool needs_function = turns_.empty() || !kernel.tasks.empty();
-    llvm::Function* task = needs_function ? task_function(call) : nullptr;
+    llvm::Function* task = kernel.tasks.empty() ? nullptr : task_function(call);
     const auto run = task_runner(call, task, context);
     if (kernel.tasks.empty()) return run(s_.b.getInt64(0));
     llvm::Value* count = emit_task_count(s_.b, kernel, dims_, s_.dims());

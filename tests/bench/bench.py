@@ -85,16 +85,16 @@ class Bench:
         if source not in self.libraries:
             path = f"{self.work.name}/{source}.so"
             begin = time.perf_counter()
-            subprocess.run([self.options.mlpc, HERE / f"nets/{source}.net", "-o", path], check=True)
+            subprocess.run([self.options.mlpc, HERE / f"nets/{source}.net", "--no-cache", "-o", path], check=True)
             self.libraries[source] = path, time.perf_counter() - begin
         return self.libraries[source]
 
     def contenders(self, net, kind, threads):
         path, _ = self.library(net.source)
         entry = "train_step" if kind == "step" else "infer"
-        ours = Contender("mlpc", [self.options.host, path, entry, str(threads), str(net.batch)], threads)
+        ours = Contender("mlpc", [self.options.host, path, entry, str(threads), *map(str, net.dims)], threads)
         peers = []
-        for name in [] if self.options.no_peers else peers_of(kind, self.options.quick):
+        for name in [] if self.options.no_peers else peers_of(net, kind, self.options.quick):
             if name.split(".")[0] in self.absent:
                 continue
             command = [sys.executable, HERE / "peers.py", name, net.name, kind, str(threads)]
@@ -130,7 +130,7 @@ class Bench:
             "peer": best.name if best else None,
             "peer_us": best.time() if best else None,
             "ratio": best.time() / ours.time() if best else None,
-            "peak_fraction": net.flops(kind) / (ours.time() * 1e3 * peak) if peak > 0 else None,
+            "peak_fraction": net.flops(kind) / (ours.time() * 1e3 * peak / (1 + net.double)) if peak > 0 else None,
             "compile_s": compile_seconds,
             "so_bytes": os.path.getsize(path),
             "peak_bytes": peak_bytes,
@@ -156,10 +156,7 @@ class Bench:
         for threads in self.options.threads:
             limits = Contender("limits", [self.options.host, "limits", str(threads)], threads)
             for net in chosen:
-                if net.source is None:
-                    print(f"{net.name:18}not yet expressible", flush=True)
-                    continue
-                for kind in net.kinds():
+                for kind in net.kinds:
                     self.measure(net, kind, threads, limits)
             limits.close()
         if self.options.json:

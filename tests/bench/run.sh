@@ -17,7 +17,7 @@ if [ -z "$python" ]; then
   python=$venv/bin/python
   if [ ! -e "$venv/complete" ]; then
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet numpy torch==2.13.0 jax==0.10.2 jaxlib==0.10.2 onnx onnxruntime==1.32.0 >&2
+    "$venv/bin/pip" install --quiet numpy torch==2.13.0 jax==0.10.2 jaxlib==0.10.2 onnx onnxscript onnxruntime==1.32.0 >&2
     touch "$venv/complete"
   fi
 fi
