@@ -72,7 +72,8 @@ void write_shared(const ir::KernelProgram& program, const std::vector<std::strin
   for (const std::string& object : objects) {
     inputs.emplace_back(fmt::format("{}.{}.o", beside, inputs.size()));
     input_paths.push_back(inputs.back().path);
-    std::ofstream file(input_paths.back(), std::ios::binary);  // for a moment only: nothing waits for the disk
+    std::ofstream file(input_paths.back(),
+                       std::ios::binary);  // for a moment only: nothing waits for the disk
     if (!file.write(object.data(), static_cast<std::streamsize>(object.size())).flush())
       fail("{} cannot be written", input_paths.back());
   }

@@ -122,7 +122,8 @@ TEST_CASE("a million nodes are differentiated and printed in a constant size a n
     CHECK(whole.forward >= kDeep);
     const std::size_t ten = backward_ops(chain(10)), twenty = backward_ops(chain(20));
     CHECK((whole.backward - ten) * 10 == (twenty - ten) * (kLayers - 10));
-    // Numbers of values have at most one digit more than at a tenth of the size, in at most ten places a node.
+    // Numbers of values have at most one digit more than at a tenth of the size, in at most ten places a
+    // node.
     CHECK(whole.bytes <= 10 * tenth.bytes + 10 * (whole.forward + whole.backward));
   });
 }
