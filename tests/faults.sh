@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 word=${1:-}
 tree=build/faults/tree
 build=build/faults/build
-export MLPC_PROGRAMS=${MLPC_PROGRAMS:-12}
+export MLPC_PROGRAMS=${MLPC_PROGRAMS:-80}
 
 # Only what differs is copied, as of now: what an earlier run planted, or built from another checkout, is built again.
 mkdir -p "$tree"
