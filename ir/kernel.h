@@ -101,12 +101,14 @@ struct Loop {
 };
 
 /// One accumulator of a Reduce. Starts at the reducer's identity (sum 0, prod 1, max -inf, min inf, any
-/// false, all true; argmax: position 0, so NaN-free ties go to the lowest position and the first NaN wins).
+/// false, all true; argmax: position 0, so NaN-free ties go to the lowest position and the first NaN wins), or
+/// at `start`, which an earlier part of the same sum gave.
 struct Accumulator {
   ScalarId result;
   Reducer reducer;
   ElementType type;              // of the accumulator; argmax: of the values, and the result is i64
   std::vector<ScalarId> values;  // what a turn gives: one; fma: two factors
+  std::optional<ScalarId> start = std::nullopt;  // of sum and fma, in one chain
 };
 
 /// Accumulates over all turns of vars (the first outermost, the last fastest). The order is part of the

@@ -88,7 +88,9 @@ std::vector<Scalar> KernelBuilder::close_reduce(std::span<const Reduction> reduc
         new_scalar(blocks_.size() - 1, reduction.reducer == Reducer::argmax ? ElementType::i64 : type);
     std::vector<ScalarId> values;
     for (Scalar value : reduction.values) values.push_back(value.id);
-    reduce.accumulators.push_back({result.id, reduction.reducer, type, std::move(values)});
+    std::optional<ScalarId> start;
+    if (reduction.start) start = reduction.start->id;
+    reduce.accumulators.push_back({result.id, reduction.reducer, type, std::move(values), start});
     results.push_back(result);
   }
   blocks_.back().body.push_back(std::move(block.head));

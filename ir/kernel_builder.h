@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -36,6 +37,7 @@ class KernelBuilder {
   struct Reduction {
     Reducer reducer;
     std::vector<Scalar> values;
+    std::optional<Scalar> start = std::nullopt;
   };
   std::vector<Scalar> close_reduce(std::span<const Reduction> reductions);
 

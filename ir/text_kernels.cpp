@@ -121,6 +121,7 @@ class KernelPrinter {
       out_ += fmt::format("{} %s{} = {} {}{}", i ? "," : "", a.result.index,
                           kReducers[static_cast<std::size_t>(a.reducer)], name_of(a.type),
                           scalars_text(a.values));
+      if (a.start) out_ += fmt::format(" from %s{}", a.start->index);
     }
     out_ += "\n";
   }
@@ -391,6 +392,7 @@ class KernelParser {
     out.reducer = static_cast<Reducer>(found - kReducers.begin());
     out.type = r_.element_type();
     out.values = scalars();
+    if (r_.accept("from")) out.start = ScalarId{id('s')};
     return out;
   }
 

@@ -214,6 +214,7 @@ class KernelVerifier {
     }
     for (const Accumulator& a : reduce.accumulators) accumulator(a);
     for (ScalarId s : inner) is_visible_[s.index] = false;
+    for (const Accumulator& a : reduce.accumulators) start(a, reduce.lanes);
     for (const Reduce::Range& range : reduce.ranges) vars_[range.var.index] = false;
     for (const Accumulator& a : reduce.accumulators)
       define(a.result, a.reducer == Reducer::argmax ? ElementType::i64 : a.type, own);
@@ -230,6 +231,13 @@ class KernelVerifier {
     const bool needs_float = a.reducer == Reducer::fma || a.reducer == Reducer::max ||
                              a.reducer == Reducer::min || a.reducer == Reducer::argmax;
     if (needs_float && !is_float(a.type)) error("%s{} accumulates {}", a.result.index, name_of(a.type));
+  }
+
+  void start(const Accumulator& a, int lanes) const {
+    if (!a.start) return;
+    if (use(*a.start) != a.type) error("%s{} starts from another type", a.result.index);
+    if (lanes > 0 || (a.reducer != Reducer::sum && a.reducer != Reducer::fma))
+      error("%s{} is no sum in one chain, and has a start", a.result.index);
   }
 
   const Program& header_;

@@ -47,7 +47,7 @@ class Checker {
   }
 
  private:
-  enum class VarState : std::uint8_t { unseen, loop, single, reduce, closed };
+  enum class VarState : std::uint8_t { unseen, loop, single, ordered, reduce, closed };  // ordered: recurs
 
   template <typename... Args>
   void require(bool condition, fmt::format_string<Args...> text, Args&&... args) const {
@@ -113,7 +113,8 @@ class Checker {
             ir::name_of(facts_.type_of[store.value.index]), buffer.name);
     require(reduce_depth_ == 0, "stores to `{}` inside a reduction", buffer.name);
     for (std::uint32_t var : facts_.vars_of[store.value.index])
-      require(contains(vars, {var}) || var_state_[var] == VarState::single,
+      require(contains(vars, {var}) || var_state_[var] == VarState::single ||
+                  var_state_[var] == VarState::ordered,
               "stores several turns of i{} to one element of `{}`", var, buffer.name);
     note_vars(vars);
   }
@@ -129,7 +130,7 @@ class Checker {
 
   void check(const ir::Recurrence& loop, double instances) {
     require(reduce_depth_ == 0, "has the recurrence over i{} inside a reduction", loop.var.index);
-    open(loop.var, VarState::loop);
+    open(loop.var, VarState::ordered);
     walk(loop.body, 2 * instances, &loop);
     var_state_[loop.var.index] = VarState::closed;
   }
@@ -144,7 +145,9 @@ class Checker {
   VarSet open_vars() const {
     VarSet vars;
     for (std::uint32_t var = 0; var < var_state_.size(); ++var)
-      if (var_state_[var] == VarState::loop || var_state_[var] == VarState::single) vars.push_back(var);
+      if (var_state_[var] == VarState::loop || var_state_[var] == VarState::single ||
+          var_state_[var] == VarState::ordered)
+        vars.push_back(var);
     return vars;
   }
 
@@ -168,6 +171,7 @@ class Checker {
     for (const ir::Reduce::Range& range : reduce.ranges) var_state_[range.var.index] = VarState::closed;
     for (std::size_t a = 0; a < vars.size(); ++a) {
       const ir::Accumulator& accumulator = reduce.accumulators[a];
+      if (accumulator.start) check_start(accumulator, reduce.lanes, vars[a]);
       const bool is_position = accumulator.reducer == Reducer::argmax;
       define(accumulator.result, is_position ? ElementType::i64 : accumulator.type, std::move(vars[a]));
     }
@@ -189,6 +193,14 @@ class Checker {
     }
     for (const ir::Reduce::Range& range : reduce.ranges) std::erase(vars, range.var.index);
     return vars;
+  }
+
+  void check_start(const ir::Accumulator& accumulator, int lanes, VarSet& vars) const {
+    use(*accumulator.start);
+    require(facts_.type_of[accumulator.start->index] == accumulator.type && lanes == 0 &&
+                (accumulator.reducer == Reducer::sum || accumulator.reducer == Reducer::fma),
+            "starts a reduction that is no sum of that type in one chain");
+    add_all(vars, facts_.vars_of[accumulator.start->index]);
   }
 
   void check_unroll(int unroll) const {

@@ -232,6 +232,26 @@ void Memory::scatter(const Access& access, std::size_t level, llvm::Value* value
   store_rows(access, level, elements);
 }
 
+/// In a contraction whose rows of the streamed operand lie so far apart that the processor does not see a
+/// stream: what a later turn loads, once a cache line.
+void Memory::prefetch_later_turn(const Access& access, std::size_t level, llvm::Value* pointer) {
+  constexpr std::int64_t kTurnsAhead = 8, kLeastPitch = 512, kLine = 64;  // bytes
+  const OpenVar& turn = state_.open.back();
+  if (!turn.is_contracted || !access.gathers.empty()) return;
+  const auto coefficient = access.coefficients.find(turn.var);
+  if (coefficient == access.coefficients.end() || !coefficient->second.is_constant()) return;
+  const std::int64_t size = ir::size_of(access.element);
+  const std::int64_t pitch = *coefficient->second.constant() * size;
+  const Tile& tile = state_.open[level].tile;
+  if (pitch < kLeastPitch || state_.chosen[level] * tile.width * size % kLine != 0) return;
+  llvm::Value* later =
+      state_.builder.CreateConstGEP1_64(state_.builder.getInt8Ty(), pointer, kTurnsAhead * pitch);
+  constexpr int kRead = 0, kMostLocality = 3, kData = 1;
+  state_.builder.CreateIntrinsic(llvm::Intrinsic::prefetch, {later->getType()},
+                                 {later, state_.builder.getInt32(kRead), state_.builder.getInt32(kMostLocality),
+                                  state_.builder.getInt32(kData)});
+}
+
 llvm::Value* Memory::load_chosen(const Access& access) {
   llvm::Type* type = state_.memory_type(access.element);
   const llvm::Align alignment(ir::size_of(access.element));
@@ -240,6 +260,7 @@ llvm::Value* Memory::load_chosen(const Access& access) {
   if (!is_contiguous(access, *level)) return gather(access, *level);
   llvm::Type* vector = with_width(type, state_.open[*level].tile.width);
   llvm::Value* pointer = pointer_to(access);
+  prefetch_later_turn(access, *level, pointer);
   llvm::Value* mask = state_.mask_at(*level);
   if (!mask) return state_.builder.CreateAlignedLoad(vector, pointer, alignment);
   return state_.builder.CreateMaskedLoad(vector, pointer, alignment, mask,

@@ -186,12 +186,25 @@ void NestEmitter::emit_tiles_at_run_time(const ir::Loop& loop, const TurnRange& 
   if (most == 1) return emit_loop_of_tiles(loop, range.low, range.high, 1, 1);
   llvm::IRBuilder<>& builder = state_.builder;
   llvm::Value* turns = builder.CreateNSWSub(range.high, range.low);
+  const int few = has_contraction(loop.body) ? most - 1 : most;
   if (!may_run_again(loop)) {
-    llvm::Value* end = builder.CreateNSWSub(range.high, builder.CreateSRem(turns, state_.int64(most)));
-    emit_loop_of_tiles(loop, range.low, end, most, 1);
+    // Large tiles as many as leave room for `few` in the others; where that cannot be, as many as fit.
+    llvm::Value* tiles = builder.CreateSDiv(turns, state_.int64(most));
+    llvm::Value* large_end = builder.CreateNSWAdd(range.low, builder.CreateNSWMul(tiles, state_.int64(most)));
+    llvm::Value* end = large_end;
+    if (few < most && few > 1) {
+      tiles = builder.CreateSDiv(builder.CreateNSWAdd(turns, state_.int64(most - 1)), state_.int64(most));
+      llvm::Value* large = builder.CreateNSWSub(turns, builder.CreateNSWMul(tiles, state_.int64(few)));
+      llvm::Value* fits = builder.CreateICmpSGE(large, state_.int64(0));
+      llvm::Value* balanced_end =
+          builder.CreateNSWAdd(range.low, builder.CreateNSWMul(large, state_.int64(most)));
+      large_end = builder.CreateSelect(fits, balanced_end, large_end);
+      end = builder.CreateSelect(fits, range.high, large_end);
+    }
+    emit_loop_of_tiles(loop, range.low, large_end, most, 1);
+    if (end != large_end) emit_loop_of_tiles(loop, large_end, end, few, 1);
     return emit_loop_of_tiles(loop, end, range.high, 1, 1);
   }
-  const int few = has_contraction(loop.body) ? most - 1 : most;
   llvm::Value* is_short = builder.CreateICmpSLT(turns, state_.int64(few));
   llvm::Value* low = builder.CreateSelect(is_short, range.high, range.low);
   emit_loop_of_tiles(loop, range.low, builder.CreateSelect(is_short, range.high, range.low), 1, 1);

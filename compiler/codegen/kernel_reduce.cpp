@@ -32,10 +32,16 @@ void ReduceEmitter::add_part(const ir::Accumulator& accumulator) {
             .width = std::max(lanes_, state_.width_of(vars))};
   for (std::size_t level : part.levels)
     part.choices *= static_cast<std::size_t>(state_.open[level].tile.count);
-  llvm::Value* identity = identity_of(state_, accumulator.reducer, accumulator.type);
-  for (std::size_t i = 0; i < part.choices * static_cast<std::size_t>(chains_); ++i) {
-    carried_.push_back(state_.widened(identity, part.width));
-    if (part.size == 2) carried_.push_back(state_.widened(state_.int64(0), part.width));
+  if (accumulator.start) {
+    state_.for_each_choice(part.levels, [&] {
+      carried_.push_back(state_.widened(state_.value_of(*accumulator.start), part.width));
+    });
+  } else {
+    llvm::Value* identity = identity_of(state_, accumulator.reducer, accumulator.type);
+    for (std::size_t i = 0; i < part.choices * static_cast<std::size_t>(chains_); ++i) {
+      carried_.push_back(state_.widened(identity, part.width));
+      if (part.size == 2) carried_.push_back(state_.widened(state_.int64(0), part.width));
+    }
   }
   parts_.push_back(std::move(part));
 }
@@ -104,6 +110,7 @@ void ReduceEmitter::emit_free_range(llvm::Value* extent) {
 
 void ReduceEmitter::emit_turn(int turn, const Tile& tile) {
   state_.push(reduce_.ranges.back().var, tile);
+  state_.open.back().is_contracted = reduce_.accumulators.front().reducer == ir::Reducer::fma;
   nest_.emit(reduce_.body);
   for (const Part& part : parts_) update(part, chains_ > 1 ? static_cast<std::size_t>(turn) : 0);
   state_.pop();

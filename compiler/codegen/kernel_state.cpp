@@ -10,7 +10,7 @@ void KernelState::push(ir::VarId var, const Tile& tile) {
   llvm::BasicBlock* prelude = builder.GetInsertBlock();
   llvm::BasicBlock* body = llvm::BasicBlock::Create(builder.getContext(), "body", &function);
   body->moveAfter(prelude);
-  open.push_back({var, tile, builder.CreateBr(body), {}});
+  open.push_back({.var = var, .tile = tile, .hoist = builder.CreateBr(body), .pointers = {}});
   chosen.push_back(0);
   builder.SetInsertPoint(body);
 }

@@ -28,7 +28,8 @@ struct OpenVar {
   ir::VarId var;
   Tile tile;
   llvm::Instruction* hoist;  // what needs no deeper loop goes before it
-  std::map<std::pair<std::uint32_t, std::vector<int>>, llvm::Value*> pointers;  // see kernel_address.h
+  std::map<std::pair<std::uint32_t, std::vector<int>>, llvm::Value*> pointers;  // see kernel_memory.h
+  bool is_contracted = false;  // a sum of products runs over it
 };
 
 /// A scalar's values: one for each choice of instances of the levels that it depends on.

@@ -56,6 +56,11 @@ class GroupEmitter {
       emit_scatter(group.members.front());
       return finish();
     }
+    const std::uint32_t sums = c_.storage.sum_slots[static_cast<std::size_t>(g_)];
+    if (sums != Storage::kNoSlot && !few_rows) {
+      emit_blocked(group, {BufferRef::Space::workspace, sums});
+      return finish();
+    }
     open_space(group);
     if (group.is_cumulative) {
       emit_cumulative(group.members.front());
@@ -157,6 +162,7 @@ class GroupEmitter {
     s.has_few_rows = has_few_rows_;
     const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
     s.is_packed = slot != Storage::kNoSlot && !has_few_rows_;
+    s.is_blocked = c_.storage.sum_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot && !has_few_rows_;
     return plan_loops(s, c_.target, c_.runs_once && !group.is_contraction ? std::min(c_.level, 1) : c_.level);
   }
 
@@ -263,6 +269,48 @@ class GroupEmitter {
     return {builder_.finish(), std::move(refs_)};
   }
 
+  // ---- A contraction whose sum runs in blocks: the group's space is [rows, columns] ----
+
+  void emit_blocked(const Group& group, const BufferRef& place) {
+    const LoopPlan plan = plan_of(group);
+    reduce_unroll_ = plan.reduce_unroll;
+    const ValueId contraction = group.members.front();
+    const ElementType type = c_.graph.type(contraction).element;
+    const DepthBlocks blocks = *depth_blocks_of(c_.graph, contraction);
+    const BufferId sums = add_buffer({type, space_}, place, true);
+    base_.assign(2, {});
+    open_level(plan.levels[0]);
+    const auto for_each_row = [&](ir::LoopSchedule schedule, const auto& body) {
+      open_level({0, schedule, 0});
+      body();
+      close();
+    };
+    for_each_row({1, false}, [&] { builder_.store(sums, base_, builder_.constant(type, 0)); });
+    const ir::VarId block = builder_.new_var();
+    const Scalar nothing = builder_.open_recurrence(block, blocks.count,
+                                                    ir::Constant::of_integer(ElementType::i64, 0));
+    memo_.emplace_back();
+    for_each_row(plan.levels[1].schedule, [&] {
+      const PartOfSum part{Dim(blocks.size) * AffineIndex::of(block), blocks.size, builder_.load(sums, base_)};
+      builder_.store(sums, base_, contract(contraction, base_, part));
+    });
+    memo_.pop_back();
+    builder_.close_recurrence(nothing);
+    for_each_row({1, false}, [&] {
+      finish_member(contraction, base_, builder_.load(sums, base_));
+      for (ValueId member : group.members)
+        if (member != contraction) emit_member(member);
+    });
+  }
+
+  void open_level(const LoopPlan::Level& level) {
+    const ir::VarId var = builder_.new_var();
+    if (level.task_block > 0) builder_.add_task_split(var, level.task_block);
+    base_[level.axis] = AffineIndex::of(var);
+    open(var, space_[level.axis], level.schedule);
+    space_depth_ = builder_.open_blocks();
+  }
+
   // ---- Members ----
 
   void emit_member(ValueId v) {
@@ -275,6 +323,10 @@ class GroupEmitter {
       value = contract(v, index);
     else
       value = compute(v, index);
+    finish_member(v, index, value);
+  }
+
+  void finish_member(ValueId v, const Index& index, Scalar value) {
     remember(v, index, value);
     const auto& places = c_.storage.places[v.index];
     for (std::size_t i = 0; i < places.size(); ++i) add_store(written_buffer(v, i), index, value);
@@ -449,8 +501,9 @@ class GroupEmitter {
     memo_.emplace_back();
   }
 
-  Scalar close_reduce(ir::Reducer reducer, std::vector<Scalar> values) {
-    const KernelBuilder::Reduction reduction{reducer, std::move(values)};
+  Scalar close_reduce(ir::Reducer reducer, std::vector<Scalar> values,
+                      std::optional<Scalar> start = std::nullopt) {
+    const KernelBuilder::Reduction reduction{reducer, std::move(values), start};
     memo_.pop_back();
     return builder_.close_reduce({&reduction, 1}).front();
   }
@@ -469,7 +522,14 @@ class GroupEmitter {
     return ranges;
   }
 
-  Scalar contract(ValueId v, const Index& index) {
+  /// Some turns of a sum over one letter, and the sum over those before.
+  struct PartOfSum {
+    AffineIndex first;
+    Dim turns;
+    Scalar before;
+  };
+
+  Scalar contract(ValueId v, const Index& index, const std::optional<PartOfSum>& part = std::nullopt) {
     const Node& node = c_.graph.producer(v);
     const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
     std::vector<ir::Reduce::Range> ranges = contracted_ranges(v);
@@ -478,6 +538,9 @@ class GroupEmitter {
     for (std::size_t i = 0; i < ranges.size(); ++i) {
       ranges[i].var = builder_.new_var();
       at[spec.contracted[i]] = AffineIndex::of(ranges[i].var);
+      if (!part) continue;
+      ranges[i].extent = part->turns;
+      at[spec.contracted[i]] = part->first + at[spec.contracted[i]];
     }
     if (!ranges.empty()) open_reduce(ranges, 0, reduce_unroll_);
     std::vector<Scalar> factors;
@@ -496,7 +559,8 @@ class GroupEmitter {
       factors.erase(factors.begin());
     }
     if (ranges.empty()) return factors.front();
-    return close_reduce(factors.size() == 2 ? ir::Reducer::fma : ir::Reducer::sum, factors);
+    return close_reduce(factors.size() == 2 ? ir::Reducer::fma : ir::Reducer::sum, factors,
+                        part ? std::optional(part->before) : std::nullopt);
   }
 
   // ---- Expressions ----

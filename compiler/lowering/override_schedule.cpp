@@ -35,7 +35,11 @@ void for_each_loop(ir::Block& block, const Visit& visit) {
     auto* reduce = std::get_if<ir::Reduce>(&statement.kind);
     if (loop) visit(*loop);
     if (reduce) visit(*reduce);
-    if (loop || reduce) for_each_loop(loop ? loop->body : reduce->body, visit);
+    std::visit(
+        [&](auto& kind) {
+          if constexpr (requires { kind.body; }) for_each_loop(kind.body, visit);
+        },
+        statement.kind);
   }
 }
 

@@ -1,5 +1,7 @@
 #include "compiler/lowering/packing.h"
 
+#include <algorithm>
+
 #include "ir/ops/einsum.h"
 
 namespace mlpc::lowering {
@@ -10,9 +12,15 @@ constexpr std::int64_t kAliasingPitch = 1024;  // bytes: rows this far apart mee
 constexpr std::int64_t kLeastDepth = 64;
 constexpr std::int64_t kLeastRows = 16;  // a panel has to be read that often
 
-}  // namespace
+/// A product of matrices, the streamed one [depth, columns].
+struct Product {
+  std::size_t streamed;
+  ir::Dim rows, depth, columns;
+  ir::ElementType type;
+  bool is_turned;  // the streamed operand
+};
 
-std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contraction) {
+std::optional<Product> product_of(const ir::Graph& graph, ir::ValueId contraction) {
   const ir::Node& node = graph.producer(contraction);
   const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
   if (spec.operands.size() != 2 || spec.result.size() != 2 || spec.contracted.size() != 1)
@@ -23,12 +31,39 @@ std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contractio
   if (spec.operands[1 - streamed] != std::string{row, depth}) return std::nullopt;
   const ir::ValueId value = graph.operands(node)[streamed];
   const ir::Type& type = graph.type(value);
-  const std::optional<std::int64_t> k = type.shape[0].constant(), n = type.shape[1].constant();
+  return Product{streamed,
+                 graph.type(contraction).shape[0],
+                 type.shape[0],
+                 type.shape[1],
+                 type.element,
+                 graph.producer(value).op == ir::Op::transpose_};
+}
+
+bool has_rows_to_pay(const Product& p) { return p.rows.constant().value_or(kLeastRows) >= kLeastRows; }
+
+}  // namespace
+
+std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contraction) {
+  const std::optional<Product> p = product_of(graph, contraction);
+  if (!p || !has_rows_to_pay(*p)) return std::nullopt;
+  const std::optional<std::int64_t> k = p->depth.constant(), n = p->columns.constant();
   if (!k || !n || *k < kLeastDepth || *n == 0 || *n % kPanelMultiple != 0) return std::nullopt;
-  if (graph.type(contraction).shape[0].constant().value_or(kLeastRows) < kLeastRows) return std::nullopt;
-  const bool is_turned = graph.producer(value).op == ir::Op::transpose_;
-  if (!is_turned && *n * ir::size_of(type.element) % kAliasingPitch != 0) return std::nullopt;
-  return Packing{streamed, type.shape[0], type.shape[1]};
+  if (!p->is_turned && *n * ir::size_of(p->type) % kAliasingPitch != 0) return std::nullopt;
+  return Packing{p->streamed, p->depth, p->columns, p->is_turned};
+}
+
+std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction) {
+  constexpr std::int64_t kSpan = 1 << 20;  // bytes that a block's rows lie in: half of L2, and its pages
+  constexpr std::int64_t kLeastTurns = 128, kMostTurns = 512;
+  const std::optional<Product> p = product_of(graph, contraction);
+  if (!p || !has_rows_to_pay(*p) || p->is_turned) return std::nullopt;
+  const std::optional<std::int64_t> k = p->depth.constant(), n = p->columns.constant();
+  if (!k || !n || *n == 0) return std::nullopt;
+  const std::int64_t pitch = *n * ir::size_of(p->type);
+  if (pitch < kAliasingPitch || *k <= kSpan / pitch) return std::nullopt;
+  for (std::int64_t size = std::min(kSpan / pitch, kMostTurns); size >= kLeastTurns; --size)
+    if (*k % size == 0) return DepthBlocks{*k / size, size};
+  return std::nullopt;
 }
 
 }  // namespace mlpc::lowering

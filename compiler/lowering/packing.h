@@ -6,16 +6,27 @@
 
 namespace mlpc::lowering {
 
-/// The operand of a contraction whose columns run in lanes, [depth, columns], where it pays to copy panel
-/// after panel of it to a place where a panel's rows follow each other: its own rows lie a large power of two
-/// of bytes apart, and so in few sets of the caches; or it is a transposed view, whose columns have to be
-/// turned anyway.
+/// The operand of a contraction whose columns run in lanes, [depth, columns], which is better read from a copy
+/// where a panel's rows follow each other: it is a transposed view, whose columns have to be turned anyway; or
+/// its own rows lie a large power of two of bytes apart, and so in few sets of the caches. The copy of the
+/// latter pays only where many contractions read it, in a loop over turns.
 struct Packing {
   std::size_t operand;  // of the contraction
   ir::Dim depth, columns;
+  bool is_turned;
 };
 
 /// Nullopt where packing does not pay. Requires that prepare() put the column last.
 std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contraction);
+
+/// The sum of a contraction in blocks: one of the streamed operand's rows is passed by all rows of the result,
+/// whose sums so far rest in the workspace, before the next one is. For operands so large that a panel of them
+/// would not stay in the caches, whose sets and pages its distant rows use up.
+struct DepthBlocks {
+  std::int64_t count, size;  // blocks; turns of the sum in each
+};
+
+/// Nullopt where the sum is short or free, or has no blocks of one size.
+std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction);
 
 }  // namespace mlpc::lowering

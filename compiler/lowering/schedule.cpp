@@ -94,6 +94,9 @@ LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int
     plan.levels.push_back({rank - 1, {}, 1});
     plan.levels.push_back({rank - 2, {tile.mr, false}, 0});
     plan.levels.push_back({rank - 1, {tile.nv, true}, 0});
+  } else if (group.is_blocked) {
+    plan.levels.push_back({rank - 1, {tile.nv, true}, panel});
+    plan.levels.push_back({rank - 2, {tile.mr, false}, 0});
   } else if (runs_by_rows(group)) {
     const std::int64_t per_row = depth * guess(columns);
     const std::int64_t tiles = std::max<std::int64_t>(kContractionTask / per_row / tile.mr, kLeastTiles);

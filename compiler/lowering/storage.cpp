@@ -203,6 +203,8 @@ class Assigner {
     for (const Storage::Copy& copy : out_.copies) last_read[copy.value.index] = end;
     for (std::int32_t g = 0; g < end; ++g) {
       out_.packed_slots.push_back(Storage::kNoSlot);
+      out_.sum_slots.push_back(Storage::kNoSlot);
+      out_.is_packed_before.push_back(false);
       for (ValueId v : group(g).members) {
         const bool is_needed = last_read[v.index] > g || is_reloaded[v.index];
         if (!is_needed || !out_.places[v.index].empty() || is_loop_value(v)) continue;
@@ -210,14 +212,21 @@ class Assigner {
       }
       if (group(g).is_turns) assign_turns(g, last_read);
       const ValueId first = group(g).members.front();
-      const std::optional<Packing> packing =
-          group(g).is_contraction ? packing_of(graph_, first) : std::nullopt;
-      out_.is_packed_before.push_back(packing && is_same_in_every_turn(operand_of(first, packing->operand)));
-      if (!packing) continue;
-      const ir::Dim bytes = bytes_of({graph_.type(first).element, {packing->depth, packing->columns}});
-      out_.packed_slots.back() =
-          out_.is_packed_before.back() ? slots_.allocate_for_all_turns(bytes) : slots_.allocate(bytes, g, g);
+      if (group(g).is_contraction) assign_scratch(g, first);
     }
+  }
+
+  void assign_scratch(std::int32_t g, ValueId contraction) {
+    const ir::Type& type = graph_.type(contraction);
+    if (const std::optional<Packing> packing = packing_of(graph_, contraction)) {
+      const ir::Dim bytes = bytes_of({type.element, {packing->depth, packing->columns}});
+      const bool is_same = is_same_in_every_turn(operand_of(contraction, packing->operand));
+      if (is_same) out_.packed_slots.back() = slots_.allocate_for_all_turns(bytes);
+      if (!is_same && packing->is_turned) out_.packed_slots.back() = slots_.allocate(bytes, g, g);
+      out_.is_packed_before.back() = is_same;
+    }
+    if (out_.packed_slots.back() == Storage::kNoSlot && depth_blocks_of(graph_, contraction))
+      out_.sum_slots.back() = slots_.allocate(bytes_of(type), g, g);
   }
 
   ValueId operand_of(ValueId v, std::size_t k) const { return graph_.operands(graph_.producer(v))[k]; }

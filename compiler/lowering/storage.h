@@ -23,6 +23,8 @@ struct Storage {
   /// By group: where a packed operand of its contraction is; kNoSlot: it has none.
   static constexpr std::uint32_t kNoSlot = UINT32_MAX;
   std::vector<std::uint32_t> packed_slots;
+  /// By group: where the sums of its contraction rest between blocks; kNoSlot: it has none.
+  std::vector<std::uint32_t> sum_slots;
   /// By group: whether that is done before the turns, since it is the same in each.
   std::vector<bool> is_packed_before;
   /// Written last: new values of buffers whose old values are read until then.

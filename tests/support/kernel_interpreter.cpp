@@ -501,7 +501,8 @@ class Interpreter {
   void run(const ir::Reduce& reduce) {
     const std::size_t chain_count = reduce.lanes > 0 ? static_cast<std::size_t>(reduce.lanes) : 1;
     std::vector<std::vector<Chain>> chains;
-    for (const ir::Accumulator& a : reduce.accumulators) chains.emplace_back(chain_count, identity(a));
+    for (const ir::Accumulator& a : reduce.accumulators)
+      chains.emplace_back(chain_count, a.start ? Chain{scalars_[a.start->index]} : identity(a));
     std::int64_t position = 0;
     const std::function<void(std::size_t)> turns = [&](std::size_t range) {
       if (range == reduce.ranges.size()) {
