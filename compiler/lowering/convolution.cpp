@@ -1,6 +1,7 @@
 #include "compiler/lowering/convolution.h"
 
 #include "compiler/lowering/access.h"
+#include "compiler/lowering/packing.h"
 
 namespace mlpc::lowering {
 namespace {
@@ -22,6 +23,7 @@ bool reads_windows(const Graph& graph, ValueId v) {
 
 char lane_letter(const Graph& graph, const ir::ops::EinsumSpec& spec, std::span<const ValueId> operands) {
   if (operands.size() != 2 || spec.result.empty()) return spec.result.empty() ? ' ' : spec.result.back();
+  if (has_rows_in_lanes(graph, spec, operands)) return spec.result[0];
   const bool first_is_windowed = reads_windows(graph, operands[0]);
   if (first_is_windowed == reads_windows(graph, operands[1])) return spec.result.back();
   const std::size_t windowed = first_is_windowed ? 0 : 1;
@@ -42,7 +44,9 @@ std::optional<ConvolutionShape> convolution_shape(const Graph& graph, ValueId co
   const Node& node = graph.producer(contraction);
   const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
   const char lanes = lane_letter(graph, spec, graph.operands(node));
-  if (spec.result.empty() || lanes == spec.result.back()) return std::nullopt;
+  if (spec.result.empty() || lanes == spec.result.back() ||
+      has_rows_in_lanes(graph, spec, graph.operands(node)))
+    return std::nullopt;
   ConvolutionShape out{spec.result.find(lanes), 1};
   if (spec.contracted.empty()) return out;
   for (std::size_t k = 0; k < spec.operands.size(); ++k)

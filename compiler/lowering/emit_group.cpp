@@ -157,6 +157,10 @@ class GroupEmitter {
     if (group.is_contraction) {
       s.work = work_of(group.members.front());
       s.convolution = convolution_shape(c_.graph, group.members.front());
+      const Node& node = c_.graph.producer(group.members.front());
+      s.has_rows_in_lanes =
+          has_rows_in_lanes(c_.graph, ir::ops::parse_einsum(std::get<std::string>(node.attributes[0])),
+                            c_.graph.operands(node));
     }
     s.turned_axis = turned_axis(group);
     s.has_few_rows = has_few_rows_;
@@ -781,7 +785,7 @@ class GroupEmitter {
 };
 
 /// The number of rows of a contraction y = x W where it is free: then few of them have a kernel of their own.
-/// Not where W is turned: its kernel packs it, for any number of rows.
+/// Not where W is turned, or rows run in lanes: those kernels do for any number of rows.
 std::optional<Dim> free_rows(const EntryContext& c, std::size_t g) {
   const Group& group = c.grouping.groups[g];
   if (!group.is_contraction || c.level < 2 || group.space.size() != 2 || group.space[0].is_constant())

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "ir/ops/einsum.h"
-
 namespace mlpc::lowering {
 namespace {
 
@@ -50,6 +48,25 @@ std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contractio
   if (!k || !n || *k < kLeastDepth || *n == 0 || *n % kPanelMultiple != 0) return std::nullopt;
   if (!p->is_turned && *n * ir::size_of(p->type) % kAliasingPitch != 0) return std::nullopt;
   return Packing{p->streamed, p->depth, p->columns, p->is_turned};
+}
+
+bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
+                       std::span<const ir::ValueId> operands) {
+  if (spec.operands.size() != 2 || spec.result.size() != 2 || spec.contracted.size() != 1) return false;
+  const char row = spec.result[0], column = spec.result[1], depth = spec.contracted[0];
+  const std::size_t w = spec.operands[0].find(column) != std::string::npos ? 0 : 1;
+  const std::string& other = spec.operands[1 - w];
+  if (spec.operands[w] != std::string{column, depth}) return false;
+  if (other != std::string{row, depth} && other != std::string{depth, row}) return false;
+  const bool is_of_every_turn = std::ranges::any_of(graph.parameters(), [&](const ir::Graph::Parameter& p) {
+    return p.value == operands[w] && p.role == ir::Role::constant;
+  });
+  const ir::Shape& shape = graph.type(operands[w]).shape;
+  const std::int64_t columns = shape[0].constant().value_or(0);
+  const ir::Dim& rows = graph.type(operands[1 - w]).shape[other.find(row)];
+  const std::int64_t count = rows.constant().value_or(kLeastRows);
+  return !is_of_every_turn && shape[1].constant().value_or(0) >= kLeastDepth && columns >= kPanelMultiple &&
+         count >= kLeastRows && count <= columns;
 }
 
 std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction) {

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
 #include "ir/graph.h"
+#include "ir/ops/einsum.h"
 
 namespace mlpc::lowering {
 
@@ -18,6 +20,12 @@ struct Packing {
 
 /// Nullopt where packing does not pay. Requires that prepare() put the column last.
 std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contraction);
+
+/// Whether a product of matrices, δ W', runs with its rows in lanes: then δ, which is the smaller one, is turned
+/// before, and tiles of the result in registers, and W is read as it lies. Not in loops over turns, before
+/// which W is turned once.
+bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
+                       std::span<const ir::ValueId> operands);
 
 /// The sum of a contraction in blocks: one of the streamed operand's rows is passed by all rows of the result,
 /// whose sums so far rest in the workspace, before the next one is. For operands so large that a panel of them

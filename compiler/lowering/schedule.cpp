@@ -1,6 +1,7 @@
 #include "compiler/lowering/schedule.h"
 
 #include <algorithm>
+#include <bit>
 #include <ranges>
 
 namespace mlpc::lowering {
@@ -66,6 +67,25 @@ bool runs_by_rows(const GroupShape& group) {
   if (group.space.size() < 2) return false;
   const std::int64_t rows = guess(group.space[group.space.size() - 2]), depth = guess(group.work);
   return rows > depth && depth <= kStreamedBytes / ir::size_of(group.widest) / guess(group.space.back());
+}
+
+/// Tiles of columns, which registers turn where they are stored, so that they are a power of two; of two vectors
+/// of rows. The streamed operand, which is small, passes for each of them.
+LoopPlan plan_rows_in_lanes(const GroupShape& group, const ir::Target& target, int level) {
+  constexpr int kVectors = 2, kMostColumns = 8;
+  LoopPlan plan;
+  const int registers_per_vector = ir::size_of(group.widest) / 4;
+  const int budget = target.vector_registers / registers_per_vector - 2 - kVectors;
+  const Tile tile = level < 2 ? Tile{1, 1}
+                              : Tile{std::min(kMostColumns, static_cast<int>(std::bit_floor(
+                                                                static_cast<unsigned>(budget / kVectors)))),
+                                     kVectors};
+  plan.reduce_unroll = level < 2 ? 1 : turns_a_trip(tile);
+  const std::int64_t per_column = guess(group.work) * guess(group.space[0]);
+  const std::int64_t tiles = std::max<std::int64_t>(kContractionTask / per_column / tile.mr, kLeastTiles);
+  plan.levels.push_back({1, {tile.mr, false}, even_block(group.space[1], tiles * tile.mr)});
+  plan.levels.push_back({0, {tile.nv, true}, 0});
+  return plan;
 }
 
 LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int level) {
@@ -178,7 +198,8 @@ LoopPlan plan_points(const GroupShape& group, const ir::Target& target, int leve
 
 LoopPlan plan_loops(const GroupShape& group, const ir::Target& target, int level) {
   if (group.space.empty()) return {};
-  LoopPlan plan = group.convolution      ? plan_convolution(group, target, level)
+  LoopPlan plan = group.convolution         ? plan_convolution(group, target, level)
+                  : group.has_rows_in_lanes ? plan_rows_in_lanes(group, target, level)
                   : group.is_contraction ? plan_contraction(group, target, level)
                                          : plan_points(group, target, level);
   // A loop with one task is not cut, unless a loop inside it is: tasks are cut from the outside in.
