@@ -235,21 +235,35 @@ void Memory::scatter(const Access& access, std::size_t level, llvm::Value* value
 /// In a contraction whose rows of the streamed operand lie so far apart that the processor does not see a
 /// stream: what a later turn loads, once a cache line.
 void Memory::prefetch_later_turn(const Access& access, std::size_t level, llvm::Value* pointer) {
-  constexpr std::int64_t kTurnsAhead = 8, kLeastPitch = 512, kLine = 64;  // bytes
+  constexpr std::int64_t kTurnsAhead = 8, kLeastPitch = 512;  // bytes
   const OpenVar& turn = state_.open.back();
   if (!turn.is_contracted || !access.gathers.empty()) return;
   const auto coefficient = access.coefficients.find(turn.var);
   if (coefficient == access.coefficients.end() || !coefficient->second.is_constant()) return;
-  const std::int64_t size = ir::size_of(access.element);
-  const std::int64_t pitch = *coefficient->second.constant() * size;
-  const Tile& tile = state_.open[level].tile;
-  if (pitch < kLeastPitch || state_.chosen[level] * tile.width * size % kLine != 0) return;
-  llvm::Value* later =
-      state_.builder.CreateConstGEP1_64(state_.builder.getInt8Ty(), pointer, kTurnsAhead * pitch);
+  const std::int64_t pitch = *coefficient->second.constant() * ir::size_of(access.element);
+  if (pitch < kLeastPitch) return;
+  prefetch(access, level,
+           state_.builder.CreateConstGEP1_64(state_.builder.getInt8Ty(), pointer, kTurnsAhead * pitch));
+}
+
+void Memory::prefetch(const ir::Load& load) {
+  if (load.guard) return;
+  const Access& access = access_of(&load, load.buffer, load.index);
+  const std::optional<std::size_t> level = state_.vector_level(access.vars);
+  if (!level || !access.gathers.empty() || !is_contiguous(access, *level)) return;
+  state_.for_each_choice(state_.jammed_levels(access.vars),
+                         [&] { prefetch(access, *level, pointer_to(access)); });
+}
+
+/// Of the chosen vector at `level`, unless the one before lies in the same cache line.
+void Memory::prefetch(const Access& access, std::size_t level, llvm::Value* pointer) {
+  constexpr std::int64_t kLine = 64;  // bytes
   constexpr int kRead = 0, kMostLocality = 3, kData = 1;
-  state_.builder.CreateIntrinsic(llvm::Intrinsic::prefetch, {later->getType()},
-                                 {later, state_.builder.getInt32(kRead), state_.builder.getInt32(kMostLocality),
-                                  state_.builder.getInt32(kData)});
+  const std::int64_t width = std::int64_t{state_.open[level].tile.width} * ir::size_of(access.element);
+  if (state_.chosen[level] * width % kLine != 0) return;
+  state_.builder.CreateIntrinsic(llvm::Intrinsic::prefetch, {pointer->getType()},
+                                 {pointer, state_.builder.getInt32(kRead),
+                                  state_.builder.getInt32(kMostLocality), state_.builder.getInt32(kData)});
 }
 
 llvm::Value* Memory::load_chosen(const Access& access) {

@@ -31,6 +31,8 @@ class Memory {
   /// All instances.
   Instances load(const ir::Load& load);
   void store(const ir::Store& store);
+  /// Asks for all instances of what will be loaded.
+  void prefetch(const ir::Load& load);
   /// How a load or a store, or any other statement, meets memory.
   enum class Form : std::uint8_t { none, whole, lane_by_lane, blocks };  // blocks: see kernel_blocks.cpp
   Form form_of(const ir::Statement& statement);
@@ -56,6 +58,7 @@ class Memory {
                      const std::function<void(int, llvm::Value*)>& each);
   llvm::Value* lane_offsets(const Access& access, std::size_t level, int width);
   void prefetch_later_turn(const Access& access, std::size_t level, llvm::Value* pointer);
+  void prefetch(const Access& access, std::size_t level, llvm::Value* pointer);
   llvm::Value* load_chosen(const Access& access);
   void store_chosen(const Access& access, llvm::Value* value);
   /// Each lane's `count` neighbours in memory, as an element or a vector; 0 for lanes that do not exist.

@@ -27,11 +27,15 @@ void note_buffers(const ir::Block& block, std::set<std::uint32_t>& read, std::se
   }
 }
 
+bool is_contraction(const ir::Reduce& reduce) {
+  return reduce.accumulators.front().reducer == ir::Reducer::fma;
+}
+
 bool has_contraction(const ir::Block& block) {
   return std::ranges::any_of(block, [](const ir::Statement& statement) {
     if (const auto* loop = std::get_if<ir::Loop>(&statement.kind)) return has_contraction(loop->body);
     const auto* reduce = std::get_if<ir::Reduce>(&statement.kind);
-    return reduce && reduce->accumulators.front().reducer == ir::Reducer::fma;
+    return reduce && is_contraction(*reduce);
   });
 }
 
@@ -49,13 +53,20 @@ struct BalancedSplit {
 
 void NestEmitter::emit(const ir::Block& block) {
   for (std::size_t i = 0; i < block.size(); ++i) {
-    std::visit([&](const auto& kind) { emit(kind); }, block[i].kind);
     const auto* reduce = std::get_if<ir::Reduce>(&block[i].kind);
     const Statements rest = Statements(block).subspan(i + 1);
+    if (reduce && is_contraction(*reduce)) prefetch_loads(rest);
+    std::visit([&](const auto& kind) { emit(kind); }, block[i].kind);
     if (!reduce) continue;
     if (const std::optional<std::size_t> level = level_to_roll(*reduce, rest))
       return emit_rolled(rest, *level);
   }
+}
+
+/// While the sum runs, what its epilogue reads comes near: the weight that it updates.
+void NestEmitter::prefetch_loads(Statements epilogue) {
+  for (const ir::Statement& statement : epilogue)
+    if (const auto* load = std::get_if<ir::Load>(&statement.kind)) memory_.prefetch(*load);
 }
 
 // ---- Statements without a body ---------------------------------------------------------------------------

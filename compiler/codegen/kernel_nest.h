@@ -48,6 +48,7 @@ class NestEmitter {
   };
   std::optional<std::size_t> level_to_roll(const ir::Reduce& reduce, Statements epilogue);
   std::vector<ir::ScalarId> scalars_to_keep(Statements epilogue, std::size_t level) const;
+  void prefetch_loads(Statements epilogue);
   void emit_rolled(Statements epilogue, std::size_t level);
   Kept keep(ir::ScalarId scalar, std::size_t level);
 
