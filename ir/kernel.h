@@ -101,8 +101,8 @@ struct Loop {
 };
 
 /// One accumulator of a Reduce. Starts at the reducer's identity (sum 0, prod 1, max -inf, min inf, any
-/// false, all true; argmax: position 0, so NaN-free ties go to the lowest position and the first NaN wins), or
-/// at `start`, which an earlier part of the same sum gave.
+/// false, all true; argmax: position 0, so NaN-free ties go to the lowest position and the first NaN wins),
+/// or at `start`, which an earlier part of the same sum gave.
 struct Accumulator {
   ScalarId result;
   Reducer reducer;

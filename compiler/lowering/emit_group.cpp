@@ -197,13 +197,13 @@ class GroupEmitter {
   void open_levels(const LoopPlan& plan) {
     base_.assign(space_.size(), {});
     for (const LoopPlan::Level& level : plan.levels) {
+      if (!packed_ || level.axis + 1 != space_.size()) {
+        open_level(level);
+        continue;
+      }
       const ir::VarId var = builder_.new_var();
       if (level.task_block > 0) builder_.add_task_split(var, level.task_block);
-      const bool has_panels = packed_ && level.axis + 1 == space_.size();
-      if (!has_panels) {
-        base_[level.axis] = AffineIndex::of(var);
-        open(var, space_[level.axis], level.schedule);
-      } else if (!level.schedule.lanes) {
+      if (!level.schedule.lanes) {
         base_[level.axis] = Dim(plan.panel) * AffineIndex::of(var);
         open(var, Dim::floordiv(space_[level.axis], plan.panel), level.schedule);
         packed_->panel_index = AffineIndex::of(var);
@@ -291,11 +291,12 @@ class GroupEmitter {
     };
     for_each_row({1, false}, [&] { builder_.store(sums, base_, builder_.constant(type, 0)); });
     const ir::VarId block = builder_.new_var();
-    const Scalar nothing = builder_.open_recurrence(block, blocks.count,
-                                                    ir::Constant::of_integer(ElementType::i64, 0));
+    const Scalar nothing =
+        builder_.open_recurrence(block, blocks.count, ir::Constant::of_integer(ElementType::i64, 0));
     memo_.emplace_back();
     for_each_row(plan.levels[1].schedule, [&] {
-      const PartOfSum part{Dim(blocks.size) * AffineIndex::of(block), blocks.size, builder_.load(sums, base_)};
+      const PartOfSum part{Dim(blocks.size) * AffineIndex::of(block), blocks.size,
+                           builder_.load(sums, base_)};
       builder_.store(sums, base_, contract(contraction, base_, part));
     });
     memo_.pop_back();

@@ -29,12 +29,9 @@ std::optional<Product> product_of(const ir::Graph& graph, ir::ValueId contractio
   if (spec.operands[1 - streamed] != std::string{row, depth}) return std::nullopt;
   const ir::ValueId value = graph.operands(node)[streamed];
   const ir::Type& type = graph.type(value);
-  return Product{streamed,
-                 graph.type(contraction).shape[0],
-                 type.shape[0],
-                 type.shape[1],
-                 type.element,
-                 graph.producer(value).op == ir::Op::transpose_};
+  return Product{streamed,      graph.type(contraction).shape[0],
+                 type.shape[0], type.shape[1],
+                 type.element,  graph.producer(value).op == ir::Op::transpose_};
 }
 
 bool has_rows_to_pay(const Product& p) { return p.rows.constant().value_or(kLeastRows) >= kLeastRows; }

@@ -8,10 +8,10 @@
 
 namespace mlpc::lowering {
 
-/// The operand of a contraction whose columns run in lanes, [depth, columns], which is better read from a copy
-/// where a panel's rows follow each other: it is a transposed view, whose columns have to be turned anyway; or
-/// its own rows lie a large power of two of bytes apart, and so in few sets of the caches. The copy of the
-/// latter pays only where many contractions read it, in a loop over turns.
+/// The operand of a contraction whose columns run in lanes, [depth, columns], which is better read from a
+/// copy where a panel's rows follow each other: it is a transposed view, whose columns have to be turned
+/// anyway; or its own rows lie a large power of two of bytes apart, and so in few sets of the caches. The
+/// copy of the latter pays only where many contractions read it, in a loop over turns.
 struct Packing {
   std::size_t operand;  // of the contraction
   ir::Dim depth, columns;
@@ -21,15 +21,15 @@ struct Packing {
 /// Nullopt where packing does not pay. Requires that prepare() put the column last.
 std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contraction);
 
-/// Whether a product of matrices, δ W', runs with its rows in lanes: then δ, which is the smaller one, is turned
-/// before, and tiles of the result in registers, and W is read as it lies. Not in loops over turns, before
-/// which W is turned once.
+/// Whether a product of matrices, δ W', runs with its rows in lanes: then δ, which is the smaller one, is
+/// turned before, and tiles of the result in registers, and W is read as it lies. Not in loops over turns,
+/// before which W is turned once.
 bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
                        std::span<const ir::ValueId> operands);
 
-/// The sum of a contraction in blocks: one of the streamed operand's rows is passed by all rows of the result,
-/// whose sums so far rest in the workspace, before the next one is. For operands so large that a panel of them
-/// would not stay in the caches, whose sets and pages its distant rows use up.
+/// The sum of a contraction in blocks: one of the streamed operand's rows is passed by all rows of the
+/// result, whose sums so far rest in the workspace, before the next one is. For operands so large that a
+/// panel of them would not stay in the caches, whose sets and pages its distant rows use up.
 struct DepthBlocks {
   std::int64_t count, size;  // blocks; turns of the sum in each
 };

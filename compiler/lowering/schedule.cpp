@@ -69,17 +69,18 @@ bool runs_by_rows(const GroupShape& group) {
   return rows > depth && depth <= kStreamedBytes / ir::size_of(group.widest) / guess(group.space.back());
 }
 
-/// Tiles of columns, which registers turn where they are stored, so that they are a power of two; of two vectors
-/// of rows. The streamed operand, which is small, passes for each of them.
+/// Tiles of columns, which registers turn where they are stored, so that they are a power of two; of two
+/// vectors of rows. The streamed operand, which is small, passes for each of them.
 LoopPlan plan_rows_in_lanes(const GroupShape& group, const ir::Target& target, int level) {
   constexpr int kVectors = 2, kMostColumns = 8;
   LoopPlan plan;
   const int registers_per_vector = ir::size_of(group.widest) / 4;
   const int budget = target.vector_registers / registers_per_vector - 2 - kVectors;
-  const Tile tile = level < 2 ? Tile{1, 1}
-                              : Tile{std::min(kMostColumns, static_cast<int>(std::bit_floor(
-                                                                static_cast<unsigned>(budget / kVectors)))),
-                                     kVectors};
+  const Tile tile =
+      level < 2 ? Tile{1, 1}
+                : Tile{std::min(kMostColumns,
+                                static_cast<int>(std::bit_floor(static_cast<unsigned>(budget / kVectors)))),
+                       kVectors};
   plan.reduce_unroll = level < 2 ? 1 : turns_a_trip(tile);
   const std::int64_t per_column = guess(group.work) * guess(group.space[0]);
   const std::int64_t tiles = std::max<std::int64_t>(kContractionTask / per_column / tile.mr, kLeastTiles);
@@ -200,8 +201,8 @@ LoopPlan plan_loops(const GroupShape& group, const ir::Target& target, int level
   if (group.space.empty()) return {};
   LoopPlan plan = group.convolution         ? plan_convolution(group, target, level)
                   : group.has_rows_in_lanes ? plan_rows_in_lanes(group, target, level)
-                  : group.is_contraction ? plan_contraction(group, target, level)
-                                         : plan_points(group, target, level);
+                  : group.is_contraction    ? plan_contraction(group, target, level)
+                                            : plan_points(group, target, level);
   // A loop with one task is not cut, unless a loop inside it is: tasks are cut from the outside in.
   bool inner_is_cut = plan.panel > 0;  // its blocks count panels
   for (LoopPlan::Level& l : std::views::reverse(plan.levels)) {

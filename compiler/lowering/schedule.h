@@ -31,11 +31,11 @@ struct ConvolutionShape {
 struct GroupShape {
   ir::Shape space;
   bool is_contraction = false;
-  bool is_packed = false;         // of a contraction: the streamed operand is packed, panel by panel
-  bool is_blocked = false;        // of a contraction: its sum runs in blocks
+  bool is_packed = false;          // of a contraction: the streamed operand is packed, panel by panel
+  bool is_blocked = false;         // of a contraction: its sum runs in blocks
   bool has_rows_in_lanes = false;  // of a contraction
-  bool has_few_rows = false;      // of a contraction: fewer than kFewRows of a free number
-  bool has_lanes_inside = false;  // loops or reductions inside run in lanes, so the space's own do not
+  bool has_few_rows = false;       // of a contraction: fewer than kFewRows of a free number
+  bool has_lanes_inside = false;   // loops or reductions inside run in lanes, so the space's own do not
   ir::ElementType widest = ir::ElementType::f32;
   ir::Dim work = 1;                                       // multiply-adds or elements a point
   std::optional<std::size_t> turned_axis = std::nullopt;  // of a transposing copy: its operand's last axis

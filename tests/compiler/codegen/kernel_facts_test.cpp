@@ -123,6 +123,8 @@ TEST_CASE("a reduction's shape, types and chains are checked") {
           "kernel `copy` accumulates a f32 in a f64");
   refused([](ir::Reduce& r) { r.accumulators[0].reducer = ir::Reducer::fma; },
           "kernel `copy` accumulates 1 values");
+  refused([](ir::Reduce& r) { r.accumulators[0].start = ir::ScalarId{0}; },
+          "kernel `copy` uses %0 where it is not visible");
   refused([](ir::Reduce& r) { r.body.push_back({ir::Store{{1}, {}, {0}}}); },
           "kernel `copy` stores to `y` inside a reduction");
 }

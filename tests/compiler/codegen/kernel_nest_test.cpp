@@ -105,6 +105,44 @@ TEST_CASE("contractions have the interpreter's bits whatever the tile") {
 
 namespace {
 
+/// y[i, j] = Σ x[i, k] w[k, j], in `count` blocks of the sum, which all rows pass before the next one starts.
+ir::Kernel contraction_in_blocks(const Dim& rows, const Dim& columns, std::int64_t count, std::int64_t size) {
+  ir::KernelBuilder b("blocks");
+  const auto x = b.add_buffer("x", {ElementType::f32, {rows, count * size}}, false);
+  const auto w = b.add_buffer("w", {ElementType::f32, {count * size, columns}}, false);
+  const auto y = b.add_buffer("y", {ElementType::f32, {rows, columns}}, true);
+  const auto i = b.new_var(), j = b.new_var(), k = b.new_var(), first = b.new_var(), block = b.new_var();
+  b.open_loop(j, columns, {4, true});
+  b.open_loop(first, rows, {});
+  b.store(y, {at(first), at(j)}, b.constant(ElementType::f32, 0));
+  b.close_loop();
+  const ir::Scalar none = b.open_recurrence(block, count, ir::Constant::of_integer(ElementType::i64, 0));
+  b.open_loop(i, rows, {6, false});
+  const ir::Scalar before = b.load(y, {at(i), at(j)});
+  b.open_reduce(std::vector<ir::Reduce::Range>{{k, size}}, 0, 2);
+  const ir::AffineIndex turn = Dim(size) * at(block) + at(k);
+  const ir::KernelBuilder::Reduction sum{
+      ir::Reducer::fma, {b.load(x, {at(i), turn}), b.load(w, {turn, at(j)})}, before};
+  b.store(y, {at(i), at(j)}, b.close_reduce({&sum, 1}).front());
+  b.close_loop();
+  b.close_recurrence(none);
+  b.close_loop();
+  return b.finish();
+}
+
+}  // namespace
+
+TEST_CASE("a sum in blocks goes on where it stopped, for every number of rows") {
+  std::vector<Dims> rows;
+  for (std::int64_t m : {0, 1, 4, 5, 6, 7, 9, 11, 14, 19, 20, 23, 33}) rows.push_back({{"M", m}});
+  const Dim m = Dim::named("M");
+  check_against_interpreter(contraction_in_blocks(m, 64, 3, 5), rows, {.all_targets = true});
+  check_against_interpreter(contraction_in_blocks(m, 70, 2, 4), rows, {.all_targets = true});
+  check_against_interpreter(contraction_in_blocks(13, 17, 4, 1), {{}}, {.all_targets = true});
+}
+
+namespace {
+
 /// y[i, j] (or y[j, i]) = tanh(erf(c) · z[i] + c) + exp(c), c = Σ x[i, k] w[k, j]: an epilogue that is rolled
 /// into a loop.
 ir::Kernel contraction_with_long_epilogue(const Dim& rows, std::int64_t columns, bool is_turned) {

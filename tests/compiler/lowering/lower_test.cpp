@@ -41,11 +41,11 @@ Graph two_dense_layers() {
 }
 
 /// y = x W, with rows of W `columns` elements long; or of W transposed.
-Graph product(std::int64_t columns, bool turned) {
+Graph product(std::int64_t columns, bool turned, std::int64_t depth = 128) {
   Graph graph;
   graph.name = "infer";
-  const ValueId x = graph.add_parameter("x", f32({kB, 128}), Role::input, 0);
-  const ir::Shape shape = turned ? ir::Shape{columns, 128} : ir::Shape{128, columns};
+  const ValueId x = graph.add_parameter("x", f32({kB, depth}), Role::input, 0);
+  const ir::Shape shape = turned ? ir::Shape{columns, depth} : ir::Shape{depth, columns};
   const ValueId w = graph.add_parameter("W", f32(shape), Role::param, 0);
   Builder b(graph);
   const ValueId operands[] = {x, w};
@@ -109,17 +109,33 @@ TEST_CASE("bias and activation are in the kernel of the contraction, and equal l
   CHECK(program.entries[0].slots[0].bytes == Dim(256) * kB);
 }
 
-TEST_CASE(
-    "weights whose rows meet in few cache sets, or that are transposed, are packed by the kernel that reads "
-    "them") {
-  const auto slots = [](std::int64_t columns, bool turned) {
-    return lowering::lower(testing::program_of(product(columns, turned)), {2}).entries[0].slots;
+TEST_CASE("a long sum over distant rows runs in blocks that divide it, and rests in the workspace") {
+  const auto program = [](std::int64_t columns, std::int64_t depth) {
+    return lowering::lower(testing::program_of(product(columns, false, depth)), {2});
   };
-  CHECK(slots(192, false).empty());
-  REQUIRE(slots(256, false).size() == 1);
-  CHECK(slots(256, false)[0].bytes == Dim(128 * 256 * 4));
-  REQUIRE(slots(192, true).size() == 1);
-  CHECK(kernel_calls(lowering::lower(testing::program_of(product(192, true)), {2}).entries[0]) == 1);
+  const auto blocks = [&](std::int64_t columns, std::int64_t depth) {
+    const std::string text = ir::print(program(columns, depth));
+    const std::size_t recurrence = text.find("recur %"), in = text.find(" in ", recurrence);
+    return recurrence == std::string::npos ? 1 : std::stoi(text.substr(in + 4));
+  };
+  CHECK(blocks(512, 784) == 2);    // 392 rows
+  CHECK(blocks(1024, 1024) == 4);  // 256 rows: a MiB
+  CHECK(blocks(512, 512) == 1);    // that is a MiB
+  CHECK(blocks(10, 784) == 1);     // rows lie close
+  CHECK(blocks(512, 787) == 1);    // a prime
+  const ir::KernelProgram blocked = program(512, 784);
+  REQUIRE(blocked.entries[0].slots.size() == 1);
+  CHECK(blocked.entries[0].slots[0].bytes == Dim(512 * 4) * kB);
+  const std::string text = ir::print(blocked);
+  CHECK(text.find(" from %s") != std::string::npos);
+  CHECK(ir::print(ir::parse_kernels(text, "blocked")) == text);
+}
+
+TEST_CASE("the smaller operand of a product with a transposed weight is turned") {
+  const ir::KernelProgram program = lowering::lower(testing::program_of(product(192, true)), {2});
+  CHECK(kernel_calls(program.entries[0]) == 2);  // x turned, then the product with rows in lanes
+  REQUIRE(program.entries[0].slots.size() == 1);
+  CHECK(program.entries[0].slots[0].bytes == Dim(128 * 4) * kB);
 }
 
 TEST_CASE("softmax is one kernel without a workspace") {
