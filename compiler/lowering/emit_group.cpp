@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -162,12 +163,31 @@ class GroupEmitter {
           has_rows_in_lanes(c_.graph, ir::ops::parse_einsum(std::get<std::string>(node.attributes[0])),
                             c_.graph.operands(node));
     }
+    s.cost = group.is_contraction ? 1 : cost_of(group);
     s.turned_axis = turned_axis(group);
     s.has_few_rows = has_few_rows_;
     const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
     s.is_packed = slot != Storage::kNoSlot && !has_few_rows_;
     s.is_blocked = c_.storage.sum_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot && !has_few_rows_;
     return plan_loops(s, c_.target, c_.runs_once && !group.is_contraction ? std::min(c_.level, 1) : c_.level);
+  }
+
+  /// Of what the members compute for an element, with all that is inlined below them.
+  std::int64_t cost_of(const Group& group) const {
+    constexpr std::int64_t kDear = 8;
+    std::int64_t cost = 1;
+    std::set<std::uint32_t> seen;
+    std::vector<ValueId> open = group.members;
+    while (!open.empty()) {
+      const ValueId v = open.back();
+      open.pop_back();
+      if (!seen.insert(v.index).second) continue;
+      const Node& node = c_.graph.producer(v);
+      if (ir::def(node.op).is_dear) cost += kDear;
+      for (ValueId operand : c_.graph.operands(node))
+        if (kind(operand) == Kind::inlined) open.push_back(operand);
+    }
+    return cost;
   }
 
   /// The axis of the space along which a transposing copy reads with stride 1.

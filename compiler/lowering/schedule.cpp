@@ -176,7 +176,7 @@ LoopPlan plan_convolution(const GroupShape& group, const ir::Target& target, int
 LoopPlan plan_points(const GroupShape& group, const ir::Target& target, int level) {
   LoopPlan plan;
   const std::size_t rank = group.space.size();
-  std::int64_t inside = guess(group.work);
+  std::int64_t inside = std::min(guess(group.work) * group.cost, kLargest);
   for (std::size_t axis = 1; axis < rank; ++axis)
     inside = std::min(inside * guess(group.space[axis]), kLargest);
   for (std::size_t axis = 0; axis < rank; ++axis) {
