@@ -309,20 +309,26 @@ class GroupEmitter {
       body();
       close();
     };
-    for_each_row({1, false}, [&] { builder_.store(sums, base_, builder_.constant(type, 0)); });
+    // The sum, with the turns from `first` on, where there were any before.
+    const auto add_turns = [&](const AffineIndex& first, const Dim& turns) {
+      const Scalar has_sum = builder_.compare(ir::ScalarOp::gt_, builder_.index_value(first),
+                                              builder_.index_value({}));
+      return contract(contraction, base_, PartOfSum{first, turns, builder_.load(sums, base_, has_sum)});
+    };
     const ir::VarId block = builder_.new_var();
     const Scalar nothing =
         builder_.open_recurrence(block, blocks.count, ir::Constant::of_integer(ElementType::i64, 0));
     memo_.emplace_back();
     for_each_row(plan.levels[1].schedule, [&] {
-      const PartOfSum part{Dim(blocks.size) * AffineIndex::of(block), blocks.size,
-                           builder_.load(sums, base_)};
-      builder_.store(sums, base_, contract(contraction, base_, part));
+      builder_.store(sums, base_, add_turns(Dim(blocks.size) * AffineIndex::of(block), blocks.size));
     });
     memo_.pop_back();
     builder_.close_recurrence(nothing);
-    for_each_row({1, false}, [&] {
-      finish_member(contraction, base_, builder_.load(sums, base_));
+    const bool has_rest = blocks.rest != Dim(0);
+    for_each_row(has_rest ? plan.levels[1].schedule : ir::LoopSchedule{1, false}, [&] {
+      finish_member(contraction, base_,
+                    has_rest ? add_turns({Dim(blocks.size) * blocks.count, {}, {}}, blocks.rest)
+                             : builder_.load(sums, base_));
       for (ValueId member : group.members)
         if (member != contraction) emit_member(member);
     });

@@ -15,7 +15,8 @@ struct Product {
   std::size_t streamed;
   ir::Dim rows, depth, columns;
   ir::ElementType type;
-  bool is_turned;  // the streamed operand
+  bool is_turned;      // the streamed operand
+  bool has_rows_last;  // the other operand is [depth, rows], as in X'δ
 };
 
 std::optional<Product> product_of(const ir::Graph& graph, ir::ValueId contraction) {
@@ -26,12 +27,23 @@ std::optional<Product> product_of(const ir::Graph& graph, ir::ValueId contractio
   const char row = spec.result[0], column = spec.result[1], depth = spec.contracted[0];
   const std::size_t streamed = spec.operands[0].find(column) != std::string::npos ? 0 : 1;
   if (spec.operands[streamed] != std::string{depth, column}) return std::nullopt;
-  if (spec.operands[1 - streamed] != std::string{row, depth}) return std::nullopt;
+  const std::string& other = spec.operands[1 - streamed];
+  if (other != std::string{row, depth} && other != std::string{depth, row}) return std::nullopt;
   const ir::ValueId value = graph.operands(node)[streamed];
   const ir::Type& type = graph.type(value);
   return Product{streamed,      graph.type(contraction).shape[0],
                  type.shape[0], type.shape[1],
-                 type.element,  graph.producer(value).op == ir::Op::transpose_};
+                 type.element,  graph.producer(value).op == ir::Op::transpose_,
+ other.back() == row};
+}
+
+/// Of several free dims, or their powers: batch times time.
+bool is_product(const ir::Dim& dim) {
+  return std::ranges::any_of(dim.terms(), [](const ir::DimTerm& term) {
+    int degree = 0;
+    for (const ir::DimFactor& factor : term.factors) degree += factor.power;
+    return degree >= 2;
+  });
 }
 
 bool has_rows_to_pay(const Product& p) { return p.rows.constant().value_or(kLeastRows) >= kLeastRows; }
@@ -40,7 +52,7 @@ bool has_rows_to_pay(const Product& p) { return p.rows.constant().value_or(kLeas
 
 std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contraction) {
   const std::optional<Product> p = product_of(graph, contraction);
-  if (!p || !has_rows_to_pay(*p)) return std::nullopt;
+  if (!p || p->has_rows_last || !has_rows_to_pay(*p)) return std::nullopt;
   const std::optional<std::int64_t> k = p->depth.constant(), n = p->columns.constant();
   if (!k || !n || *k < kLeastDepth || *n == 0 || *n % kPanelMultiple != 0) return std::nullopt;
   if (!p->is_turned && *n * ir::size_of(p->type) % kAliasingPitch != 0) return std::nullopt;
@@ -68,15 +80,19 @@ bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
 
 std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction) {
   constexpr std::int64_t kSpan = 1 << 20;  // bytes that a block's rows lie in: half of L2, and its pages
-  constexpr std::int64_t kLeastTurns = 128, kMostTurns = 512;
+  constexpr std::int64_t kLeastTurns = 128, kMostTurns = 512, kFreeTurns = 256;
   const std::optional<Product> p = product_of(graph, contraction);
   if (!p || !has_rows_to_pay(*p) || p->is_turned) return std::nullopt;
   const std::optional<std::int64_t> k = p->depth.constant(), n = p->columns.constant();
+  if (is_product(p->depth)) {
+    const ir::Dim count = ir::Dim::floordiv(p->depth, kFreeTurns);
+    return DepthBlocks{count, kFreeTurns, p->depth - ir::Dim(kFreeTurns) * count};
+  }
   if (!k || !n || *n == 0) return std::nullopt;
   const std::int64_t pitch = *n * ir::size_of(p->type);
   if (pitch < kAliasingPitch || *k <= kSpan / pitch) return std::nullopt;
   for (std::int64_t size = std::min(kSpan / pitch, kMostTurns); size >= kLeastTurns; --size)
-    if (*k % size == 0) return DepthBlocks{*k / size, size};
+    if (*k % size == 0) return DepthBlocks{*k / size, size, 0};
   return std::nullopt;
 }
 

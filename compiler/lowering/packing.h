@@ -31,10 +31,13 @@ bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
 /// result, whose sums so far rest in the workspace, before the next one is. For operands so large that a
 /// panel of them would not stay in the caches, whose sets and pages its distant rows use up.
 struct DepthBlocks {
-  std::int64_t count, size;  // blocks; turns of the sum in each
+  ir::Dim count;      // blocks
+  std::int64_t size;  // turns of the sum in each
+  ir::Dim rest;       // turns after them
 };
 
-/// Nullopt where the sum is short or free, or has no blocks of one size.
+/// Nullopt where the sum is short, or free by one name (a batch, which is rarely long), or where no block divides
+/// it.
 std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction);
 
 }  // namespace mlpc::lowering
