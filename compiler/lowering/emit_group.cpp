@@ -169,6 +169,7 @@ class GroupEmitter {
     const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
     s.is_packed = slot != Storage::kNoSlot && !has_few_rows_;
     s.is_blocked = c_.storage.sum_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot && !has_few_rows_;
+    if (s.is_blocked) s.row_chunk = depth_blocks_of(c_.graph, group.members.front())->row_chunk;
     return plan_loops(s, c_.target, c_.runs_once && !group.is_contraction ? std::min(c_.level, 1) : c_.level);
   }
 
@@ -303,11 +304,24 @@ class GroupEmitter {
     const DepthBlocks blocks = *depth_blocks_of(c_.graph, contraction);
     const BufferId sums = add_buffer({type, space_}, place, true);
     base_.assign(2, {});
-    open_level(plan.levels[0]);
+    AffineIndex first_row;
+    if (blocks.row_chunk > 0) {
+      const ir::VarId chunk = builder_.new_var();
+      builder_.add_task_split(chunk, plan.levels[0].task_block);
+      open(chunk, Dim::floordiv(space_[0], blocks.row_chunk), plan.levels[0].schedule);
+      first_row = Dim(blocks.row_chunk) * AffineIndex::of(chunk);
+    } else {
+      open_level(plan.levels[0]);
+    }
     const auto for_each_row = [&](ir::LoopSchedule schedule, const auto& body) {
-      open_level({0, schedule, 0});
+      const std::size_t outside = builder_.open_blocks();
+      const ir::VarId row = builder_.new_var();
+      base_[0] = first_row + AffineIndex::of(row);
+      open(row, blocks.row_chunk > 0 ? Dim(blocks.row_chunk) : space_[0], schedule);
+      if (blocks.row_chunk > 0) open_level(plan.levels[2]);
+      space_depth_ = builder_.open_blocks();
       body();
-      close();
+      while (builder_.open_blocks() > outside) close();
     };
     // The sum, with the turns from `first` on, where there were any before.
     const auto add_turns = [&](const AffineIndex& first, const Dim& turns) {

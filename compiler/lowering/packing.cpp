@@ -37,13 +37,33 @@ std::optional<Product> product_of(const ir::Graph& graph, ir::ValueId contractio
  other.back() == row};
 }
 
-/// Of several free dims, or their powers: batch times time.
-bool is_product(const ir::Dim& dim) {
-  return std::ranges::any_of(dim.terms(), [](const ir::DimTerm& term) {
-    int degree = 0;
-    for (const ir::DimFactor& factor : term.factors) degree += factor.power;
-    return degree >= 2;
-  });
+/// The greatest divisor of n from `least` to `most`; 0 if there is none.
+std::int64_t divisor(std::int64_t n, std::int64_t least, std::int64_t most) {
+  for (std::int64_t by = std::min(n, most); by >= least; --by)
+    if (n % by == 0) return by;
+  return 0;
+}
+
+/// x W: a panel of W, and its blocks.
+std::optional<DepthBlocks> blocks_of_layer(const Product& p) {
+  constexpr std::int64_t kSpan = 1 << 20;  // bytes that a block's rows lie in: half of L2, and its pages
+  constexpr std::int64_t kLeastTurns = 128, kMostTurns = 512;
+  const std::int64_t depth = p.depth.constant().value_or(0);
+  const std::int64_t pitch = p.columns.constant().value_or(0) * ir::size_of(p.type);
+  if (pitch < kAliasingPitch || depth <= kSpan / pitch) return std::nullopt;
+  const std::int64_t size = divisor(depth, kLeastTurns, std::min(kSpan / pitch, kMostTurns));
+  return size ? std::optional(DepthBlocks{depth / size, size, 0, 0}) : std::nullopt;
+}
+
+/// X'δ, whose sum is free as a rule: a block of δ stays in L2 while the rows of a chunk pass.
+std::optional<DepthBlocks> blocks_of_gradient(const Product& p) {
+  constexpr std::int64_t kTurns = 256, kLeastChunk = 24, kMostChunk = 128;
+  if (p.depth.constant().value_or(kTurns + 1) <= kTurns) return std::nullopt;
+  if (p.columns.constant().value_or(0) < kPanelMultiple) return std::nullopt;
+  const std::int64_t chunk = divisor(p.rows.constant().value_or(0), kLeastChunk, kMostChunk);
+  const ir::Dim count = ir::Dim::floordiv(p.depth, kTurns);
+  return chunk ? std::optional(DepthBlocks{count, kTurns, p.depth - ir::Dim(kTurns) * count, chunk})
+               : std::nullopt;
 }
 
 bool has_rows_to_pay(const Product& p) { return p.rows.constant().value_or(kLeastRows) >= kLeastRows; }
@@ -79,21 +99,9 @@ bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
 }
 
 std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction) {
-  constexpr std::int64_t kSpan = 1 << 20;  // bytes that a block's rows lie in: half of L2, and its pages
-  constexpr std::int64_t kLeastTurns = 128, kMostTurns = 512, kFreeTurns = 256;
   const std::optional<Product> p = product_of(graph, contraction);
   if (!p || !has_rows_to_pay(*p) || p->is_turned) return std::nullopt;
-  const std::optional<std::int64_t> k = p->depth.constant(), n = p->columns.constant();
-  if (is_product(p->depth)) {
-    const ir::Dim count = ir::Dim::floordiv(p->depth, kFreeTurns);
-    return DepthBlocks{count, kFreeTurns, p->depth - ir::Dim(kFreeTurns) * count};
-  }
-  if (!k || !n || *n == 0) return std::nullopt;
-  const std::int64_t pitch = *n * ir::size_of(p->type);
-  if (pitch < kAliasingPitch || *k <= kSpan / pitch) return std::nullopt;
-  for (std::int64_t size = std::min(kSpan / pitch, kMostTurns); size >= kLeastTurns; --size)
-    if (*k % size == 0) return DepthBlocks{*k / size, size, 0};
-  return std::nullopt;
+  return p->has_rows_last ? blocks_of_gradient(*p) : blocks_of_layer(*p);
 }
 
 }  // namespace mlpc::lowering

@@ -27,17 +27,17 @@ std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contractio
 bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
                        std::span<const ir::ValueId> operands);
 
-/// The sum of a contraction in blocks: one of the streamed operand's rows is passed by all rows of the
-/// result, whose sums so far rest in the workspace, before the next one is. For operands so large that a
-/// panel of them would not stay in the caches, whose sets and pages its distant rows use up.
+/// The sum of a contraction in blocks: some of the streamed operand's rows are passed by many rows of the
+/// result, whose sums so far rest in the workspace, before the next ones are. Where more of them would not stay
+/// in the caches, whose sets and pages distant rows use up.
 struct DepthBlocks {
-  ir::Dim count;      // blocks
-  std::int64_t size;  // turns of the sum in each
-  ir::Dim rest;       // turns after them
+  ir::Dim count;           // blocks
+  std::int64_t size;       // turns of the sum in each
+  ir::Dim rest;            // turns after them
+  std::int64_t row_chunk;  // of X'δ: this many rows go through all blocks, then the next ones; else 0
 };
 
-/// Nullopt where the sum is short, or free by one name (a batch, which is rarely long), or where no block divides
-/// it.
+/// Nullopt where the sum is short or nothing divides it, or the rows.
 std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction);
 
 }  // namespace mlpc::lowering

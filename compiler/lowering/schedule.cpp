@@ -116,8 +116,12 @@ LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int
     plan.levels.push_back({rank - 2, {tile.mr, false}, 0});
     plan.levels.push_back({rank - 1, {tile.nv, true}, 0});
   } else if (group.is_blocked) {
-    plan.levels.push_back({rank - 1, {tile.nv, true}, panel});
-    plan.levels.push_back({rank - 2, {tile.mr, false}, 0});
+    const LoopPlan::Level in_panels{rank - 1, {tile.nv, true}, group.row_chunk ? 0 : panel};
+    const LoopPlan::Level rows{rank - 2, {tile.mr, false}, 0};
+    if (group.row_chunk)
+      plan.levels = {{rank - 2, {}, 1}, rows, in_panels};
+    else
+      plan.levels = {in_panels, rows};
   } else if (runs_by_rows(group)) {
     const std::int64_t per_row = depth * guess(columns);
     const std::int64_t tiles = std::max<std::int64_t>(kContractionTask / per_row / tile.mr, kLeastTiles);

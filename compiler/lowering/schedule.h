@@ -33,6 +33,7 @@ struct GroupShape {
   bool is_contraction = false;
   bool is_packed = false;          // of a contraction: the streamed operand is packed, panel by panel
   bool is_blocked = false;         // of a contraction: its sum runs in blocks
+  std::int64_t row_chunk = 0;      // then: of DepthBlocks
   bool has_rows_in_lanes = false;  // of a contraction
   bool has_few_rows = false;       // of a contraction: fewer than kFewRows of a free number
   bool has_lanes_inside = false;   // loops or reductions inside run in lanes, so the space's own do not

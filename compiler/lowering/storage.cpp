@@ -225,8 +225,11 @@ class Assigner {
       if (!is_same && packing->is_turned) out_.packed_slots.back() = slots_.allocate(bytes, g, g);
       out_.is_packed_before.back() = is_same;
     }
-    if (out_.packed_slots.back() == Storage::kNoSlot && depth_blocks_of(graph_, contraction))
-      out_.sum_slots.back() = slots_.allocate(bytes_of(type), g, g);
+    if (out_.packed_slots.back() != Storage::kNoSlot) return;
+    if (const std::optional<DepthBlocks> blocks = depth_blocks_of(graph_, contraction)) {
+      const ir::Dim any = blocks->count - ir::Dim::max(blocks->count - ir::Dim(1), 0);  // 1, or 0
+      out_.sum_slots.back() = slots_.allocate(any * bytes_of(type), g, g);
+    }
   }
 
   ValueId operand_of(ValueId v, std::size_t k) const { return graph_.operands(graph_.producer(v))[k]; }
