@@ -57,7 +57,11 @@ class GroupEmitter {
       emit_scatter(group.members.front());
       return finish();
     }
-    const std::uint32_t sums = c_.storage.sum_slots[static_cast<std::size_t>(g_)];
+    if (group.is_contraction && has_rows_in_lanes(c_.graph, group.members.front())) {
+      emit_rows_in_lanes(group);
+      return finish();
+    }
+    const std::uint32_t sums = c_.storage.scratch_slots[static_cast<std::size_t>(g_)];
     if (sums != Storage::kNoSlot && !few_rows) {
       emit_blocked(group, {BufferRef::Space::workspace, sums});
       return finish();
@@ -80,6 +84,26 @@ class GroupEmitter {
     packed_->panel_index = AffineIndex::of(panel);
     open(panel, panel_count(), {});
     pack_panel();
+    return finish();
+  }
+
+  /// [rows, depth] -> [chunk, depth, row of the chunk].
+  EmittedKernel turning() {
+    constexpr std::int64_t kDepthOfTask = 64;
+    const Group& group = c_.grouping.groups[static_cast<std::size_t>(g_)];
+    space_ = group.space;
+    const Node& node = c_.graph.producer(group.members.front());
+    const ValueId operand = c_.graph.operands(node)[turned_operand(node)];
+    const ir::VarId depth = builder_.new_var();
+    builder_.add_task_split(depth, kDepthOfTask);
+    open(depth, shape(operand)[1], {c_.level < 2 ? 1 : c_.target.lanes, false});
+    for_each_chunk(true, [&](const AffineIndex& first_row, const Dim& extent) {
+      const ir::VarId row = builder_.new_var();
+      open(row, extent, {1, true});
+      const AffineIndex d = AffineIndex::of(depth), r = AffineIndex::of(row);
+      builder_.store(turned_->buffer, turned_->at(d, r), eval(operand, {first_row + r, d}));
+      close();
+    });
     return finish();
   }
 
@@ -158,17 +182,15 @@ class GroupEmitter {
     if (group.is_contraction) {
       s.work = work_of(group.members.front());
       s.convolution = convolution_shape(c_.graph, group.members.front());
-      const Node& node = c_.graph.producer(group.members.front());
-      s.has_rows_in_lanes =
-          has_rows_in_lanes(c_.graph, ir::ops::parse_einsum(std::get<std::string>(node.attributes[0])),
-                            c_.graph.operands(node));
+      s.has_rows_in_lanes = has_rows_in_lanes(c_.graph, group.members.front());
     }
     s.cost = group.is_contraction ? 1 : cost_of(group);
     s.turned_axis = turned_axis(group);
     s.has_few_rows = has_few_rows_;
     const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
-    s.is_packed = slot != Storage::kNoSlot && !has_few_rows_;
-    s.is_blocked = c_.storage.sum_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot && !has_few_rows_;
+    s.is_packed = slot != Storage::kNoSlot && !has_few_rows_ && !s.has_rows_in_lanes;
+    s.is_blocked = c_.storage.scratch_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot &&
+                   !has_few_rows_ && !s.has_rows_in_lanes;
     if (s.is_blocked) s.row_chunk = depth_blocks_of(c_.graph, group.members.front())->row_chunk;
     return plan_loops(s, c_.target, c_.runs_once && !group.is_contraction ? std::min(c_.level, 1) : c_.level);
   }
@@ -325,8 +347,8 @@ class GroupEmitter {
     };
     // The sum, with the turns from `first` on, where there were any before.
     const auto add_turns = [&](const AffineIndex& first, const Dim& turns) {
-      const Scalar has_sum = builder_.compare(ir::ScalarOp::gt_, builder_.index_value(first),
-                                              builder_.index_value({}));
+      const Scalar has_sum =
+          builder_.compare(ir::ScalarOp::gt_, builder_.index_value(first), builder_.index_value({}));
       return contract(contraction, base_, PartOfSum{first, turns, builder_.load(sums, base_, has_sum)});
     };
     const ir::VarId block = builder_.new_var();
@@ -346,6 +368,74 @@ class GroupEmitter {
       for (ValueId member : group.members)
         if (member != contraction) emit_member(member);
     });
+  }
+
+  // ---- A contraction whose rows run in lanes: the group's space is [rows, columns] ----
+
+  void emit_rows_in_lanes(const Group& group) {
+    const LoopPlan plan = plan_of(group);
+    reduce_unroll_ = plan.reduce_unroll;
+    const std::int64_t columns = *space_[1].constant(), chunk = column_chunk(columns);
+    base_.assign(2, {});
+    const ir::VarId outer = builder_.new_var();
+    builder_.add_task_split(outer, plan.levels[0].task_block);
+    open(outer, columns / chunk, plan.levels[0].schedule);
+    for_each_chunk(false, [&](const AffineIndex& first_row, const Dim& extent) {
+      const std::size_t outside = builder_.open_blocks();
+      const ir::VarId column = builder_.new_var(), row = builder_.new_var();
+      base_[1] = Dim(chunk) * AffineIndex::of(outer) + AffineIndex::of(column);
+      base_[0] = first_row + AffineIndex::of(row);
+      open(column, chunk, plan.levels[1].schedule);
+      open(row, extent, plan.levels[2].schedule);
+      space_depth_ = builder_.open_blocks();
+      turned_->row = AffineIndex::of(row);
+      for (ValueId member : group.members) emit_member(member);
+      while (builder_.open_blocks() > outside) close();
+    });
+  }
+
+  /// Columns of a task: rows of W that stay in L2 while chunks of δ pass.
+  static std::int64_t column_chunk(std::int64_t columns) {
+    constexpr std::int64_t kLeast = 16, kMost = 64;
+    for (std::int64_t chunk = kMost; chunk >= kLeast; --chunk)
+      if (columns % chunk == 0) return chunk;
+    return columns;
+  }
+
+  /// The turned operand, in a chunk or behind the last one.
+  struct Turned {
+    BufferId buffer;
+    std::optional<AffineIndex> chunk;
+    AffineIndex row = {};
+
+    Index at(const AffineIndex& depth, const AffineIndex& r) const {
+      return chunk ? Index{*chunk, depth, r} : Index{depth, r};
+    }
+  };
+
+  /// For all full chunks of the rows, and for the rest: their first row and their number. Sets turned_.
+  template <typename F>
+  void for_each_chunk(bool is_written, F body) {
+    const auto g = static_cast<std::size_t>(g_);
+    const ValueId contraction = c_.grouping.groups[g].members.front();
+    const Node& node = c_.graph.producer(contraction);
+    const Dim& depth = shape(c_.graph.operands(node)[turned_operand(node)])[1];
+    const TurnedRows rows(space_[0]);
+    const auto buffer = [&](Shape shape, std::uint32_t slot) {
+      return add_buffer({c_.graph.type(contraction).element, std::move(shape)},
+                        {BufferRef::Space::workspace, slot}, is_written);
+    };
+    if (rows.chunks != Dim(0)) {
+      const ir::VarId chunk = builder_.new_var();
+      turned_ = Turned{buffer({rows.chunks, depth, kTurnedRows}, c_.storage.packed_slots[g]),
+                       AffineIndex::of(chunk)};
+      open(chunk, rows.chunks, {});
+      body(Dim(kTurnedRows) * AffineIndex::of(chunk), Dim(kTurnedRows));
+      close();
+    }
+    if (rows.rest == Dim(0)) return;
+    turned_ = Turned{buffer({depth, rows.rest}, c_.storage.scratch_slots[g]), {}};
+    body(AffineIndex{Dim(kTurnedRows) * rows.chunks, {}, {}}, rows.rest);
   }
 
   void open_level(const LoopPlan::Level& level) {
@@ -595,6 +685,8 @@ class GroupEmitter {
       if (packed_ && packed_->packing.operand == k)
         factors.push_back(
             builder_.load(packed_->buffer, {packed_->panel_index, operand_at[0], packed_->column_index}));
+      else if (turned_ && turned_operand(node) == k)
+        factors.push_back(builder_.load(turned_->buffer, turned_->at(operand_at[1], turned_->row)));
       else
         factors.push_back(eval(c_.graph.operands(node)[k], operand_at));
     }
@@ -814,6 +906,7 @@ class GroupEmitter {
   int reduce_unroll_ = 1;
   bool has_few_rows_ = false;
   std::optional<Packed> packed_;
+  std::optional<Turned> turned_;
   std::optional<Scalar> guard_;  // of what is evaluated
   Shape inner_shape_;
   bool inner_in_lanes_ = false;
@@ -831,6 +924,7 @@ std::optional<Dim> free_rows(const EntryContext& c, std::size_t g) {
   const Group& group = c.grouping.groups[g];
   if (!group.is_contraction || c.level < 2 || group.space.size() != 2 || group.space[0].is_constant())
     return std::nullopt;
+  if (has_rows_in_lanes(c.graph, group.members.front())) return std::nullopt;
   const Node& node = c.graph.producer(group.members.front());
   const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
   const char row = spec.result[0], column = spec.result[1];
@@ -853,6 +947,10 @@ std::vector<EmittedKernel> emit_group(const EntryContext& context, std::size_t g
     for (const bool few : {false, true}) out[few].guard = ir::CallGuard{*rows, kFewRows, few};
   }
   return out;
+}
+
+EmittedKernel emit_turning(const EntryContext& context, std::size_t group) {
+  return GroupEmitter(context, group, "").turning();
 }
 
 EmittedKernel emit_packing(const EntryContext& context, std::size_t group) {

@@ -31,10 +31,10 @@ std::optional<Product> product_of(const ir::Graph& graph, ir::ValueId contractio
   if (other != std::string{row, depth} && other != std::string{depth, row}) return std::nullopt;
   const ir::ValueId value = graph.operands(node)[streamed];
   const ir::Type& type = graph.type(value);
-  return Product{streamed,      graph.type(contraction).shape[0],
-                 type.shape[0], type.shape[1],
-                 type.element,  graph.producer(value).op == ir::Op::transpose_,
- other.back() == row};
+  return Product{streamed,           graph.type(contraction).shape[0],
+                 type.shape[0],      type.shape[1],
+                 type.element,       graph.producer(value).op == ir::Op::transpose_,
+                 other.back() == row};
 }
 
 /// The greatest divisor of n from `least` to `most`; 0 if there is none.
@@ -86,7 +86,7 @@ bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
   const std::size_t w = spec.operands[0].find(column) != std::string::npos ? 0 : 1;
   const std::string& other = spec.operands[1 - w];
   if (spec.operands[w] != std::string{column, depth}) return false;
-  if (other != std::string{row, depth} && other != std::string{depth, row}) return false;
+  if (other != std::string{row, depth}) return false;
   const bool is_of_every_turn = std::ranges::any_of(graph.parameters(), [&](const ir::Graph::Parameter& p) {
     return p.value == operands[w] && p.role == ir::Role::constant;
   });
@@ -96,6 +96,17 @@ bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
   const std::int64_t count = rows.constant().value_or(kLeastRows);
   return !is_of_every_turn && shape[1].constant().value_or(0) >= kLeastDepth && columns >= kPanelMultiple &&
          count >= kLeastRows && count <= columns;
+}
+
+bool has_rows_in_lanes(const ir::Graph& graph, ir::ValueId contraction) {
+  const ir::Node& node = graph.producer(contraction);
+  return has_rows_in_lanes(graph, ir::ops::parse_einsum(std::get<std::string>(node.attributes[0])),
+                           graph.operands(node));
+}
+
+std::size_t turned_operand(const ir::Node& contraction) {
+  const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(contraction.attributes[0]));
+  return spec.operands[0].front() == spec.result[0] ? 0 : 1;
 }
 
 std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction) {

@@ -21,15 +21,28 @@ struct Packing {
 /// Nullopt where packing does not pay. Requires that prepare() put the column last.
 std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contraction);
 
+/// The operand that has_rows_in_lanes turns: full chunks of rows as [chunk, depth, row of the chunk], and the
+/// rows behind them as [depth, row], so that no two rows lie further apart than needed, nor a large power of
+/// two.
+constexpr std::int64_t kTurnedRows = 128;
+struct TurnedRows {
+  explicit TurnedRows(const ir::Dim& rows)
+      : chunks(ir::Dim::floordiv(rows, kTurnedRows)), rest(rows - ir::Dim(kTurnedRows) * chunks) {}
+  ir::Dim chunks, rest;
+};
+
 /// Whether a product of matrices, δ W', runs with its rows in lanes: then δ, which is the smaller one, is
 /// turned before, and tiles of the result in registers, and W is read as it lies. Not in loops over turns,
 /// before which W is turned once.
 bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
                        std::span<const ir::ValueId> operands);
+bool has_rows_in_lanes(const ir::Graph& graph, ir::ValueId contraction);
+/// Then: which operand δ is.
+std::size_t turned_operand(const ir::Node& contraction);
 
 /// The sum of a contraction in blocks: some of the streamed operand's rows are passed by many rows of the
-/// result, whose sums so far rest in the workspace, before the next ones are. Where more of them would not stay
-/// in the caches, whose sets and pages distant rows use up.
+/// result, whose sums so far rest in the workspace, before the next ones are. Where more of them would not
+/// stay in the caches, whose sets and pages distant rows use up.
 struct DepthBlocks {
   ir::Dim count;           // blocks
   std::int64_t size;       // turns of the sum in each

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/lowering/convolution.h"
+#include "compiler/lowering/packing.h"
 #include "ir/ops/einsum.h"
 #include "ir/rebuild.h"
 
@@ -58,7 +59,7 @@ ValueId contraction(Builder& b, const Node& node, std::vector<ValueId> operands)
   const char lanes = lane_letter(b.graph(), spec, operands);
   if (!spec.result.empty())
     for (std::size_t k = 0; k < operands.size(); ++k)
-      if (!reads_windows(b.graph(), operands[k]))
+      if (!reads_windows(b.graph(), operands[k]) && !has_rows_in_lanes(b.graph(), spec, operands))
         operands[k] = lane_last(b, operands[k], spec.operands[k], lanes);
   if (std::ranges::none_of(operands, [&](ValueId v) { return reads_windows(b.graph(), v); }))
     merge_contracted(b, spec, operands);

@@ -69,8 +69,8 @@ bool runs_by_rows(const GroupShape& group) {
   return rows > depth && depth <= kStreamedBytes / ir::size_of(group.widest) / guess(group.space.back());
 }
 
-/// Tiles of columns, which registers turn where they are stored, so that they are a power of two; of two
-/// vectors of rows. The streamed operand, which is small, passes for each of them.
+/// Chunks of columns, then tiles of them, which registers turn where they are stored, so that they are a
+/// power of two; of two vectors of rows.
 LoopPlan plan_rows_in_lanes(const GroupShape& group, const ir::Target& target, int level) {
   constexpr int kVectors = 2, kMostColumns = 8;
   LoopPlan plan;
@@ -82,10 +82,7 @@ LoopPlan plan_rows_in_lanes(const GroupShape& group, const ir::Target& target, i
                                 static_cast<int>(std::bit_floor(static_cast<unsigned>(budget / kVectors)))),
                        kVectors};
   plan.reduce_unroll = level < 2 ? 1 : turns_a_trip(tile);
-  const std::int64_t per_column = guess(group.work) * guess(group.space[0]);
-  const std::int64_t tiles = std::max<std::int64_t>(kContractionTask / per_column / tile.mr, kLeastTiles);
-  plan.levels.push_back({1, {tile.mr, false}, even_block(group.space[1], tiles * tile.mr)});
-  plan.levels.push_back({0, {tile.nv, true}, 0});
+  plan.levels = {{1, {}, 1}, {1, {tile.mr, false}, 0}, {0, {tile.nv, true}, 0}};
   return plan;
 }
 

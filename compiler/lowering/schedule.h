@@ -38,7 +38,7 @@ struct GroupShape {
   bool has_few_rows = false;       // of a contraction: fewer than kFewRows of a free number
   bool has_lanes_inside = false;   // loops or reductions inside run in lanes, so the space's own do not
   ir::ElementType widest = ir::ElementType::f32;
-  ir::Dim work = 1;                                       // multiply-adds or elements a point
+  ir::Dim work = 1;       // multiply-adds or elements a point
   std::int64_t cost = 1;  // of an element of pointwise work, in what it takes to read and write one
   std::optional<std::size_t> turned_axis = std::nullopt;  // of a transposing copy: its operand's last axis
   std::optional<ConvolutionShape> convolution = std::nullopt;
