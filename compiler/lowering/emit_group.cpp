@@ -63,7 +63,11 @@ class GroupEmitter {
     }
     const std::uint32_t sums = c_.storage.scratch_slots[static_cast<std::size_t>(g_)];
     if (sums != Storage::kNoSlot && !few_rows) {
-      emit_blocked(group, {BufferRef::Space::workspace, sums});
+      const BufferRef place{BufferRef::Space::workspace, sums};
+      if (depth_blocks_of(c_.graph, group.members.front())->row_chunk > 0)
+        emit_gradient(group, place);
+      else
+        emit_blocked(group, place);
       return finish();
     }
     open_space(group);
@@ -316,7 +320,7 @@ class GroupEmitter {
     return {builder_.finish(), std::move(refs_)};
   }
 
-  // ---- A contraction whose sum runs in blocks: the group's space is [rows, columns] ----
+  // ---- A contraction whose sum runs in blocks ----
 
   void emit_blocked(const Group& group, const BufferRef& place) {
     const LoopPlan plan = plan_of(group);
@@ -324,24 +328,78 @@ class GroupEmitter {
     const ValueId contraction = group.members.front();
     const ElementType type = c_.graph.type(contraction).element;
     const DepthBlocks blocks = *depth_blocks_of(c_.graph, contraction);
-    const BufferId sums = add_buffer({type, space_}, place, true);
+    base_.assign(space_.size(), {});
+    const std::span<const LoopPlan::Level> levels = plan.levels;
+    // Sums rest in the order of the loops, with the lanes innermost.
+    std::vector<std::size_t> axes;
+    for (const LoopPlan::Level& level : levels)
+      if (!level.schedule.lanes) axes.push_back(level.axis);
+    for (const LoopPlan::Level& level : levels)
+      if (level.schedule.lanes) axes.push_back(level.axis);
+    const auto in_order = [&](const auto& by_axis) {
+      auto out = by_axis;
+      for (std::size_t i = 0; i < axes.size(); ++i) out[i] = by_axis[axes[i]];
+      return out;
+    };
+    const BufferId sums = add_buffer({type, in_order(space_)}, place, true);
+    const std::span<const LoopPlan::Level> around = levels.first(plan.levels_around_blocks),
+                                           inner = levels.subspan(plan.levels_around_blocks);
+    for (const LoopPlan::Level& level : around) open_level(level);
+    const Index tile = base_;
+    const auto for_each_row = [&](bool jams, const auto& body) {
+      const std::size_t outside = builder_.open_blocks();
+      for (const LoopPlan::Level& level : inner)
+        open_level({level.axis, {jams ? level.schedule.unroll : 1, level.schedule.lanes}});
+      for (const LoopPlan::Level& level : around) {
+        if (level.tile == 0) continue;
+        const ir::VarId var = builder_.new_var();
+        base_[level.axis] = tile[level.axis] + AffineIndex::of(var);
+        open(var, level.tile, {jams ? level.schedule.unroll : 1, false});
+      }
+      body();
+      while (builder_.open_blocks() > outside) close();
+    };
+    for_each_row(true, [&] {
+      const Scalar zero = builder_.constant(type, 0);
+      builder_.store(
+          sums, in_order(base_),
+          blocks.first == Dim(0) ? zero : contract(contraction, base_, PartOfSum{{}, blocks.first, zero}));
+    });
+    const ir::VarId block = builder_.new_var();
+    const Scalar nothing =
+        builder_.open_recurrence(block, blocks.count, ir::Constant::of_integer(ElementType::i64, 0));
+    memo_.emplace_back();
+    for_each_row(true, [&] {
+      const AffineIndex first = AffineIndex{blocks.first, {}, {}} + Dim(blocks.size) * AffineIndex::of(block);
+      const PartOfSum part{first, blocks.size, builder_.load(sums, in_order(base_))};
+      builder_.store(sums, in_order(base_), contract(contraction, base_, part));
+    });
+    memo_.pop_back();
+    builder_.close_recurrence(nothing);
+    for_each_row(false, [&] {
+      finish_member(contraction, base_, builder_.load(sums, in_order(base_)));
+      for (ValueId member : group.members)
+        if (member != contraction) emit_member(member);
+    });
+  }
+
+  /// X'δ: chunks of rows are tasks; of each, block after block of the sum, then what is left of it, with the
+  /// epilogue.
+  void emit_gradient(const Group& group, const BufferRef& place) {
+    const LoopPlan plan = plan_of(group);
+    reduce_unroll_ = plan.reduce_unroll;
+    const ValueId contraction = group.members.front();
+    const DepthBlocks blocks = *depth_blocks_of(c_.graph, contraction);
+    const BufferId sums = add_buffer({c_.graph.type(contraction).element, space_}, place, true);
     base_.assign(2, {});
-    AffineIndex first_row;
-    if (blocks.row_chunk > 0) {
-      const ir::VarId chunk = builder_.new_var();
-      builder_.add_task_split(chunk, plan.levels[0].task_block);
-      open(chunk, Dim::floordiv(space_[0], blocks.row_chunk), plan.levels[0].schedule);
-      first_row = Dim(blocks.row_chunk) * AffineIndex::of(chunk);
-    } else {
-      open_level(plan.levels[0]);
-    }
-    const auto for_each_row = [&](ir::LoopSchedule schedule, const auto& body) {
+    open_level(plan.levels[0]);
+    const AffineIndex first_row = base_[0];
+    const auto for_each_tile = [&](const auto& body) {
       const std::size_t outside = builder_.open_blocks();
       const ir::VarId row = builder_.new_var();
       base_[0] = first_row + AffineIndex::of(row);
-      open(row, blocks.row_chunk > 0 ? Dim(blocks.row_chunk) : space_[0], schedule);
-      if (blocks.row_chunk > 0) open_level(plan.levels[2]);
-      space_depth_ = builder_.open_blocks();
+      open(row, blocks.row_chunk, plan.levels[1].schedule);
+      open_level(plan.levels[2]);
       body();
       while (builder_.open_blocks() > outside) close();
     };
@@ -355,16 +413,13 @@ class GroupEmitter {
     const Scalar nothing =
         builder_.open_recurrence(block, blocks.count, ir::Constant::of_integer(ElementType::i64, 0));
     memo_.emplace_back();
-    for_each_row(plan.levels[1].schedule, [&] {
+    for_each_tile([&] {
       builder_.store(sums, base_, add_turns(Dim(blocks.size) * AffineIndex::of(block), blocks.size));
     });
     memo_.pop_back();
     builder_.close_recurrence(nothing);
-    const bool has_rest = blocks.rest != Dim(0);
-    for_each_row(has_rest ? plan.levels[1].schedule : ir::LoopSchedule{1, false}, [&] {
-      finish_member(contraction, base_,
-                    has_rest ? add_turns({Dim(blocks.size) * blocks.count, {}, {}}, blocks.rest)
-                             : builder_.load(sums, base_));
+    for_each_tile([&] {
+      finish_member(contraction, base_, add_turns({Dim(blocks.size) * blocks.count, {}, {}}, blocks.rest));
       for (ValueId member : group.members)
         if (member != contraction) emit_member(member);
     });
@@ -441,8 +496,13 @@ class GroupEmitter {
   void open_level(const LoopPlan::Level& level) {
     const ir::VarId var = builder_.new_var();
     if (level.task_block > 0) builder_.add_task_split(var, level.task_block);
-    base_[level.axis] = AffineIndex::of(var);
-    open(var, space_[level.axis], level.schedule);
+    if (level.tile > 0) {
+      base_[level.axis] = Dim(level.tile) * AffineIndex::of(var);
+      open(var, Dim::floordiv(space_[level.axis], level.tile), {});
+    } else {
+      base_[level.axis] = AffineIndex::of(var);
+      open(var, space_[level.axis], level.schedule);
+    }
     space_depth_ = builder_.open_blocks();
   }
 
@@ -657,7 +717,7 @@ class GroupEmitter {
     return ranges;
   }
 
-  /// Some turns of a sum over one letter, and the sum over those before.
+  /// Some turns of a sum over its first letter, and the sum over those before.
   struct PartOfSum {
     AffineIndex first;
     Dim turns;
@@ -673,7 +733,7 @@ class GroupEmitter {
     for (std::size_t i = 0; i < ranges.size(); ++i) {
       ranges[i].var = builder_.new_var();
       at[spec.contracted[i]] = AffineIndex::of(ranges[i].var);
-      if (!part) continue;
+      if (!part || i > 0) continue;
       ranges[i].extent = part->turns;
       at[spec.contracted[i]] = part->first + at[spec.contracted[i]];
     }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compiler/lowering/convolution.h"
+
 namespace mlpc::lowering {
 namespace {
 
@@ -52,7 +54,7 @@ std::optional<DepthBlocks> blocks_of_layer(const Product& p) {
   const std::int64_t pitch = p.columns.constant().value_or(0) * ir::size_of(p.type);
   if (pitch < kAliasingPitch || depth <= kSpan / pitch) return std::nullopt;
   const std::int64_t size = divisor(depth, kLeastTurns, std::min(kSpan / pitch, kMostTurns));
-  return size ? std::optional(DepthBlocks{depth / size, size, 0, 0}) : std::nullopt;
+  return size ? std::optional(DepthBlocks{0, depth / size, size}) : std::nullopt;
 }
 
 /// X'δ, whose sum is free as a rule: a block of δ stays in L2 while the rows of a chunk pass.
@@ -62,8 +64,8 @@ std::optional<DepthBlocks> blocks_of_gradient(const Product& p) {
   if (p.columns.constant().value_or(0) < kPanelMultiple) return std::nullopt;
   const std::int64_t chunk = divisor(p.rows.constant().value_or(0), kLeastChunk, kMostChunk);
   const ir::Dim count = ir::Dim::floordiv(p.depth, kTurns);
-  return chunk ? std::optional(DepthBlocks{count, kTurns, p.depth - ir::Dim(kTurns) * count, chunk})
-               : std::nullopt;
+  if (chunk == 0) return std::nullopt;
+  return DepthBlocks{0, count, kTurns, p.depth - ir::Dim(kTurns) * count, chunk};
 }
 
 bool has_rows_to_pay(const Product& p) { return p.rows.constant().value_or(kLeastRows) >= kLeastRows; }
@@ -110,6 +112,7 @@ std::size_t turned_operand(const ir::Node& contraction) {
 }
 
 std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction) {
+  if (const std::optional<DepthBlocks> images = image_blocks_of(graph, contraction)) return images;
   const std::optional<Product> p = product_of(graph, contraction);
   if (!p || !has_rows_to_pay(*p) || p->is_turned) return std::nullopt;
   return p->has_rows_last ? blocks_of_gradient(*p) : blocks_of_layer(*p);

@@ -40,17 +40,20 @@ bool has_rows_in_lanes(const ir::Graph& graph, ir::ValueId contraction);
 /// Then: which operand δ is.
 std::size_t turned_operand(const ir::Node& contraction);
 
-/// The sum of a contraction in blocks: some of the streamed operand's rows are passed by many rows of the
-/// result, whose sums so far rest in the workspace, before the next ones are. Where more of them would not
-/// stay in the caches, whose sets and pages distant rows use up.
+/// The sum of a contraction in blocks of turns over its first letter: some of the streamed operand's rows are
+/// passed by many rows of the result, whose sums so far rest in the workspace, before the next ones are. For
+/// operands so large that a panel of them would not stay in the caches, whose sets and pages distant rows use
+/// up; and for the gradient of a convolution's weights, so that all taps pass over an image (or a few small
+/// ones) while that is near.
 struct DepthBlocks {
-  ir::Dim count;           // blocks
-  std::int64_t size;       // turns of the sum in each
-  ir::Dim rest;            // turns after them
-  std::int64_t row_chunk;  // of X'δ: this many rows go through all blocks, then the next ones; else 0
+  ir::Dim first;               // turns that stand before the blocks
+  ir::Dim count;               // of blocks
+  std::int64_t size;           // turns of a block
+  ir::Dim rest = 0;            // turns behind the blocks
+  std::int64_t row_chunk = 0;  // of X'δ: this many rows go through all blocks, then the next ones; else 0
 };
 
-/// Nullopt where the sum is short or nothing divides it, or the rows.
+/// Nullopt where the sum is short, or nothing divides it or the rows.
 std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction);
 
 }  // namespace mlpc::lowering

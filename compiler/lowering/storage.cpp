@@ -236,7 +236,9 @@ class Assigner {
     }
     if (out_.packed_slots.back() != Storage::kNoSlot) return;
     if (const std::optional<DepthBlocks> blocks = depth_blocks_of(graph_, contraction)) {
-      const ir::Dim any = blocks->count - ir::Dim::max(blocks->count - ir::Dim(1), 0);  // 1, or 0
+      // X'δ without a block, of a small batch, needs no room: 1, or 0.
+      const ir::Dim any =
+          blocks->row_chunk > 0 ? blocks->count - ir::Dim::max(blocks->count - ir::Dim(1), 0) : 1;
       out_.scratch_slots.back() = slots_.allocate(any * bytes_of(type), g, g);
     }
   }
