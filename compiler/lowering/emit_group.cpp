@@ -588,12 +588,13 @@ class GroupEmitter {
   }
 
   /// Loops over the axes of a member beyond the space; those that are open are used again if they are the
-  /// same.
+  /// same, and the member reads nothing there that a later turn of them makes.
   Index open_inner(ValueId v, bool in_lanes) {
     const Shape inner =
         is_flat_ ? Shape{}
                  : Shape(shape(v).begin() + static_cast<std::ptrdiff_t>(space_.size()), shape(v).end());
-    if (inner != inner_shape_ || (in_lanes != inner_in_lanes_ && !inner.empty())) {
+    const bool is_apart = in_lanes != inner_in_lanes_ || c_.grouping.is_turned[v.index];
+    if (inner != inner_shape_ || (is_apart && !inner.empty())) {
       while (builder_.open_blocks() > space_depth_) close();
       inner_shape_ = inner;
       inner_in_lanes_ = in_lanes;
