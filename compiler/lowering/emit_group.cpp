@@ -70,6 +70,10 @@ class GroupEmitter {
         emit_blocked(group, place);
       return finish();
     }
+    if (group.members.size() == 1 && is_joined_behind_first(group.members.front())) {
+      emit_concat(group);
+      return finish();
+    }
     open_space(group);
     if (group.is_cumulative) {
       emit_cumulative(group.members.front());
@@ -552,6 +556,38 @@ class GroupEmitter {
       builder_.store(written_buffer(v, i), index, lowering.is_delayed ? before : after);
     memo_.pop_back();
     builder_.close_recurrence(after);
+  }
+
+  bool is_joined_behind_first(ValueId v) const {
+    const Node& node = c_.graph.producer(v);
+    return node.op == Op::concat_ && std::get<std::int64_t>(node.attributes[0]) > 0;
+  }
+
+  /// Loops over the axes before the joined one; then part after part, each with loops of its own.
+  void emit_concat(const Group& group) {
+    const LoopPlan plan = plan_of(group);
+    const ValueId v = group.members.front();
+    const Node& node = c_.graph.producer(v);
+    const auto axis = static_cast<std::size_t>(std::get<std::int64_t>(node.attributes[0]));
+    const std::span<const LoopPlan::Level> levels = plan.levels;
+    base_.assign(space_.size(), {});
+    for (const LoopPlan::Level& level : levels.first(axis)) open_level(level);
+    const std::size_t outside = builder_.open_blocks();
+    Dim first = 0;
+    for (ValueId part : c_.graph.operands(node)) {
+      Index at = base_, joined = base_;
+      for (const LoopPlan::Level& level : levels.subspan(axis)) {
+        const ir::VarId var = builder_.new_var();
+        at[level.axis] = joined[level.axis] = AffineIndex::of(var);
+        if (level.axis == axis) joined[axis] = AffineIndex{first, {}, {}} + at[axis];
+        open(var, shape(part)[level.axis], level.schedule);
+      }
+      const Scalar value = eval(part, at);
+      for (std::size_t i = 0; i < c_.storage.places[v.index].size(); ++i)
+        add_store(written_buffer(v, i), joined, value);
+      while (builder_.open_blocks() > outside) close();
+      first = first + shape(part)[axis];
+    }
   }
 
   /// Columns in lanes and tasks; of some columns, zeros first, then row after row in the order of the ids.

@@ -128,6 +128,57 @@ std::optional<ValueId> fold_transposes(Builder& b, const Node& n, std::span<cons
   return any ? std::optional(b.einsum(spec.text(), operands)) : std::nullopt;
 }
 
+/// The one axis that a node pads; nullopt for every other node.
+std::optional<std::size_t> padded_axis(const Node& n) {
+  if (n.op != Op::pad_) return std::nullopt;
+  const auto &before = std::get<ir::Shape>(n.attributes[0]), &after = std::get<ir::Shape>(n.attributes[1]);
+  std::optional<std::size_t> found;
+  for (std::size_t axis = 0; axis < before.size(); ++axis) {
+    if (before[axis] == ir::Dim(0) && after[axis] == ir::Dim(0)) continue;
+    if (found) return std::nullopt;
+    found = axis;
+  }
+  return found;
+}
+
+// pad(x) + pad(y) + … = concat(x, y, …) where they lie side by side and leave no gap, but for the sign of a
+// zero: the cotangent of what was cut into slices
+std::optional<ValueId> join_parts(Builder& b, const Node& n, std::span<const ValueId> x) {
+  constexpr std::size_t kMostParts = 64;
+  if (n.op != Op::add_) return std::nullopt;
+  std::vector<ValueId> open(x.begin(), x.end()), parts;
+  std::optional<std::size_t> axis;
+  while (!open.empty()) {
+    const ValueId v = open.back();
+    open.pop_back();
+    const Node& part = b.graph().producer(v);
+    if (part.op == Op::add_) {
+      const auto below = b.graph().operands(part);
+      open.insert(open.end(), below.begin(), below.end());
+    } else if (const auto a = padded_axis(part); a && (!axis || axis == a)) {
+      axis = a;
+      parts.push_back(v);
+    } else {
+      return std::nullopt;
+    }
+    if (open.size() + parts.size() > kMostParts) return std::nullopt;
+  }
+  std::vector<ValueId> sources;
+  ir::Dim at = 0;
+  while (sources.size() < parts.size()) {
+    const auto next = std::ranges::find_if(parts, [&](ValueId v) {
+      return std::get<ir::Shape>(b.graph().producer(v).attributes[0])[*axis] == at;
+    });
+    if (next == parts.end()) return std::nullopt;
+    sources.push_back(b.graph().operands(b.graph().producer(*next))[0]);
+    const ir::Dim extent = b.type(sources.back()).shape[*axis];
+    if (extent == ir::Dim(0)) return std::nullopt;
+    at = at + extent;
+  }
+  if (at != b.type(x[0]).shape[*axis]) return std::nullopt;
+  return Graph::result(b.graph().node(b.make(Op::concat_, sources, {static_cast<std::int64_t>(*axis)})));
+}
+
 /// gt(x, c) = gt(clamp_min(x; c), c), NaN included: where the clamped value exists, the mask is read from it,
 /// and x need not be kept for the backward pass.
 class MaskRule {
@@ -149,8 +200,9 @@ class MaskRule {
   std::map<ValueId, ValueId> clamped_;
 };
 
-constexpr std::array kRules = {multiply_by_one, divide_by_one,   negate_twice,    convert_constant, no_layout,
-                               reshape_twice,   transpose_twice, fold_transposes, order_operands};
+constexpr std::array kRules = {multiply_by_one, divide_by_one, negate_twice,    convert_constant,
+                               no_layout,       reshape_twice, transpose_twice, fold_transposes,
+                               order_operands,  join_parts};
 
 Graph canonical(const Graph& graph) {
   MaskRule masks;
