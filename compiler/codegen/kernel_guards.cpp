@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "compiler/codegen/kernel_memory.h"
 
 // Loads that a guard may forbid. They touch no memory that the guard excludes: vectors by a mask, single
@@ -23,8 +25,11 @@ llvm::Value* Memory::zero_in_memory() {
   if (!zero_) {
     llvm::IRBuilder<>::InsertPointGuard here(state_.builder);
     state_.builder.SetInsertPoint(state_.function.getEntryBlock().getTerminator());
-    zero_ = state_.builder.CreateAlloca(state_.builder.getInt64Ty());
-    state_.builder.CreateStore(state_.int64(0), zero_);
+    // As wide as a vector of the widest elements.
+    llvm::Type* type = llvm::FixedVectorType::get(state_.builder.getInt64Ty(),
+                                                  static_cast<unsigned>(std::max(state_.target.lanes, 1)));
+    zero_ = state_.builder.CreateAlloca(type);
+    state_.builder.CreateStore(llvm::Constant::getNullValue(type), zero_);
   }
   return zero_;
 }
@@ -70,6 +75,10 @@ llvm::Value* Memory::load_guarded(const Access& access, const VarSet& vars, llvm
     return builder.CreateSelect(lanes, state_.widened(element, width), zeros);
   }
   if (!is_contiguous(access, *level)) return gather_guarded(access, *level, lanes);
+  if (!guard->getType()->isVectorTy() && !state_.mask_at(*level)) {  // all lanes or none
+    llvm::Value* pointer = builder.CreateSelect(guard, pointer_to(access), zero_in_memory());
+    return builder.CreateAlignedLoad(vector, pointer, llvm::Align(ir::size_of(access.element)));
+  }
   return builder.CreateMaskedLoad(vector, pointer_to(access), llvm::Align(ir::size_of(access.element)),
                                   guarded_mask(lanes), zeros);
 }

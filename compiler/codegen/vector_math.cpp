@@ -41,7 +41,9 @@ struct VectorMathPieces {
   }
   Value* is_nan(Value* x) const { return b.CreateFCmpUNO(x, x); }
   Value* clamp(Value* x, double low, double high) const {  // NaN becomes low
-    x = b.CreateSelect(b.CreateFCmpOGT(x, num(x, low)), x, num(x, low));
+    return at_most(b.CreateSelect(b.CreateFCmpOGT(x, num(x, low)), x, num(x, low)), high);
+  }
+  Value* at_most(Value* x, double high) const {  // NaN becomes high
     return b.CreateSelect(b.CreateFCmpOLT(x, num(x, high)), x, num(x, high));
   }
   /// Horner, highest coefficient first.
@@ -110,11 +112,22 @@ namespace {
 
 using Pieces = VectorMathPieces;
 
+/// f(x), but 0 below `edge`, where the arithmetic gets another argument: products that end below the normal
+/// range cost some processors a hundred times as much, and masked scores are -inf by the half.
+template <typename F>
+Value* vanishing_below(const Pieces& p, Value* x, double edge, F f) {
+  Value* vanishes = p.b.CreateFCmpOLT(x, p.num(x, edge));
+  Value* result = f(p.b.CreateSelect(vanishes, p.num(x, 0), x));
+  return p.b.CreateSelect(vanishes, p.num(x, 0), result);
+}
+
 Value* exp_f64(const Pieces& p, Value* x) {
-  Value* r = nullptr;
-  const Pieces::Rounded n = p.reduce(p.clamp(x, -746, 710), r);
-  Value* e = p.m.fma(p.b.CreateFMul(r, r), p.exp_tail(r), r);
-  return p.scale(p.b.CreateFAdd(e, p.num(x, 1)), n.integer);
+  return vanishing_below(p, x, -746, [&](Value* in) {
+    Value* r = nullptr;
+    const Pieces::Rounded n = p.reduce(p.at_most(in, 710), r);
+    Value* e = p.m.fma(p.b.CreateFMul(r, r), p.exp_tail(r), r);
+    return p.scale(p.b.CreateFAdd(e, p.num(x, 1)), n.integer);
+  });
 }
 
 /// eʳ - 1 of Cephes' expf: degree 6, ln 2 in two parts.
@@ -128,9 +141,11 @@ Value* reduced_expm1_f32(const Pieces& p, Value* x, Pieces::Rounded& n) {
 }
 
 Value* exp_f32(const Pieces& p, Value* x) {
-  Pieces::Rounded n;
-  Value* e = reduced_expm1_f32(p, p.clamp(x, -104, 89), n);
-  return p.scale(p.b.CreateFAdd(e, p.num(x, 1)), n.integer);
+  return vanishing_below(p, x, -104, [&](Value* in) {
+    Pieces::Rounded n;
+    Value* e = reduced_expm1_f32(p, p.at_most(in, 89), n);
+    return p.scale(p.b.CreateFAdd(e, p.num(x, 1)), n.integer);
+  });
 }
 
 /// 2ⁿ (eʳ - 1) + (2ⁿ - 1), for x up to 88.

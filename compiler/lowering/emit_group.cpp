@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -56,9 +57,17 @@ class GroupEmitter {
       emit_scatter(group.members.front());
       return finish();
     }
-    const std::uint32_t sums = c_.storage.sum_slots[static_cast<std::size_t>(g_)];
+    if (group.is_contraction && has_rows_in_lanes(c_.graph, group.members.front())) {
+      emit_rows_in_lanes(group);
+      return finish();
+    }
+    const std::uint32_t sums = c_.storage.scratch_slots[static_cast<std::size_t>(g_)];
     if (sums != Storage::kNoSlot && !few_rows) {
-      emit_blocked(group, {BufferRef::Space::workspace, sums});
+      const BufferRef place{BufferRef::Space::workspace, sums};
+      if (depth_blocks_of(c_.graph, group.members.front())->row_chunk > 0)
+        emit_gradient(group, place);
+      else
+        emit_blocked(group, place);
       return finish();
     }
     open_space(group);
@@ -79,6 +88,26 @@ class GroupEmitter {
     packed_->panel_index = AffineIndex::of(panel);
     open(panel, panel_count(), {});
     pack_panel();
+    return finish();
+  }
+
+  /// [rows, depth] -> [chunk, depth, row of the chunk].
+  EmittedKernel turning() {
+    constexpr std::int64_t kDepthOfTask = 64;
+    const Group& group = c_.grouping.groups[static_cast<std::size_t>(g_)];
+    space_ = group.space;
+    const Node& node = c_.graph.producer(group.members.front());
+    const ValueId operand = c_.graph.operands(node)[turned_operand(node)];
+    const ir::VarId depth = builder_.new_var();
+    builder_.add_task_split(depth, kDepthOfTask);
+    open(depth, shape(operand)[1], {c_.level < 2 ? 1 : c_.target.lanes, false});
+    for_each_chunk(true, [&](const AffineIndex& first_row, const Dim& extent) {
+      const ir::VarId row = builder_.new_var();
+      open(row, extent, {1, true});
+      const AffineIndex d = AffineIndex::of(depth), r = AffineIndex::of(row);
+      builder_.store(turned_->buffer, turned_->at(d, r), eval(operand, {first_row + r, d}));
+      close();
+    });
     return finish();
   }
 
@@ -157,17 +186,35 @@ class GroupEmitter {
     if (group.is_contraction) {
       s.work = work_of(group.members.front());
       s.convolution = convolution_shape(c_.graph, group.members.front());
-      const Node& node = c_.graph.producer(group.members.front());
-      s.has_rows_in_lanes =
-          has_rows_in_lanes(c_.graph, ir::ops::parse_einsum(std::get<std::string>(node.attributes[0])),
-                            c_.graph.operands(node));
+      s.has_rows_in_lanes = has_rows_in_lanes(c_.graph, group.members.front());
     }
+    s.cost = group.is_contraction ? 1 : cost_of(group);
     s.turned_axis = turned_axis(group);
     s.has_few_rows = has_few_rows_;
     const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
-    s.is_packed = slot != Storage::kNoSlot && !has_few_rows_;
-    s.is_blocked = c_.storage.sum_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot && !has_few_rows_;
+    s.is_packed = slot != Storage::kNoSlot && !has_few_rows_ && !s.has_rows_in_lanes;
+    s.is_blocked = c_.storage.scratch_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot &&
+                   !has_few_rows_ && !s.has_rows_in_lanes;
+    if (s.is_blocked) s.row_chunk = depth_blocks_of(c_.graph, group.members.front())->row_chunk;
     return plan_loops(s, c_.target, c_.runs_once && !group.is_contraction ? std::min(c_.level, 1) : c_.level);
+  }
+
+  /// Of what the members compute for an element, with all that is inlined below them.
+  std::int64_t cost_of(const Group& group) const {
+    constexpr std::int64_t kDear = 8;
+    std::int64_t cost = 1;
+    std::set<std::uint32_t> seen;
+    std::vector<ValueId> open = group.members;
+    while (!open.empty()) {
+      const ValueId v = open.back();
+      open.pop_back();
+      if (!seen.insert(v.index).second) continue;
+      const Node& node = c_.graph.producer(v);
+      if (ir::def(node.op).is_dear) cost += kDear;
+      for (ValueId operand : c_.graph.operands(node))
+        if (kind(operand) == Kind::inlined) open.push_back(operand);
+    }
+    return cost;
   }
 
   /// The axis of the space along which a transposing copy reads with stride 1.
@@ -273,7 +320,7 @@ class GroupEmitter {
     return {builder_.finish(), std::move(refs_)};
   }
 
-  // ---- A contraction whose sum runs in blocks: the group's space is [rows, columns] ----
+  // ---- A contraction whose sum runs in blocks ----
 
   void emit_blocked(const Group& group, const BufferRef& place) {
     const LoopPlan plan = plan_of(group);
@@ -281,38 +328,181 @@ class GroupEmitter {
     const ValueId contraction = group.members.front();
     const ElementType type = c_.graph.type(contraction).element;
     const DepthBlocks blocks = *depth_blocks_of(c_.graph, contraction);
-    const BufferId sums = add_buffer({type, space_}, place, true);
-    base_.assign(2, {});
-    open_level(plan.levels[0]);
-    const auto for_each_row = [&](ir::LoopSchedule schedule, const auto& body) {
-      open_level({0, schedule, 0});
-      body();
-      close();
+    base_.assign(space_.size(), {});
+    const std::span<const LoopPlan::Level> levels = plan.levels;
+    // Sums rest in the order of the loops, with the lanes innermost.
+    std::vector<std::size_t> axes;
+    for (const LoopPlan::Level& level : levels)
+      if (!level.schedule.lanes) axes.push_back(level.axis);
+    for (const LoopPlan::Level& level : levels)
+      if (level.schedule.lanes) axes.push_back(level.axis);
+    const auto in_order = [&](const auto& by_axis) {
+      auto out = by_axis;
+      for (std::size_t i = 0; i < axes.size(); ++i) out[i] = by_axis[axes[i]];
+      return out;
     };
-    for_each_row({1, false}, [&] { builder_.store(sums, base_, builder_.constant(type, 0)); });
+    const BufferId sums = add_buffer({type, in_order(space_)}, place, true);
+    const std::span<const LoopPlan::Level> around = levels.first(plan.levels_around_blocks),
+                                           inner = levels.subspan(plan.levels_around_blocks);
+    for (const LoopPlan::Level& level : around) open_level(level);
+    const Index tile = base_;
+    const auto for_each_row = [&](bool jams, const auto& body) {
+      const std::size_t outside = builder_.open_blocks();
+      for (const LoopPlan::Level& level : inner)
+        open_level({level.axis, {jams ? level.schedule.unroll : 1, level.schedule.lanes}});
+      for (const LoopPlan::Level& level : around) {
+        if (level.tile == 0) continue;
+        const ir::VarId var = builder_.new_var();
+        base_[level.axis] = tile[level.axis] + AffineIndex::of(var);
+        open(var, level.tile, {jams ? level.schedule.unroll : 1, false});
+      }
+      body();
+      while (builder_.open_blocks() > outside) close();
+    };
+    for_each_row(true, [&] {
+      const Scalar zero = builder_.constant(type, 0);
+      builder_.store(
+          sums, in_order(base_),
+          blocks.first == Dim(0) ? zero : contract(contraction, base_, PartOfSum{{}, blocks.first, zero}));
+    });
     const ir::VarId block = builder_.new_var();
     const Scalar nothing =
         builder_.open_recurrence(block, blocks.count, ir::Constant::of_integer(ElementType::i64, 0));
     memo_.emplace_back();
-    for_each_row(plan.levels[1].schedule, [&] {
-      const PartOfSum part{Dim(blocks.size) * AffineIndex::of(block), blocks.size,
-                           builder_.load(sums, base_)};
-      builder_.store(sums, base_, contract(contraction, base_, part));
+    for_each_row(true, [&] {
+      const AffineIndex first = AffineIndex{blocks.first, {}, {}} + Dim(blocks.size) * AffineIndex::of(block);
+      const PartOfSum part{first, blocks.size, builder_.load(sums, in_order(base_))};
+      builder_.store(sums, in_order(base_), contract(contraction, base_, part));
     });
     memo_.pop_back();
     builder_.close_recurrence(nothing);
-    for_each_row({1, false}, [&] {
-      finish_member(contraction, base_, builder_.load(sums, base_));
+    for_each_row(false, [&] {
+      finish_member(contraction, base_, builder_.load(sums, in_order(base_)));
       for (ValueId member : group.members)
         if (member != contraction) emit_member(member);
     });
   }
 
+  /// X'δ: chunks of rows are tasks; of each, block after block of the sum, then what is left of it, with the
+  /// epilogue.
+  void emit_gradient(const Group& group, const BufferRef& place) {
+    const LoopPlan plan = plan_of(group);
+    reduce_unroll_ = plan.reduce_unroll;
+    const ValueId contraction = group.members.front();
+    const DepthBlocks blocks = *depth_blocks_of(c_.graph, contraction);
+    const BufferId sums = add_buffer({c_.graph.type(contraction).element, space_}, place, true);
+    base_.assign(2, {});
+    open_level(plan.levels[0]);
+    const AffineIndex first_row = base_[0];
+    const auto for_each_tile = [&](const auto& body) {
+      const std::size_t outside = builder_.open_blocks();
+      const ir::VarId row = builder_.new_var();
+      base_[0] = first_row + AffineIndex::of(row);
+      open(row, blocks.row_chunk, plan.levels[1].schedule);
+      open_level(plan.levels[2]);
+      body();
+      while (builder_.open_blocks() > outside) close();
+    };
+    // The sum, with the turns from `first` on, where there were any before.
+    const auto add_turns = [&](const AffineIndex& first, const Dim& turns) {
+      const Scalar has_sum =
+          builder_.compare(ir::ScalarOp::gt_, builder_.index_value(first), builder_.index_value({}));
+      return contract(contraction, base_, PartOfSum{first, turns, builder_.load(sums, base_, has_sum)});
+    };
+    const ir::VarId block = builder_.new_var();
+    const Scalar nothing =
+        builder_.open_recurrence(block, blocks.count, ir::Constant::of_integer(ElementType::i64, 0));
+    memo_.emplace_back();
+    for_each_tile([&] {
+      builder_.store(sums, base_, add_turns(Dim(blocks.size) * AffineIndex::of(block), blocks.size));
+    });
+    memo_.pop_back();
+    builder_.close_recurrence(nothing);
+    for_each_tile([&] {
+      finish_member(contraction, base_, add_turns({Dim(blocks.size) * blocks.count, {}, {}}, blocks.rest));
+      for (ValueId member : group.members)
+        if (member != contraction) emit_member(member);
+    });
+  }
+
+  // ---- A contraction whose rows run in lanes: the group's space is [rows, columns] ----
+
+  void emit_rows_in_lanes(const Group& group) {
+    const LoopPlan plan = plan_of(group);
+    reduce_unroll_ = plan.reduce_unroll;
+    const std::int64_t columns = *space_[1].constant(), chunk = column_chunk(columns);
+    base_.assign(2, {});
+    const ir::VarId outer = builder_.new_var();
+    builder_.add_task_split(outer, plan.levels[0].task_block);
+    open(outer, columns / chunk, plan.levels[0].schedule);
+    for_each_chunk(false, [&](const AffineIndex& first_row, const Dim& extent) {
+      const std::size_t outside = builder_.open_blocks();
+      const ir::VarId column = builder_.new_var(), row = builder_.new_var();
+      base_[1] = Dim(chunk) * AffineIndex::of(outer) + AffineIndex::of(column);
+      base_[0] = first_row + AffineIndex::of(row);
+      open(column, chunk, plan.levels[1].schedule);
+      open(row, extent, plan.levels[2].schedule);
+      space_depth_ = builder_.open_blocks();
+      turned_->row = AffineIndex::of(row);
+      for (ValueId member : group.members) emit_member(member);
+      while (builder_.open_blocks() > outside) close();
+    });
+  }
+
+  /// Columns of a task: rows of W that stay in L2 while chunks of δ pass.
+  static std::int64_t column_chunk(std::int64_t columns) {
+    constexpr std::int64_t kLeast = 16, kMost = 64;
+    for (std::int64_t chunk = kMost; chunk >= kLeast; --chunk)
+      if (columns % chunk == 0) return chunk;
+    return columns;
+  }
+
+  /// The turned operand, in a chunk or behind the last one.
+  struct Turned {
+    BufferId buffer;
+    std::optional<AffineIndex> chunk;
+    AffineIndex row = {};
+
+    Index at(const AffineIndex& depth, const AffineIndex& r) const {
+      return chunk ? Index{*chunk, depth, r} : Index{depth, r};
+    }
+  };
+
+  /// For all full chunks of the rows, and for the rest: their first row and their number. Sets turned_.
+  template <typename F>
+  void for_each_chunk(bool is_written, F body) {
+    const auto g = static_cast<std::size_t>(g_);
+    const ValueId contraction = c_.grouping.groups[g].members.front();
+    const Node& node = c_.graph.producer(contraction);
+    const Dim& depth = shape(c_.graph.operands(node)[turned_operand(node)])[1];
+    const TurnedRows rows(space_[0]);
+    const auto buffer = [&](Shape shape, std::uint32_t slot) {
+      return add_buffer({c_.graph.type(contraction).element, std::move(shape)},
+                        {BufferRef::Space::workspace, slot}, is_written);
+    };
+    if (rows.chunks != Dim(0)) {
+      const ir::VarId chunk = builder_.new_var();
+      turned_ = Turned{buffer({rows.chunks, depth, kTurnedRows}, c_.storage.packed_slots[g]),
+                       AffineIndex::of(chunk)};
+      open(chunk, rows.chunks, {});
+      body(Dim(kTurnedRows) * AffineIndex::of(chunk), Dim(kTurnedRows));
+      close();
+    }
+    if (rows.rest == Dim(0)) return;
+    turned_ = Turned{buffer({depth, rows.rest}, c_.storage.scratch_slots[g]), {}};
+    body(AffineIndex{Dim(kTurnedRows) * rows.chunks, {}, {}}, rows.rest);
+  }
+
   void open_level(const LoopPlan::Level& level) {
     const ir::VarId var = builder_.new_var();
     if (level.task_block > 0) builder_.add_task_split(var, level.task_block);
-    base_[level.axis] = AffineIndex::of(var);
-    open(var, space_[level.axis], level.schedule);
+    if (level.tile > 0) {
+      base_[level.axis] = Dim(level.tile) * AffineIndex::of(var);
+      open(var, Dim::floordiv(space_[level.axis], level.tile), {});
+    } else {
+      base_[level.axis] = AffineIndex::of(var);
+      open(var, space_[level.axis], level.schedule);
+    }
     space_depth_ = builder_.open_blocks();
   }
 
@@ -528,7 +718,7 @@ class GroupEmitter {
     return ranges;
   }
 
-  /// Some turns of a sum over one letter, and the sum over those before.
+  /// Some turns of a sum over its first letter, and the sum over those before.
   struct PartOfSum {
     AffineIndex first;
     Dim turns;
@@ -544,7 +734,7 @@ class GroupEmitter {
     for (std::size_t i = 0; i < ranges.size(); ++i) {
       ranges[i].var = builder_.new_var();
       at[spec.contracted[i]] = AffineIndex::of(ranges[i].var);
-      if (!part) continue;
+      if (!part || i > 0) continue;
       ranges[i].extent = part->turns;
       at[spec.contracted[i]] = part->first + at[spec.contracted[i]];
     }
@@ -556,6 +746,8 @@ class GroupEmitter {
       if (packed_ && packed_->packing.operand == k)
         factors.push_back(
             builder_.load(packed_->buffer, {packed_->panel_index, operand_at[0], packed_->column_index}));
+      else if (turned_ && turned_operand(node) == k)
+        factors.push_back(builder_.load(turned_->buffer, turned_->at(operand_at[1], turned_->row)));
       else
         factors.push_back(eval(c_.graph.operands(node)[k], operand_at));
     }
@@ -775,6 +967,7 @@ class GroupEmitter {
   int reduce_unroll_ = 1;
   bool has_few_rows_ = false;
   std::optional<Packed> packed_;
+  std::optional<Turned> turned_;
   std::optional<Scalar> guard_;  // of what is evaluated
   Shape inner_shape_;
   bool inner_in_lanes_ = false;
@@ -792,6 +985,7 @@ std::optional<Dim> free_rows(const EntryContext& c, std::size_t g) {
   const Group& group = c.grouping.groups[g];
   if (!group.is_contraction || c.level < 2 || group.space.size() != 2 || group.space[0].is_constant())
     return std::nullopt;
+  if (has_rows_in_lanes(c.graph, group.members.front())) return std::nullopt;
   const Node& node = c.graph.producer(group.members.front());
   const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
   const char row = spec.result[0], column = spec.result[1];
@@ -814,6 +1008,10 @@ std::vector<EmittedKernel> emit_group(const EntryContext& context, std::size_t g
     for (const bool few : {false, true}) out[few].guard = ir::CallGuard{*rows, kFewRows, few};
   }
   return out;
+}
+
+EmittedKernel emit_turning(const EntryContext& context, std::size_t group) {
+  return GroupEmitter(context, group, "").turning();
 }
 
 EmittedKernel emit_packing(const EntryContext& context, std::size_t group) {

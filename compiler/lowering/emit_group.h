@@ -25,6 +25,8 @@ struct EntryContext {
 
 /// The kernel that computes the members of a group; or two of them, of which the guards choose one.
 std::vector<EmittedKernel> emit_group(const EntryContext& context, std::size_t group);
+/// The kernel that turns an operand of a group's contraction whose rows run in lanes.
+EmittedKernel emit_turning(const EntryContext& context, std::size_t group);
 /// The kernel that packs the operand of a group's contraction, where that is done before the turns.
 EmittedKernel emit_packing(const EntryContext& context, std::size_t group);
 /// The kernel that copies a stored value.

@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "compiler/lowering/emit_group.h"
+#include "compiler/lowering/packing.h"
 #include "compiler/lowering/prepare.h"
 #include "ir/error.h"
 #include "ir/text.h"
@@ -49,7 +50,7 @@ class ActionWriter {
       if (c_.grouping.groups[g].is_turns)
         turns(*c_.storage.turns.at(g));
       else
-        for (EmittedKernel& emitted : emit_group(c_, g)) call(std::move(emitted));
+        group(g);
       if (loss && c_.storage.loss_group == static_cast<std::int32_t>(g))
         out_.push_back(
             {ir::FiniteCheck{c_.storage.places[loss->index].front(), c_.graph.type(*loss).element}});
@@ -59,6 +60,12 @@ class ActionWriter {
   }
 
  private:
+  void group(std::size_t g) {
+    const Group& group = c_.grouping.groups[g];
+    if (group.is_contraction && has_rows_in_lanes(c_.graph, group.members.front())) call(emit_turning(c_, g));
+    for (EmittedKernel& emitted : emit_group(c_, g)) call(std::move(emitted));
+  }
+
   void call(EmittedKernel emitted) {
     out_.push_back(
         {ir::KernelCall{kernels_.add(std::move(emitted.kernel)), std::move(emitted.buffers), emitted.guard}});

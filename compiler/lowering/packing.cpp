@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compiler/lowering/convolution.h"
+
 namespace mlpc::lowering {
 namespace {
 
@@ -15,7 +17,8 @@ struct Product {
   std::size_t streamed;
   ir::Dim rows, depth, columns;
   ir::ElementType type;
-  bool is_turned;  // the streamed operand
+  bool is_turned;      // the streamed operand
+  bool has_rows_last;  // the other operand is [depth, rows], as in X'δ
 };
 
 std::optional<Product> product_of(const ir::Graph& graph, ir::ValueId contraction) {
@@ -26,12 +29,43 @@ std::optional<Product> product_of(const ir::Graph& graph, ir::ValueId contractio
   const char row = spec.result[0], column = spec.result[1], depth = spec.contracted[0];
   const std::size_t streamed = spec.operands[0].find(column) != std::string::npos ? 0 : 1;
   if (spec.operands[streamed] != std::string{depth, column}) return std::nullopt;
-  if (spec.operands[1 - streamed] != std::string{row, depth}) return std::nullopt;
+  const std::string& other = spec.operands[1 - streamed];
+  if (other != std::string{row, depth} && other != std::string{depth, row}) return std::nullopt;
   const ir::ValueId value = graph.operands(node)[streamed];
   const ir::Type& type = graph.type(value);
-  return Product{streamed,      graph.type(contraction).shape[0],
-                 type.shape[0], type.shape[1],
-                 type.element,  graph.producer(value).op == ir::Op::transpose_};
+  return Product{streamed,           graph.type(contraction).shape[0],
+                 type.shape[0],      type.shape[1],
+                 type.element,       graph.producer(value).op == ir::Op::transpose_,
+                 other.back() == row};
+}
+
+/// The greatest divisor of n from `least` to `most`; 0 if there is none.
+std::int64_t divisor(std::int64_t n, std::int64_t least, std::int64_t most) {
+  for (std::int64_t by = std::min(n, most); by >= least; --by)
+    if (n % by == 0) return by;
+  return 0;
+}
+
+/// x W: a panel of W, and its blocks.
+std::optional<DepthBlocks> blocks_of_layer(const Product& p) {
+  constexpr std::int64_t kSpan = 1 << 20;  // bytes that a block's rows lie in: half of L2, and its pages
+  constexpr std::int64_t kLeastTurns = 128, kMostTurns = 512;
+  const std::int64_t depth = p.depth.constant().value_or(0);
+  const std::int64_t pitch = p.columns.constant().value_or(0) * ir::size_of(p.type);
+  if (pitch < kAliasingPitch || depth <= kSpan / pitch) return std::nullopt;
+  const std::int64_t size = divisor(depth, kLeastTurns, std::min(kSpan / pitch, kMostTurns));
+  return size ? std::optional(DepthBlocks{0, depth / size, size}) : std::nullopt;
+}
+
+/// X'δ, whose sum is free as a rule: a block of δ stays in L2 while the rows of a chunk pass.
+std::optional<DepthBlocks> blocks_of_gradient(const Product& p) {
+  constexpr std::int64_t kTurns = 256, kLeastChunk = 24, kMostChunk = 128;
+  if (p.depth.constant().value_or(kTurns + 1) <= kTurns) return std::nullopt;
+  if (p.columns.constant().value_or(0) < kPanelMultiple) return std::nullopt;
+  const std::int64_t chunk = divisor(p.rows.constant().value_or(0), kLeastChunk, kMostChunk);
+  const ir::Dim count = ir::Dim::floordiv(p.depth, kTurns);
+  if (chunk == 0) return std::nullopt;
+  return DepthBlocks{0, count, kTurns, p.depth - ir::Dim(kTurns) * count, chunk};
 }
 
 bool has_rows_to_pay(const Product& p) { return p.rows.constant().value_or(kLeastRows) >= kLeastRows; }
@@ -40,7 +74,7 @@ bool has_rows_to_pay(const Product& p) { return p.rows.constant().value_or(kLeas
 
 std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contraction) {
   const std::optional<Product> p = product_of(graph, contraction);
-  if (!p || !has_rows_to_pay(*p)) return std::nullopt;
+  if (!p || p->has_rows_last || !has_rows_to_pay(*p)) return std::nullopt;
   const std::optional<std::int64_t> k = p->depth.constant(), n = p->columns.constant();
   if (!k || !n || *k < kLeastDepth || *n == 0 || *n % kPanelMultiple != 0) return std::nullopt;
   if (!p->is_turned && *n * ir::size_of(p->type) % kAliasingPitch != 0) return std::nullopt;
@@ -54,7 +88,7 @@ bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
   const std::size_t w = spec.operands[0].find(column) != std::string::npos ? 0 : 1;
   const std::string& other = spec.operands[1 - w];
   if (spec.operands[w] != std::string{column, depth}) return false;
-  if (other != std::string{row, depth} && other != std::string{depth, row}) return false;
+  if (other != std::string{row, depth}) return false;
   const bool is_of_every_turn = std::ranges::any_of(graph.parameters(), [&](const ir::Graph::Parameter& p) {
     return p.value == operands[w] && p.role == ir::Role::constant;
   });
@@ -66,18 +100,22 @@ bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
          count >= kLeastRows && count <= columns;
 }
 
+bool has_rows_in_lanes(const ir::Graph& graph, ir::ValueId contraction) {
+  const ir::Node& node = graph.producer(contraction);
+  return has_rows_in_lanes(graph, ir::ops::parse_einsum(std::get<std::string>(node.attributes[0])),
+                           graph.operands(node));
+}
+
+std::size_t turned_operand(const ir::Node& contraction) {
+  const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(contraction.attributes[0]));
+  return spec.operands[0].front() == spec.result[0] ? 0 : 1;
+}
+
 std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction) {
-  constexpr std::int64_t kSpan = 1 << 20;  // bytes that a block's rows lie in: half of L2, and its pages
-  constexpr std::int64_t kLeastTurns = 128, kMostTurns = 512;
+  if (const std::optional<DepthBlocks> images = image_blocks_of(graph, contraction)) return images;
   const std::optional<Product> p = product_of(graph, contraction);
   if (!p || !has_rows_to_pay(*p) || p->is_turned) return std::nullopt;
-  const std::optional<std::int64_t> k = p->depth.constant(), n = p->columns.constant();
-  if (!k || !n || *n == 0) return std::nullopt;
-  const std::int64_t pitch = *n * ir::size_of(p->type);
-  if (pitch < kAliasingPitch || *k <= kSpan / pitch) return std::nullopt;
-  for (std::int64_t size = std::min(kSpan / pitch, kMostTurns); size >= kLeastTurns; --size)
-    if (*k % size == 0) return DepthBlocks{*k / size, size};
-  return std::nullopt;
+  return p->has_rows_last ? blocks_of_gradient(*p) : blocks_of_layer(*p);
 }
 
 }  // namespace mlpc::lowering

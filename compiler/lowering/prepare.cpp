@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/lowering/convolution.h"
+#include "compiler/lowering/packing.h"
 #include "ir/ops/einsum.h"
 #include "ir/rebuild.h"
 
@@ -29,13 +30,39 @@ ValueId lane_last(Builder& b, ValueId operand, std::string& letters, char lane) 
   return b.transpose(operand, std::move(permutation));
 }
 
+/// Letters of the sum that follow each other in every operand become one, so that the sum is one loop.
+void merge_contracted(Builder& b, ir::ops::EinsumSpec& spec, std::vector<ValueId>& operands) {
+  for (std::size_t i = 0; i + 1 < spec.contracted.size();) {
+    const char first = spec.contracted[i], second = spec.contracted[i + 1];
+    const bool are_neighbours = std::ranges::all_of(spec.operands, [&](const std::string& letters) {
+      const std::size_t at = letters.find(first);
+      return at != std::string::npos && at + 1 < letters.size() && letters[at + 1] == second;
+    });
+    if (!are_neighbours) {
+      ++i;
+      continue;
+    }
+    for (std::size_t k = 0; k < operands.size(); ++k) {
+      const std::size_t at = spec.operands[k].find(first);
+      ir::Shape shape = b.type(operands[k]).shape;
+      shape[at] = shape[at] * shape[at + 1];
+      shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(at) + 1);
+      operands[k] = b.reshape(operands[k], std::move(shape));
+      spec.operands[k].erase(at + 1, 1);
+    }
+    spec.contracted.erase(i + 1, 1);
+  }
+}
+
 ValueId contraction(Builder& b, const Node& node, std::vector<ValueId> operands) {
   ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
   const char lanes = lane_letter(b.graph(), spec, operands);
   if (!spec.result.empty())
     for (std::size_t k = 0; k < operands.size(); ++k)
-      if (!reads_windows(b.graph(), operands[k]))
+      if (!reads_windows(b.graph(), operands[k]) && !has_rows_in_lanes(b.graph(), spec, operands))
         operands[k] = lane_last(b, operands[k], spec.operands[k], lanes);
+  if (std::ranges::none_of(operands, [&](ValueId v) { return reads_windows(b.graph(), v); }))
+    merge_contracted(b, spec, operands);
   return b.einsum(spec.text(), operands);
 }
 

@@ -203,7 +203,7 @@ class Assigner {
     for (const Storage::Copy& copy : out_.copies) last_read[copy.value.index] = end;
     for (std::int32_t g = 0; g < end; ++g) {
       out_.packed_slots.push_back(Storage::kNoSlot);
-      out_.sum_slots.push_back(Storage::kNoSlot);
+      out_.scratch_slots.push_back(Storage::kNoSlot);
       out_.is_packed_before.push_back(false);
       for (ValueId v : group(g).members) {
         const bool is_needed = last_read[v.index] > g || is_reloaded[v.index];
@@ -218,6 +218,15 @@ class Assigner {
 
   void assign_scratch(std::int32_t g, ValueId contraction) {
     const ir::Type& type = graph_.type(contraction);
+    if (has_rows_in_lanes(graph_, contraction)) {
+      const ir::Node& node = graph_.producer(contraction);
+      const ir::Shape& shape = graph_.type(operand_of(contraction, turned_operand(node))).shape;
+      const TurnedRows rows(shape[0]);
+      out_.packed_slots.back() =
+          slots_.allocate(bytes_of({type.element, {rows.chunks, shape[1], kTurnedRows}}), g, g);
+      out_.scratch_slots.back() = slots_.allocate(bytes_of({type.element, {shape[1], rows.rest}}), g, g);
+      return;
+    }
     if (const std::optional<Packing> packing = packing_of(graph_, contraction)) {
       const ir::Dim bytes = bytes_of({type.element, {packing->depth, packing->columns}});
       const bool is_same = is_same_in_every_turn(operand_of(contraction, packing->operand));
@@ -225,8 +234,13 @@ class Assigner {
       if (!is_same && packing->is_turned) out_.packed_slots.back() = slots_.allocate(bytes, g, g);
       out_.is_packed_before.back() = is_same;
     }
-    if (out_.packed_slots.back() == Storage::kNoSlot && depth_blocks_of(graph_, contraction))
-      out_.sum_slots.back() = slots_.allocate(bytes_of(type), g, g);
+    if (out_.packed_slots.back() != Storage::kNoSlot) return;
+    if (const std::optional<DepthBlocks> blocks = depth_blocks_of(graph_, contraction)) {
+      // X'δ without a block, of a small batch, needs no room: 1, or 0.
+      const ir::Dim any =
+          blocks->row_chunk > 0 ? blocks->count - ir::Dim::max(blocks->count - ir::Dim(1), 0) : 1;
+      out_.scratch_slots.back() = slots_.allocate(any * bytes_of(type), g, g);
+    }
   }
 
   ValueId operand_of(ValueId v, std::size_t k) const { return graph_.operands(graph_.producer(v))[k]; }

@@ -20,11 +20,12 @@ struct Storage {
   /// By value: the buffers that its kernel writes; readers load from the first. Empty: it lives in registers
   /// only.
   std::vector<std::vector<ir::BufferRef>> places;
-  /// By group: where a packed operand of its contraction is; kNoSlot: it has none.
+  /// By group: where a packed or turned operand of its contraction is; kNoSlot: it has none.
   static constexpr std::uint32_t kNoSlot = UINT32_MAX;
   std::vector<std::uint32_t> packed_slots;
-  /// By group: where the sums of its contraction rest between blocks; kNoSlot: it has none.
-  std::vector<std::uint32_t> sum_slots;
+  /// By group: where the sums of its contraction rest between blocks, or its turned rows behind the last
+  /// chunk are; kNoSlot: it has neither.
+  std::vector<std::uint32_t> scratch_slots;
   /// By group: whether that is done before the turns, since it is the same in each.
   std::vector<bool> is_packed_before;
   /// Written last: new values of buffers whose old values are read until then.

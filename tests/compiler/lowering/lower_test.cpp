@@ -134,8 +134,30 @@ TEST_CASE("a long sum over distant rows runs in blocks that divide it, and rests
 TEST_CASE("the smaller operand of a product with a transposed weight is turned") {
   const ir::KernelProgram program = lowering::lower(testing::program_of(product(192, true)), {2});
   CHECK(kernel_calls(program.entries[0]) == 2);  // x turned, then the product with rows in lanes
+  const Dim chunks = Dim::floordiv(kB, 128);
+  REQUIRE(program.entries[0].slots.size() == 2);
+  CHECK(program.entries[0].slots[0].bytes == Dim(128 * 128 * 4) * chunks);
+  CHECK(program.entries[0].slots[1].bytes == Dim(128 * 4) * (kB - Dim(128) * chunks));
+}
+
+TEST_CASE(
+    "the gradient of a weight is a sum in blocks where there are so many rows, and else needs no room") {
+  Graph graph;
+  graph.name = "infer";
+  const ValueId x = graph.add_parameter("x", f32({kB, 96}), Role::input, 0);
+  const ValueId d = graph.add_parameter("d", f32({kB, 80}), Role::input, 1);
+  Builder b(graph);
+  const ValueId operands[] = {x, d};
+  graph.results.push_back({"g", Role::output, 0, b.einsum("bi,bj->ij", operands)});
+  const ir::KernelProgram program = lowering::lower(testing::program_of(std::move(graph)), {2});
+  REQUIRE(kernel_calls(program.entries[0]) == 1);
   REQUIRE(program.entries[0].slots.size() == 1);
-  CHECK(program.entries[0].slots[0].bytes == Dim(128 * 4) * kB);
+  const auto bytes = [&](std::int64_t rows) {
+    return program.entries[0].slots[0].bytes.evaluate([&](std::string_view) { return rows; });
+  };
+  CHECK(bytes(255) == 0);
+  CHECK(bytes(256) == 96 * 80 * 4);
+  CHECK(bytes(4096) == 96 * 80 * 4);
 }
 
 TEST_CASE("softmax is one kernel without a workspace") {
