@@ -59,10 +59,12 @@ std::optional<DepthBlocks> blocks_of_layer(const Product& p) {
 
 /// X'δ, whose sum is free as a rule: a block of δ stays in L2 while the rows of a chunk pass.
 std::optional<DepthBlocks> blocks_of_gradient(const Product& p) {
-  constexpr std::int64_t kTurns = 256, kLeastChunk = 24, kMostChunk = 128;
+  constexpr std::int64_t kTurns = 256, kLeastChunk = 24, kMostChunk = 128, kTasksWanted = 4;
   if (p.depth.constant().value_or(kTurns + 1) <= kTurns) return std::nullopt;
   if (p.columns.constant().value_or(0) < kPanelMultiple) return std::nullopt;
-  const std::int64_t chunk = divisor(p.rows.constant().value_or(0), kLeastChunk, kMostChunk);
+  const std::int64_t rows = p.rows.constant().value_or(0);
+  const std::int64_t chunk =
+      divisor(rows, kLeastChunk, std::clamp(rows / kTasksWanted, kLeastChunk + 8, kMostChunk));
   const ir::Dim count = ir::Dim::floordiv(p.depth, kTurns);
   if (chunk == 0) return std::nullopt;
   return DepthBlocks{0, count, kTurns, p.depth - ir::Dim(kTurns) * count, chunk};
