@@ -1,0 +1,266 @@
+#include <algorithm>
+
+#include "compiler/lowering/group_emitter.h"
+#include "ir/ops/einsum.h"
+
+namespace mlpc::lowering {
+
+EmittedKernel GroupEmitter::packing() {
+  const Group& group = c_.grouping.groups[static_cast<std::size_t>(g_)];
+  space_ = group.space;
+  const LoopPlan plan = plan_of(group);
+  packed_.emplace(*packing_of(c_.graph, group.members.front()), plan.panel);
+  const ir::VarId panel = builder_.new_var();
+  packed_->panel_index = AffineIndex::of(panel);
+  open(panel, panel_count(), {});
+  pack_panel();
+  return finish();
+}
+
+EmittedKernel GroupEmitter::turning() {
+  constexpr std::int64_t kDepthOfTask = 64;
+  const Group& group = c_.grouping.groups[static_cast<std::size_t>(g_)];
+  space_ = group.space;
+  const Node& node = c_.graph.producer(group.members.front());
+  const ValueId operand = c_.graph.operands(node)[turned_operand(node)];
+  const ir::VarId depth = builder_.new_var();
+  builder_.add_task_split(depth, kDepthOfTask);
+  open(depth, shape(operand)[1], {c_.level < 2 ? 1 : c_.target.lanes, false});
+  for_each_chunk(true, [&](const AffineIndex& first_row, const Dim& extent) {
+    const ir::VarId row = builder_.new_var();
+    open(row, extent, {1, true});
+    const AffineIndex d = AffineIndex::of(depth), r = AffineIndex::of(row);
+    builder_.store(turned_->buffer, turned_->at(d, r), eval(operand, {first_row + r, d}));
+    close();
+  });
+  return finish();
+}
+
+BufferId GroupEmitter::add_packed_buffer(bool is_written) {
+  const ElementType type =
+      c_.graph.type(c_.grouping.groups[static_cast<std::size_t>(g_)].members.front()).element;
+  return add_buffer({type, {panel_count(), packed_->packing.depth, packed_->panel}},
+                    {BufferRef::Space::workspace, c_.storage.packed_slots[static_cast<std::size_t>(g_)]},
+                    is_written);
+}
+
+void GroupEmitter::pack_panel() {
+  const ValueId contraction = c_.grouping.groups[static_cast<std::size_t>(g_)].members.front();
+  const ValueId operand = c_.graph.operands(c_.graph.producer(contraction))[packed_->packing.operand];
+  packed_->buffer = add_packed_buffer(true);
+  const ir::VarId depth = builder_.new_var(), column = builder_.new_var();
+  const bool is_turned = c_.graph.producer(operand).op == Op::transpose_;
+  open(depth, packed_->packing.depth, {c_.level >= 2 && is_turned ? c_.target.lanes : 1, false});
+  open(column, packed_->panel, {is_turned ? 1 : static_cast<int>(packed_->panel) / c_.target.lanes, true});
+  const AffineIndex d = AffineIndex::of(depth), c = AffineIndex::of(column);
+  const Scalar element = eval(operand, {d, Dim(packed_->panel) * packed_->panel_index + c});
+  builder_.store(packed_->buffer, {packed_->panel_index, d, c}, element);
+  close();
+  close();
+}
+
+void GroupEmitter::emit_blocked(const Group& group, const BufferRef& place) {
+  const LoopPlan plan = plan_of(group);
+  reduce_unroll_ = plan.reduce_unroll;
+  const ValueId contraction = group.members.front();
+  const ElementType type = c_.graph.type(contraction).element;
+  const DepthBlocks blocks = *depth_blocks_of(c_.graph, contraction);
+  base_.assign(space_.size(), {});
+  const std::span<const LoopPlan::Level> levels = plan.levels;
+  // Sums rest in the order of the loops, with the lanes innermost.
+  std::vector<std::size_t> axes;
+  for (const LoopPlan::Level& level : levels)
+    if (!level.schedule.lanes) axes.push_back(level.axis);
+  for (const LoopPlan::Level& level : levels)
+    if (level.schedule.lanes) axes.push_back(level.axis);
+  const auto in_order = [&](const auto& by_axis) {
+    auto out = by_axis;
+    for (std::size_t i = 0; i < axes.size(); ++i) out[i] = by_axis[axes[i]];
+    return out;
+  };
+  const BufferId sums = add_buffer({type, in_order(space_)}, place, true);
+  const std::span<const LoopPlan::Level> around = levels.first(plan.levels_around_blocks),
+                                         inner = levels.subspan(plan.levels_around_blocks);
+  for (const LoopPlan::Level& level : around) open_level(level);
+  const Index tile = base_;
+  const auto for_each_row = [&](bool jams, const auto& body) {
+    const std::size_t outside = builder_.open_blocks();
+    for (const LoopPlan::Level& level : inner)
+      open_level({level.axis, {jams ? level.schedule.unroll : 1, level.schedule.lanes}});
+    for (const LoopPlan::Level& level : around) {
+      if (level.tile == 0) continue;
+      const ir::VarId var = builder_.new_var();
+      base_[level.axis] = tile[level.axis] + AffineIndex::of(var);
+      open(var, level.tile, {jams ? level.schedule.unroll : 1, false});
+    }
+    body();
+    while (builder_.open_blocks() > outside) close();
+  };
+  for_each_row(true, [&] {
+    const Scalar zero = builder_.constant(type, 0);
+    builder_.store(
+        sums, in_order(base_),
+        blocks.first == Dim(0) ? zero : contract(contraction, base_, PartOfSum{{}, blocks.first, zero}));
+  });
+  const ir::VarId block = builder_.new_var();
+  const Scalar nothing =
+      builder_.open_recurrence(block, blocks.count, ir::Constant::of_integer(ElementType::i64, 0));
+  memo_.emplace_back();
+  for_each_row(true, [&] {
+    const AffineIndex first = AffineIndex{blocks.first, {}, {}} + Dim(blocks.size) * AffineIndex::of(block);
+    const PartOfSum part{first, blocks.size, builder_.load(sums, in_order(base_))};
+    builder_.store(sums, in_order(base_), contract(contraction, base_, part));
+  });
+  memo_.pop_back();
+  builder_.close_recurrence(nothing);
+  for_each_row(false, [&] {
+    finish_member(contraction, base_, builder_.load(sums, in_order(base_)));
+    for (ValueId member : group.members)
+      if (member != contraction) emit_member(member);
+  });
+}
+
+void GroupEmitter::emit_gradient(const Group& group, const BufferRef& place) {
+  const LoopPlan plan = plan_of(group);
+  reduce_unroll_ = plan.reduce_unroll;
+  const ValueId contraction = group.members.front();
+  const DepthBlocks blocks = *depth_blocks_of(c_.graph, contraction);
+  const BufferId sums = add_buffer({c_.graph.type(contraction).element, space_}, place, true);
+  base_.assign(2, {});
+  open_level(plan.levels[0]);
+  const AffineIndex first_row = base_[0];
+  const auto for_each_tile = [&](const auto& body) {
+    const std::size_t outside = builder_.open_blocks();
+    const ir::VarId row = builder_.new_var();
+    base_[0] = first_row + AffineIndex::of(row);
+    open(row, blocks.row_chunk, plan.levels[1].schedule);
+    open_level(plan.levels[2]);
+    body();
+    while (builder_.open_blocks() > outside) close();
+  };
+  // The sum, with the turns from `first` on, where there were any before.
+  const auto add_turns = [&](const AffineIndex& first, const Dim& turns) {
+    const Scalar has_sum =
+        builder_.compare(ir::ScalarOp::gt_, builder_.index_value(first), builder_.index_value({}));
+    return contract(contraction, base_, PartOfSum{first, turns, builder_.load(sums, base_, has_sum)});
+  };
+  const ir::VarId block = builder_.new_var();
+  const Scalar nothing =
+      builder_.open_recurrence(block, blocks.count, ir::Constant::of_integer(ElementType::i64, 0));
+  memo_.emplace_back();
+  for_each_tile([&] {
+    builder_.store(sums, base_, add_turns(Dim(blocks.size) * AffineIndex::of(block), blocks.size));
+  });
+  memo_.pop_back();
+  builder_.close_recurrence(nothing);
+  for_each_tile([&] {
+    finish_member(contraction, base_, add_turns({Dim(blocks.size) * blocks.count, {}, {}}, blocks.rest));
+    for (ValueId member : group.members)
+      if (member != contraction) emit_member(member);
+  });
+}
+
+void GroupEmitter::emit_rows_in_lanes(const Group& group) {
+  const LoopPlan plan = plan_of(group);
+  reduce_unroll_ = plan.reduce_unroll;
+  const std::int64_t columns = *space_[1].constant(), chunk = column_chunk(columns);
+  base_.assign(2, {});
+  const ir::VarId outer = builder_.new_var();
+  builder_.add_task_split(outer, plan.levels[0].task_block);
+  open(outer, columns / chunk, plan.levels[0].schedule);
+  for_each_chunk(false, [&](const AffineIndex& first_row, const Dim& extent) {
+    const std::size_t outside = builder_.open_blocks();
+    const ir::VarId column = builder_.new_var(), row = builder_.new_var();
+    base_[1] = Dim(chunk) * AffineIndex::of(outer) + AffineIndex::of(column);
+    base_[0] = first_row + AffineIndex::of(row);
+    open(column, chunk, plan.levels[1].schedule);
+    open(row, extent, plan.levels[2].schedule);
+    space_depth_ = builder_.open_blocks();
+    turned_->row = AffineIndex::of(row);
+    for (ValueId member : group.members) emit_member(member);
+    while (builder_.open_blocks() > outside) close();
+  });
+}
+
+std::int64_t GroupEmitter::column_chunk(std::int64_t columns) {
+  constexpr std::int64_t kLeast = 16, kMost = 64;
+  for (std::int64_t chunk = kMost; chunk >= kLeast; --chunk)
+    if (columns % chunk == 0) return chunk;
+  return columns;
+}
+
+template <typename F>
+void GroupEmitter::for_each_chunk(bool is_written, F body) {
+  const auto g = static_cast<std::size_t>(g_);
+  const ValueId contraction = c_.grouping.groups[g].members.front();
+  const Node& node = c_.graph.producer(contraction);
+  const Dim& depth = shape(c_.graph.operands(node)[turned_operand(node)])[1];
+  const TurnedRows rows(space_[0]);
+  const auto buffer = [&](Shape shape, std::uint32_t slot) {
+    return add_buffer({c_.graph.type(contraction).element, std::move(shape)},
+                      {BufferRef::Space::workspace, slot}, is_written);
+  };
+  if (rows.chunks != Dim(0)) {
+    const ir::VarId chunk = builder_.new_var();
+    turned_ =
+        Turned{buffer({rows.chunks, depth, kTurnedRows}, c_.storage.packed_slots[g]), AffineIndex::of(chunk)};
+    open(chunk, rows.chunks, {});
+    body(Dim(kTurnedRows) * AffineIndex::of(chunk), Dim(kTurnedRows));
+    close();
+  }
+  if (rows.rest == Dim(0)) return;
+  turned_ = Turned{buffer({depth, rows.rest}, c_.storage.scratch_slots[g]), {}};
+  body(AffineIndex{Dim(kTurnedRows) * rows.chunks, {}, {}}, rows.rest);
+}
+
+std::vector<ir::Reduce::Range> GroupEmitter::contracted_ranges(ValueId v) const {
+  const Node& node = c_.graph.producer(v);
+  const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
+  std::vector<ir::Reduce::Range> ranges;
+  for (char letter : spec.contracted) {
+    Dim extent;
+    for (std::size_t k = 0; k < spec.operands.size(); ++k)
+      if (const auto axis = spec.operands[k].find(letter); axis != std::string::npos)
+        extent = shape(c_.graph.operands(node)[k])[axis];
+    ranges.push_back({{}, extent});
+  }
+  return ranges;
+}
+
+Scalar GroupEmitter::contract(ValueId v, const Index& index, const std::optional<PartOfSum>& part) {
+  const Node& node = c_.graph.producer(v);
+  const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
+  std::vector<ir::Reduce::Range> ranges = contracted_ranges(v);
+  std::map<char, AffineIndex> at;
+  for (std::size_t i = 0; i < spec.result.size(); ++i) at[spec.result[i]] = index[i];
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    ranges[i].var = builder_.new_var();
+    at[spec.contracted[i]] = AffineIndex::of(ranges[i].var);
+    if (!part || i > 0) continue;
+    ranges[i].extent = part->turns;
+    at[spec.contracted[i]] = part->first + at[spec.contracted[i]];
+  }
+  if (!ranges.empty()) open_reduce(ranges, 0, reduce_unroll_);
+  std::vector<Scalar> factors;
+  for (std::size_t k = 0; k < spec.operands.size(); ++k) {
+    Index operand_at;
+    for (char letter : spec.operands[k]) operand_at.push_back(at[letter]);
+    if (packed_ && packed_->packing.operand == k)
+      factors.push_back(
+          builder_.load(packed_->buffer, {packed_->panel_index, operand_at[0], packed_->column_index}));
+    else if (turned_ && turned_operand(node) == k)
+      factors.push_back(builder_.load(turned_->buffer, turned_->at(operand_at[1], turned_->row)));
+    else
+      factors.push_back(eval(c_.graph.operands(node)[k], operand_at));
+  }
+  // a · b · c: the first factors are multiplied, the last joins in the FMA.
+  while (factors.size() > 2 || (ranges.empty() && factors.size() > 1)) {
+    factors[1] = builder_.mul(factors[0], factors[1]);
+    factors.erase(factors.begin());
+  }
+  if (ranges.empty()) return factors.front();
+  return close_reduce(factors.size() == 2 ? ir::Reducer::fma : ir::Reducer::sum, factors,
+                      part ? std::optional(part->before) : std::nullopt);
+}
+
+}  // namespace mlpc::lowering
