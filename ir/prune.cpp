@@ -158,23 +158,39 @@ class Keeper {
   Copier copier_;
 };
 
-}  // namespace
-
-Graph pruned(const Graph& graph) {
-  Liveness live(graph);
-  for (const Graph::Result& r : graph.results) live.need(r.value);
-  live.run();
+Graph kept_of(const Graph& graph, const Liveness& live, bool keeps_parameters) {
   Graph kept;
   kept.name = graph.name;
   Keeper keeper(graph, live, kept);
   for (const Graph::Parameter& p : graph.parameters())
-    if (live.is_used(p.value)) keeper.copier().add_parameter(p);  // an entry takes only the inputs it reads
+    if (keeps_parameters || live.is_used(p.value)) keeper.copier().add_parameter(p);
   keeper.keep_nodes();
   for (Graph::Result result : graph.results) {
     result.value = keeper.copier().at(result.value);
     kept.results.push_back(std::move(result));
   }
   return kept;
+}
+
+Liveness liveness_of(const Graph& graph) {
+  Liveness live(graph);
+  for (const Graph::Result& r : graph.results) live.need(r.value);
+  live.run();
+  return live;
+}
+
+}  // namespace
+
+Graph pruned(const Graph& graph) { return kept_of(graph, liveness_of(graph), false); }
+
+Graph without_dead_nodes(Graph graph) {
+  const Liveness live = liveness_of(graph);
+  for (std::uint32_t i = 0; i < graph.node_count(); ++i) {
+    const Node& node = graph.node({i});
+    if (body_of(node) || (node.op != Op::parameter_ && !live.is_used(node)))
+      return kept_of(graph, live, true);
+  }
+  return graph;
 }
 
 }  // namespace mlpc::ir

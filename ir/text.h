@@ -3,6 +3,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <vector>
 
 #include "ir/kernel.h"
 #include "ir/program.h"
@@ -18,8 +20,26 @@ std::string print(const KernelProgram& program);
 std::string print(const Kernel& kernel);
 /// A graph alone, under its name: what its bodies are is not said.
 std::string print(const Graph& graph);
-/// `einsum("bi,ij->bj", %x, %W)`: a node as the text form writes it, with these words for its operands.
-std::string call_text(const Node& node, std::span<const std::string> operands);
+
+/// The bodies that a text names, `body.0` and so on: each different one once, those inside first.
+class BodyTable {
+ public:
+  const std::vector<Body>& bodies() const { return bodies_; }
+  std::string name(const Body& body) const;
+
+  void add_bodies(const Graph& graph);
+  void add_body(const Node& node);
+
+ private:
+  std::vector<Body> bodies_;
+  std::unordered_map<Body, std::size_t> numbers_;
+};
+
+/// `einsum("bi,ij->bj", %x, %W)`, `scan(%h; body=body.0, …)`: a node as the text form writes it, with these
+/// words for its operands. Its body is in the table.
+std::string call_text(const Node& node, std::span<const std::string> operands, const BodyTable& bodies);
+/// `graph body.0 {…}`: the bodies from that number on.
+std::string print_bodies(const BodyTable& bodies, std::size_t first);
 
 Program parse_program(std::string_view text, std::string_view file);
 KernelProgram parse_kernels(std::string_view text, std::string_view file);

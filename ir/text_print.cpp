@@ -87,28 +87,6 @@ std::string value_text(const Graph& graph, ValueId v) {
   return name.empty() ? fmt::format("%{}", v.index) : "%" + name;
 }
 
-/// Each different body once, those inside first.
-class BodyTable {
- public:
-  const std::vector<Body>& bodies() const { return bodies_; }
-  std::string name(const Body& body) const { return fmt::format("body.{}", numbers_.at(body)); }
-
-  void add_bodies(const Graph& graph) {
-    for (std::uint32_t i = 0; i < graph.node_count(); ++i) add_body(graph.node({i}));
-  }
-  void add_body(const Node& node) {
-    const Body* body = body_of(node);
-    if (!body || numbers_.contains(*body)) return;
-    add_bodies(body->graph());
-    numbers_.emplace(*body, bodies_.size());
-    bodies_.push_back(*body);
-  }
-
- private:
-  std::vector<Body> bodies_;
-  std::unordered_map<Body, std::size_t> numbers_;
-};
-
 std::string attribute_text(const Attribute& attribute, const BodyTable& table) {
   struct Visitor {
     const BodyTable& bodies;
@@ -125,21 +103,6 @@ std::string attribute_text(const Attribute& attribute, const BodyTable& table) {
     std::string operator()(const Body& v) const { return bodies.name(v); }
   };
   return std::visit(Visitor{table}, attribute);
-}
-
-/// "einsum("bi,ij->bj", %x, %W)", "clamp_min(%4; bound=f32(0))": strings stand before the operands.
-std::string call_text(const Node& node, std::span<const std::string> operands, const BodyTable& bodies) {
-  const OpDef& record = def(node.op);
-  std::string before, after;
-  for (std::size_t i = 0; i < node.attributes.size(); ++i) {
-    const std::string text = attribute_text(node.attributes[i], bodies);
-    if (record.attributes[i].kind == AttributeSpec::Kind::string)
-      before += (before.empty() ? "" : ", ") + text;
-    else
-      after += fmt::format("{}{}={}", after.empty() ? "; " : ", ", record.attributes[i].name, text);
-  }
-  for (const std::string& operand : operands) before += (before.empty() ? "" : ", ") + operand;
-  return fmt::format("{}({}{})", record.name, before, after);
 }
 
 std::string parameter_text(const Graph& graph, ValueId v) {
@@ -177,10 +140,41 @@ std::string print_graph(const Graph& graph, std::string_view name, const BodyTab
 
 }  // namespace
 
-std::string call_text(const Node& node, std::span<const std::string> operands) {
-  BodyTable bodies;
-  bodies.add_body(node);
-  return call_text(node, operands, bodies);
+std::string BodyTable::name(const Body& body) const { return fmt::format("body.{}", numbers_.at(body)); }
+
+void BodyTable::add_bodies(const Graph& graph) {
+  for (std::uint32_t i = 0; i < graph.node_count(); ++i) add_body(graph.node({i}));
+}
+
+void BodyTable::add_body(const Node& node) {
+  const Body* body = body_of(node);
+  if (!body || numbers_.contains(*body)) return;
+  add_bodies(body->graph());
+  numbers_.emplace(*body, bodies_.size());
+  bodies_.push_back(*body);
+}
+
+std::string call_text(const Node& node, std::span<const std::string> operands, const BodyTable& bodies) {
+  const OpDef& record = def(node.op);
+  std::string before, after;  // strings stand before the operands
+  for (std::size_t i = 0; i < node.attributes.size(); ++i) {
+    const std::string text = attribute_text(node.attributes[i], bodies);
+    if (record.attributes[i].kind == AttributeSpec::Kind::string)
+      before += (before.empty() ? "" : ", ") + text;
+    else
+      after += fmt::format("{}{}={}", after.empty() ? "; " : ", ", record.attributes[i].name, text);
+  }
+  for (const std::string& operand : operands) before += (before.empty() ? "" : ", ") + operand;
+  return fmt::format("{}({}{})", record.name, before, after);
+}
+
+std::string print_bodies(const BodyTable& bodies, std::size_t first) {
+  std::string out;
+  for (std::size_t i = first; i < bodies.bodies().size(); ++i) {
+    const Body& body = bodies.bodies()[i];
+    out += print_graph(body.graph(), bodies.name(body), bodies);
+  }
+  return out;
 }
 
 std::string print(const Graph& graph) {
@@ -194,12 +188,9 @@ std::string print(const Program& program) {
   out += detail::print_header(program);
   BodyTable bodies;
   for (const Graph& graph : program.graphs) {
-    std::size_t next = bodies.bodies().size();
+    const std::size_t first = bodies.bodies().size();
     bodies.add_bodies(graph);
-    for (; next < bodies.bodies().size(); ++next) {
-      const Body body = bodies.bodies()[next];
-      out += print_graph(body.graph(), bodies.name(body), bodies);
-    }
+    out += print_bodies(bodies, first);
     out += print_graph(graph, graph.name, bodies);
   }
   return out + detail::print_locations(program);

@@ -7,6 +7,7 @@
 #include "compiler/autodiff/transpose.h"
 #include "ir/copy.h"
 #include "ir/error.h"
+#include "ir/prune.h"
 
 namespace mlpc::autodiff {
 namespace {
@@ -87,7 +88,7 @@ Graph gradient_graph(const ir::Program& program) {
   const ChainRule chain_rule(linear);
   add_gradients(program, linear, pull_back(b, linear, seeds, {residuals, forward_values, &chain_rule}), b);
   describe_primal(grad, forward_nodes);
-  return grad;
+  return ir::without_dead_nodes(std::move(grad));  // zeros that a loop's tangents started from
 }
 
 }  // namespace

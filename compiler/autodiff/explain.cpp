@@ -186,6 +186,8 @@ class Explainer {
 
   /// "J(z, x) = einsum("ik,kj->ij", x, ·)", then what is to know about it.
   std::string factor(const Node& node, ValueId from, ValueId to) {
+    const std::size_t first_body = bodies_.bodies().size();
+    bodies_.add_body(node);
     const Dim flops = flops_of(linear_, node);
     total_flops_ = total_flops_ + flops;
     const std::string which =
@@ -196,17 +198,15 @@ class Explainer {
     for (ValueId v : linear_.operands(node))
       if (const auto primal = primal_.find(v); primal != primal_.end()) out += kept_text(primal->second);
     for (std::uint32_t location : linear_.locations(to)) out += location_text(location);
-    return out + "\n" + body_text(node);
+    return out + "\n" + body_text(first_body);
   }
 
-  /// What each turn of a scan does, once for all factors that it is.
-  std::string body_text(const Node& node) {
-    const ir::Body* body = ir::body_of(node);
-    if (!body || !told_.insert(node.first_result).second) return "";
+  /// What each turn of a scan does, where no factor before it has the same body.
+  std::string body_text(std::size_t first) const {
     std::string out;
-    std::istringstream lines("each turn: " + ir::print(body->graph()));
+    std::istringstream lines(ir::print_bodies(bodies_, first));
     for (std::string line; std::getline(lines, line);) out += "    " + line + "\n";
-    return out;
+    return out.empty() ? out : "    each turn:\n" + out;
   }
 
   std::string operator_text(const Node& node, ValueId from) const {
@@ -219,7 +219,7 @@ class Explainer {
       else
         operands.push_back("0 : " + linear_.type(v).text());  // another tangent, or zeros
     }
-    return ir::call_text(node, operands);
+    return ir::call_text(node, operands, bodies_);
   }
 
   std::string primal_text(ValueId v) const {
@@ -252,7 +252,7 @@ class Explainer {
   std::vector<bool> on_path_;                   // by value of the linear graph
   std::vector<std::vector<ValueId>> users_;     // on the path, each once
   std::set<ValueId> kept_;
-  std::set<std::uint32_t> told_;  // scans, by first result
+  ir::BodyTable bodies_;  // that were printed
   Dim total_flops_, total_bytes_;
 };
 

@@ -9,6 +9,7 @@
 #include "compiler/autodiff/scan_residuals.h"
 #include "ir/copy.h"
 #include "ir/ops/scan.h"
+#include "ir/prune.h"
 
 namespace mlpc::autodiff {
 namespace {
@@ -102,7 +103,7 @@ class ScanPush {
                                        static_cast<std::uint32_t>(stacked_index_[i]),
                                        {i}});
     }
-    const ScanSpec spec{ir::Body(primal), spec_.length, spec_.reverse};
+    const ScanSpec spec{ir::Body(ir::without_dead_nodes(primal)), spec_.length, spec_.reverse};
     return b_.make(ir::Op::scan_, operands_, spec.attributes());
   }
 

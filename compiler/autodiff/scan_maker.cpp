@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ir/ops/scan.h"
+#include "ir/prune.h"
 
 namespace mlpc::autodiff {
 
@@ -41,7 +42,8 @@ std::vector<ValueId> ScanMaker::make(ir::Builder& outer, const ir::Dim& length, 
   std::vector<ValueId> operands = consts_;
   operands.insert(operands.end(), loops_.begin(), loops_.end());
   operands.insert(operands.end(), sequences_.begin(), sequences_.end());
-  return ir::ops::scan(outer, {ir::Body(std::move(graph_)), length, reverse}, operands);
+  return ir::ops::scan(outer, {ir::Body(ir::without_dead_nodes(std::move(graph_))), length, reverse},
+                       operands);
 }
 
 }  // namespace mlpc::autodiff

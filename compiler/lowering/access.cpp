@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ir/axis_groups.h"
 #include "ir/error.h"
 
 namespace mlpc::lowering {
@@ -14,35 +15,6 @@ using ir::Op;
 using ir::Shape;
 using Index = std::vector<AffineIndex>;
 
-/// Axes [operand_begin, operand_end) hold the elements of result axes [result_begin, result_end).
-struct AxisGroup {
-  std::size_t operand_begin, operand_end, result_begin, result_end;
-};
-
-/// Cuts both shapes where their leading products agree. The last group takes what is left.
-std::vector<AxisGroup> matching_groups(const Shape& operand, const Shape& result) {
-  std::vector<AxisGroup> groups;
-  std::size_t o = 0, r = 0;
-  while (o < operand.size() || r < result.size()) {
-    const std::size_t o0 = o, r0 = r;
-    Dim operand_product = 1, result_product = 1;
-    if (o < operand.size()) operand_product = operand[o++];
-    if (r < result.size()) result_product = result[r++];
-    while (operand_product != result_product && (o < operand.size() || r < result.size())) {
-      const bool grow_result =
-          r < result.size() &&
-          (o == operand.size() || result_product.divided_by(operand_product) == std::nullopt);
-      if (grow_result) {
-        result_product = result_product * result[r++];
-      } else {
-        operand_product = operand_product * operand[o++];
-      }
-    }
-    groups.push_back({o0, o, r0, r});
-  }
-  return groups;
-}
-
 AffineIndex flat_index(const Shape& shape, std::span<const AffineIndex> index, std::size_t begin,
                        std::size_t end) {
   AffineIndex flat;
@@ -53,7 +25,7 @@ AffineIndex flat_index(const Shape& shape, std::span<const AffineIndex> index, s
 std::optional<std::vector<AffineIndex>> reshape_index(const Shape& operand, const Shape& result,
                                                       std::span<const AffineIndex> index) {
   std::vector<AffineIndex> out(operand.size());
-  for (const AxisGroup& g : matching_groups(operand, result)) {
+  for (const ir::AxisGroup& g : ir::matching_groups(operand, result)) {
     std::size_t wide = 0;  // operand axes of extent other than 1
     for (std::size_t axis = g.operand_begin; axis < g.operand_end; ++axis) wide += operand[axis] != Dim(1);
     if (wide > 1) return std::nullopt;

@@ -1,5 +1,7 @@
 #include "compiler/lowering/convolution.h"
 
+#include <algorithm>
+
 #include "compiler/lowering/access.h"
 #include "compiler/lowering/packing.h"
 
@@ -43,16 +45,41 @@ char lane_letter(const Graph& graph, const ir::ops::EinsumSpec& spec, std::span<
 std::optional<ConvolutionShape> convolution_shape(const Graph& graph, ValueId contraction) {
   const Node& node = graph.producer(contraction);
   const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
-  const char lanes = lane_letter(graph, spec, graph.operands(node));
-  if (spec.result.empty() || lanes == spec.result.back() ||
-      has_rows_in_lanes(graph, spec, graph.operands(node)))
-    return std::nullopt;
-  ConvolutionShape out{spec.result.find(lanes), 1};
+  const auto operands = graph.operands(node);
+  if (operands.size() != 2 || spec.result.empty()) return std::nullopt;
+  const bool first_is_windowed = reads_windows(graph, operands[0]);
+  if (first_is_windowed == reads_windows(graph, operands[1])) return std::nullopt;
+  const std::string& windowed = spec.operands[first_is_windowed ? 0 : 1];
+  const char lanes = lane_letter(graph, spec, operands);
+  if (windowed.find(lanes) != std::string::npos) return std::nullopt;
+  ConvolutionShape out{spec.result.find(lanes), std::nullopt, 1};
+  if (const std::size_t axis = spec.result.find(windowed.back()); axis != std::string::npos)
+    out.contiguous_axis = axis;
   if (spec.contracted.empty()) return out;
   for (std::size_t k = 0; k < spec.operands.size(); ++k)
     if (const std::size_t axis = spec.operands[k].find(spec.contracted.back()); axis != std::string::npos)
-      out.last_range = graph.type(graph.operands(node)[k]).shape[axis];
+      out.last_range = graph.type(operands[k]).shape[axis];
   return out;
+}
+
+std::optional<DepthBlocks> image_blocks_of(const Graph& graph, ValueId contraction) {
+  constexpr std::int64_t kLeastTurns = 64;  // of a block: its sums are read and written once
+  const Node& node = graph.producer(contraction);
+  const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
+  if (spec.contracted.size() < 2 || !convolution_shape(graph, contraction)) return std::nullopt;
+  const auto is_first = [&](const std::string& letters) { return letters.front() == spec.contracted[0]; };
+  if (!std::ranges::all_of(spec.operands, is_first)) return std::nullopt;
+  const ir::Shape& shape = graph.type(graph.operands(node)[0]).shape;
+  std::int64_t pixels = 1;
+  for (char letter : spec.contracted.substr(1)) {
+    const std::optional<std::int64_t> extent = shape[spec.operands[0].find(letter)].constant();
+    if (!extent || *extent == 0) return std::nullopt;
+    pixels = std::min(pixels * std::min(*extent, kLeastTurns), kLeastTurns);
+  }
+  const std::int64_t images = (kLeastTurns + pixels - 1) / pixels;
+  const ir::Dim count = ir::Dim::floordiv(shape[0], images);
+  if (count == ir::Dim(0) || count == ir::Dim(1)) return std::nullopt;
+  return DepthBlocks{shape[0] - ir::Dim(images) * count, count, images};
 }
 
 }  // namespace mlpc::lowering

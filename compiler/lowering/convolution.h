@@ -3,6 +3,7 @@
 #include <optional>
 #include <span>
 
+#include "compiler/lowering/packing.h"
 #include "compiler/lowering/schedule.h"
 #include "ir/graph.h"
 #include "ir/ops/einsum.h"
@@ -18,7 +19,11 @@ bool reads_windows(const ir::Graph& graph, ir::ValueId v);
 char lane_letter(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
                  std::span<const ir::ValueId> operands);
 
-/// Loops for a contraction whose lanes do not run over the last axis; nullopt for all others.
+/// For a contraction with one windowed operand whose lanes are axes of the other one; nullopt for all others.
 std::optional<ConvolutionShape> convolution_shape(const ir::Graph& graph, ir::ValueId contraction);
+
+/// The blocks of a sum over images of constant size: the gradient of a convolution's weights. Nullopt for all
+/// others.
+std::optional<DepthBlocks> image_blocks_of(const ir::Graph& graph, ir::ValueId contraction);
 
 }  // namespace mlpc::lowering

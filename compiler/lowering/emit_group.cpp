@@ -273,7 +273,7 @@ class GroupEmitter {
     return {builder_.finish(), std::move(refs_)};
   }
 
-  // ---- A contraction whose sum runs in blocks: the group's space is [rows, columns] ----
+  // ---- A contraction whose sum runs in blocks ----
 
   void emit_blocked(const Group& group, const BufferRef& place) {
     const LoopPlan plan = plan_of(group);
@@ -281,28 +281,56 @@ class GroupEmitter {
     const ValueId contraction = group.members.front();
     const ElementType type = c_.graph.type(contraction).element;
     const DepthBlocks blocks = *depth_blocks_of(c_.graph, contraction);
-    const BufferId sums = add_buffer({type, space_}, place, true);
-    base_.assign(2, {});
-    open_level(plan.levels[0]);
-    const auto for_each_row = [&](ir::LoopSchedule schedule, const auto& body) {
-      open_level({0, schedule, 0});
-      body();
-      close();
+    base_.assign(space_.size(), {});
+    const std::span<const LoopPlan::Level> levels = plan.levels;
+    // Sums rest in the order of the loops, with the lanes innermost.
+    std::vector<std::size_t> axes;
+    for (const LoopPlan::Level& level : levels)
+      if (!level.schedule.lanes) axes.push_back(level.axis);
+    for (const LoopPlan::Level& level : levels)
+      if (level.schedule.lanes) axes.push_back(level.axis);
+    const auto in_order = [&](const auto& by_axis) {
+      auto out = by_axis;
+      for (std::size_t i = 0; i < axes.size(); ++i) out[i] = by_axis[axes[i]];
+      return out;
     };
-    for_each_row({1, false}, [&] { builder_.store(sums, base_, builder_.constant(type, 0)); });
+    const BufferId sums = add_buffer({type, in_order(space_)}, place, true);
+    const std::span<const LoopPlan::Level> around = levels.first(plan.levels_around_blocks),
+                                           inner = levels.subspan(plan.levels_around_blocks);
+    for (const LoopPlan::Level& level : around) open_level(level);
+    const Index tile = base_;
+    const auto for_each_row = [&](bool jams, const auto& body) {
+      const std::size_t outside = builder_.open_blocks();
+      for (const LoopPlan::Level& level : inner)
+        open_level({level.axis, {jams ? level.schedule.unroll : 1, level.schedule.lanes}});
+      for (const LoopPlan::Level& level : around) {
+        if (level.tile == 0) continue;
+        const ir::VarId var = builder_.new_var();
+        base_[level.axis] = tile[level.axis] + AffineIndex::of(var);
+        open(var, level.tile, {jams ? level.schedule.unroll : 1, false});
+      }
+      body();
+      while (builder_.open_blocks() > outside) close();
+    };
+    for_each_row(true, [&] {
+      const Scalar zero = builder_.constant(type, 0);
+      builder_.store(
+          sums, in_order(base_),
+          blocks.first == Dim(0) ? zero : contract(contraction, base_, PartOfSum{{}, blocks.first, zero}));
+    });
     const ir::VarId block = builder_.new_var();
     const Scalar nothing =
         builder_.open_recurrence(block, blocks.count, ir::Constant::of_integer(ElementType::i64, 0));
     memo_.emplace_back();
-    for_each_row(plan.levels[1].schedule, [&] {
-      const PartOfSum part{Dim(blocks.size) * AffineIndex::of(block), blocks.size,
-                           builder_.load(sums, base_)};
-      builder_.store(sums, base_, contract(contraction, base_, part));
+    for_each_row(true, [&] {
+      const AffineIndex first = AffineIndex{blocks.first, {}, {}} + Dim(blocks.size) * AffineIndex::of(block);
+      const PartOfSum part{first, blocks.size, builder_.load(sums, in_order(base_))};
+      builder_.store(sums, in_order(base_), contract(contraction, base_, part));
     });
     memo_.pop_back();
     builder_.close_recurrence(nothing);
-    for_each_row({1, false}, [&] {
-      finish_member(contraction, base_, builder_.load(sums, base_));
+    for_each_row(false, [&] {
+      finish_member(contraction, base_, builder_.load(sums, in_order(base_)));
       for (ValueId member : group.members)
         if (member != contraction) emit_member(member);
     });
@@ -311,8 +339,13 @@ class GroupEmitter {
   void open_level(const LoopPlan::Level& level) {
     const ir::VarId var = builder_.new_var();
     if (level.task_block > 0) builder_.add_task_split(var, level.task_block);
-    base_[level.axis] = AffineIndex::of(var);
-    open(var, space_[level.axis], level.schedule);
+    if (level.tile > 0) {
+      base_[level.axis] = Dim(level.tile) * AffineIndex::of(var);
+      open(var, Dim::floordiv(space_[level.axis], level.tile), {});
+    } else {
+      base_[level.axis] = AffineIndex::of(var);
+      open(var, space_[level.axis], level.schedule);
+    }
     space_depth_ = builder_.open_blocks();
   }
 
@@ -398,12 +431,13 @@ class GroupEmitter {
   }
 
   /// Loops over the axes of a member beyond the space; those that are open are used again if they are the
-  /// same.
+  /// same, and the member reads nothing there that a later turn of them makes.
   Index open_inner(ValueId v, bool in_lanes) {
     const Shape inner =
         is_flat_ ? Shape{}
                  : Shape(shape(v).begin() + static_cast<std::ptrdiff_t>(space_.size()), shape(v).end());
-    if (inner != inner_shape_ || (in_lanes != inner_in_lanes_ && !inner.empty())) {
+    const bool is_apart = in_lanes != inner_in_lanes_ || c_.grouping.is_turned[v.index];
+    if (inner != inner_shape_ || (is_apart && !inner.empty())) {
       while (builder_.open_blocks() > space_depth_) close();
       inner_shape_ = inner;
       inner_in_lanes_ = in_lanes;
@@ -527,7 +561,7 @@ class GroupEmitter {
     return ranges;
   }
 
-  /// Some turns of a sum over one letter, and the sum over those before.
+  /// Some turns of a sum over its first letter, and the sum over those before.
   struct PartOfSum {
     AffineIndex first;
     Dim turns;
@@ -543,7 +577,7 @@ class GroupEmitter {
     for (std::size_t i = 0; i < ranges.size(); ++i) {
       ranges[i].var = builder_.new_var();
       at[spec.contracted[i]] = AffineIndex::of(ranges[i].var);
-      if (!part) continue;
+      if (!part || i > 0) continue;
       ranges[i].extent = part->turns;
       at[spec.contracted[i]] = part->first + at[spec.contracted[i]];
     }

@@ -178,10 +178,13 @@ class Grouper {
   }
 
   void collect_reads() {
+    out_.is_turned.assign(graph_.value_count(), false);
     for (const Group& group : out_.groups) {
       Leaves reads;
       for (ValueId member : group.members)
         for (const auto& [leaf, prefix] : leaves_of(member)) {
+          if (group_of(leaf) == group_of(member) && prefix < graph_.type(leaf).rank())
+            out_.is_turned[member.index] = true;
           const auto [it, is_new] = reads.emplace(leaf, prefix);
           if (!is_new) it->second = std::min(it->second, prefix);
         }

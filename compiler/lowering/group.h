@@ -45,6 +45,9 @@ struct Grouping {
     std::size_t prefix;
   };
   std::vector<std::vector<Read>> reads;  // by group; a value once, the group's own members included
+  /// By value: a member that reads another one at an index of its own behind the space, so that all of the
+  /// other's elements there come first.
+  std::vector<bool> is_turned;
 };
 
 struct GroupingOptions {

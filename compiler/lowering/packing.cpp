@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compiler/lowering/convolution.h"
+
 namespace mlpc::lowering {
 namespace {
 
@@ -67,6 +69,7 @@ bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
 }
 
 std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction) {
+  if (const std::optional<DepthBlocks> images = image_blocks_of(graph, contraction)) return images;
   constexpr std::int64_t kSpan = 1 << 20;  // bytes that a block's rows lie in: half of L2, and its pages
   constexpr std::int64_t kLeastTurns = 128, kMostTurns = 512;
   const std::optional<Product> p = product_of(graph, contraction);
@@ -76,7 +79,7 @@ std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId c
   const std::int64_t pitch = *n * ir::size_of(p->type);
   if (pitch < kAliasingPitch || *k <= kSpan / pitch) return std::nullopt;
   for (std::int64_t size = std::min(kSpan / pitch, kMostTurns); size >= kLeastTurns; --size)
-    if (*k % size == 0) return DepthBlocks{*k / size, size};
+    if (*k % size == 0) return DepthBlocks{0, *k / size, size};
   return std::nullopt;
 }
 

@@ -27,14 +27,18 @@ std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contractio
 bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
                        std::span<const ir::ValueId> operands);
 
-/// The sum of a contraction in blocks: one of the streamed operand's rows is passed by all rows of the
-/// result, whose sums so far rest in the workspace, before the next one is. For operands so large that a
-/// panel of them would not stay in the caches, whose sets and pages its distant rows use up.
+/// The sum of a contraction in blocks of turns over its first letter: one of the streamed operand's rows is
+/// passed by all rows of the result, whose sums so far rest in the workspace, before the next one is. For
+/// operands so large that a panel of them would not stay in the caches, whose sets and pages its distant rows
+/// use up; and for the gradient of a convolution's weights, so that all taps pass over an image (or a few
+/// small ones) while that is near.
 struct DepthBlocks {
-  std::int64_t count, size;  // blocks; turns of the sum in each
+  ir::Dim first;      // turns that stand before the blocks
+  ir::Dim count;      // of blocks
+  std::int64_t size;  // turns of a block
 };
 
-/// Nullopt where the sum is short or free, or has no blocks of one size.
+/// Nullopt where the sum is short, or is over one letter which is free or has no blocks of one size.
 std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction);
 
 }  // namespace mlpc::lowering

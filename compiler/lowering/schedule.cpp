@@ -133,43 +133,86 @@ LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int
   return plan;
 }
 
-/// The axis whose elements are the rows of a register tile: the last one, which is contiguous in the result,
-/// if it fills a tile; else the longest but the first, whose elements lie far apart.
-std::size_t row_axis(const GroupShape& group, int vectors) {
-  constexpr std::int64_t kLeastAccumulators = 12;
-  const std::size_t rank = group.space.size();
-  std::size_t longest = rank - 1;
-  if (guess(group.space[longest]) * vectors >= kLeastAccumulators) return longest;
-  for (std::size_t axis = 1; axis < rank; ++axis)
-    if (axis != group.convolution->lane_axis && guess(group.space[axis]) >= guess(group.space[longest]))
-      longest = axis;
-  return longest;
+/// Turns of a loop that share a register tile, at most `most`: the extent's largest divisor, if it fills at
+/// least half of that.
+std::int64_t jammed(const Dim& extent, std::int64_t most) {
+  const std::int64_t turns = guess(extent);
+  if (turns <= most) return turns;
+  for (std::int64_t by = most; 2 * by > most; --by)
+    if (turns % by == 0) return by;
+  return most;
 }
 
-/// Images (or taps) are tasks; in each of them panels of channels, then tiles of rows. The tile is stored
-/// through blocks turned in registers, where rows are contiguous.
+/// The rows of a convolution's tile: turns along some axes of the space.
+using TileRows = std::vector<std::pair<std::size_t, int>>;
+
+/// Along the axis that is read with stride 1 or the longest one, and where that is short along a second one.
+TileRows tile_rows(const GroupShape& group, std::int64_t most_rows) {
+  constexpr std::int64_t kMostOfAnAxis = 14;
+  TileRows rows;
+  const auto add_longest = [&](std::int64_t most, std::size_t first) {
+    std::optional<std::size_t> best;
+    for (std::size_t axis = first; axis < group.space.size(); ++axis) {
+      const bool is_taken = axis == group.convolution->lane_axis || (!rows.empty() && axis == rows[0].first);
+      if (!is_taken && (!best || guess(group.space[axis]) >= guess(group.space[*best]))) best = axis;
+    }
+    if (best) rows.emplace_back(*best, jammed(group.space[*best], most));
+  };
+  const std::int64_t most = std::min(most_rows, kMostOfAnAxis);
+  if (const std::optional<std::size_t> axis = group.convolution->contiguous_axis)
+    rows.emplace_back(*axis, jammed(group.space[*axis], most));
+  else
+    add_longest(most, 1);  // elements of the first axis lie far apart
+  if (rows.empty()) add_longest(most, 0);
+  if (!rows.empty() && 2 * rows[0].second <= most_rows) add_longest(most_rows / rows[0].second, 1);
+  return rows;
+}
+
+/// Images are tasks, and panels of channels where these are large; in each of them tiles of rows. A weight's
+/// gradient has panels and tiles as tasks, and within one the images, and for each all taps.
 LoopPlan plan_convolution(const GroupShape& group, const ir::Target& target, int level) {
   constexpr std::int64_t kMostTapsUnrolled = 8, kTasksWanted = 8;
+  constexpr int kMostVectors = 2;  // more would read the weights faster than L2 gives them
   LoopPlan plan;
   const std::size_t lanes = group.convolution->lane_axis;
-  const Tile tile =
-      level < 2 ? Tile{1, 1} : register_tile(guess(group.space[lanes]), group.widest, target, kMostRows);
-  const std::size_t rows = row_axis(group, tile.nv);
+  const std::int64_t vectors = (guess(group.space[lanes]) + target.lanes - 1) / target.lanes;
+  const int nv = level < 2 ? 1 : static_cast<int>(std::min<std::int64_t>(vectors, kMostVectors));
+  const int registers = ir::size_of(group.widest) / 4;
+  const int most_rows =
+      level < 2 ? 1 : std::max(1, (target.vector_registers - 2 - registers * nv) / (nv * registers));
+  const TileRows rows = tile_rows(group, most_rows);
   const std::int64_t taps = group.convolution->last_range.constant().value_or(0);
   plan.reduce_unroll = level < 2 ? 1 : taps >= 1 && taps <= kMostTapsUnrolled ? static_cast<int>(taps) : 2;
+  const auto is_row = [&](std::size_t axis) {
+    return std::ranges::find(rows, axis, &TileRows::value_type::first) != rows.end();
+  };
+  const std::int64_t panel = std::int64_t{nv} * target.lanes;
   std::int64_t tasks = 1;
   std::vector<LoopPlan::Level> inside;
-  for (std::size_t axis = 0; axis < group.space.size(); ++axis) {
-    if (axis == lanes || axis == rows) continue;
-    if (tasks < kTasksWanted)
-      plan.levels.push_back({axis, {}, 1});
-    else
-      inside.push_back({axis, {}, 0});
-    tasks *= guess(group.space[axis]);
-  }
-  plan.levels.push_back({lanes, {tile.nv, true}, 0});
+  if (!group.is_blocked)
+    for (std::size_t axis = 0; axis < group.space.size(); ++axis) {
+      if (axis == lanes || is_row(axis)) continue;
+      if (tasks < kTasksWanted)
+        plan.levels.push_back({axis, {}, 1});
+      else
+        inside.push_back({axis, {}, 0});
+      tasks *= guess(group.space[axis]);
+    }
+  plan.levels.push_back({lanes, {nv, true}, group.is_blocked ? panel : 0});
   plan.levels.insert(plan.levels.end(), inside.begin(), inside.end());
-  plan.levels.push_back({rows, {tile.mr, false}, 0});
+  // A tile around the blocks has all its turns.
+  const auto is_whole = [&](const TileRows::value_type& row) {
+    const std::optional<std::int64_t> extent = group.space[row.first].constant();
+    return group.is_blocked && extent && *extent % row.second == 0;
+  };
+  for (const auto& row : std::views::reverse(rows))
+    if (is_whole(row)) plan.levels.push_back({row.first, {row.second, false}, 1, row.second});
+  plan.levels_around_blocks = plan.levels.size();
+  if (group.is_blocked)
+    for (std::size_t axis = 0; axis < group.space.size(); ++axis)
+      if (axis != lanes && !is_row(axis)) plan.levels.push_back({axis, {}, 0});
+  for (const auto& row : std::views::reverse(rows))
+    if (!is_whole(row)) plan.levels.push_back({row.first, {row.second, false}, 0});
   return plan;
 }
 
@@ -207,7 +250,8 @@ LoopPlan plan_loops(const GroupShape& group, const ir::Target& target, int level
   bool inner_is_cut = plan.panel > 0;  // its blocks count panels
   for (LoopPlan::Level& l : std::views::reverse(plan.levels)) {
     const std::optional<std::int64_t> extent = group.space[l.axis].constant();
-    if (extent && *extent <= l.task_block && !inner_is_cut) l.task_block = 0;
+    if (extent && *extent <= l.task_block * std::max<std::int64_t>(l.tile, 1) && !inner_is_cut)
+      l.task_block = 0;
     inner_is_cut |= l.task_block > 0;
   }
   return plan;

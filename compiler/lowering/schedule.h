@@ -14,17 +14,20 @@ struct LoopPlan {
     std::size_t axis;  // of the space
     ir::LoopSchedule schedule;
     std::int64_t task_block = 0;  // turns a task; 0: not cut
+    std::int64_t tile = 0;        // around blocks of a sum: turns of a tile, which run within a block; 0: one
   };
   std::vector<Level>
       levels;              // outermost first; with panels, the last axis has two: panels, and columns of one
   std::int64_t panel = 0;  // columns of a panel of the streamed operand, packed before its rows run; 0: none
   int reduce_unroll = 1;   // of contractions
+  std::size_t levels_around_blocks = 1;  // where the sum runs in blocks: the other levels are within one
 };
 
 /// A contraction over windows, with channels in lanes.
 struct ConvolutionShape {
-  std::size_t lane_axis;  // not the last one
-  ir::Dim last_range;     // extent of the innermost sum
+  std::size_t lane_axis;
+  std::optional<std::size_t> contiguous_axis;  // along which the windowed operand is read with stride 1
+  ir::Dim last_range;                          // extent of the innermost sum
 };
 
 /// What a group does at each point of its space, for the sizes of tiles and tasks.

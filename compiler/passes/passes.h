@@ -24,6 +24,10 @@ ir::Program canonicalize(const ir::Program& program);
 /// own.
 ir::Program expand_composites(const ir::Program& program);
 
+/// Rewrites whose rounding differs, though its error is no worse: tanh(softplus(x)), the factor of mish, and
+/// what its derivative is made of have one exp. Runs at every level.
+ir::Program rewrite_bounded(const ir::Program& program);
+
 /// Writes folds of contractions as contractions of windows, whose sums are the fold's, too: the gradient of a
 /// convolution by its input is a convolution. Runs at every level, for it changes the order of sums.
 ir::Program contract_overlaps(const ir::Program& program);
@@ -48,6 +52,10 @@ ir::Program accumulate_gradients(const ir::Program& program);
 ///   zₜ = xₜ W   ->   z = x W, whose rows are those of all turns
 /// Weights are read once for many rows, not once for each turn's few.
 ir::Program hoist_contractions(const ir::Program& program);
+
+/// Stores the tensors between convolutions with their channels last, where there are enough for lanes: a
+/// transpose stands where that begins and ends. Runs at every level, for it changes the order of sums.
+ir::Program channels_last(const ir::Program& program);
 
 /// Drops nodes that no result needs.
 ir::Program drop_unused(const ir::Program& program);

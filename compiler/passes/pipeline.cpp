@@ -20,9 +20,11 @@ constexpr std::array kPipeline = {
     Pass{"accumulate_gradients", accumulate_gradients, Stage::jacobian,
          Stage::joint},  // after the step took them
     Pass{"expand_composites", expand_composites, Stage::joint, Stage::joint},
+    Pass{"rewrite_bounded", rewrite_bounded, Stage::joint, Stage::joint},
     Pass{"contract_overlaps", contract_overlaps, Stage::joint, Stage::joint},
     Pass{"canonicalize", canonicalize, Stage::joint, Stage::joint},  // sees the expanded ops
     Pass{"hoist_contractions", hoist_contractions, Stage::joint, Stage::joint},
+    Pass{"channels_last", channels_last, Stage::joint, Stage::joint},  // no rule may undo its transposes
     Pass{"drop_unused", drop_unused, Stage::joint, Stage::joint},
 };
 

@@ -166,5 +166,38 @@ graph infer {
   }
 }
 
+TEST_CASE("what is read transposed has been made as a whole") {
+  // Both stand in one kernel, whose turns are the first axis, and have equal axes behind it.
+  const Program program = parse_program(R"(mlpc.graph 1 joint
+model m : f64
+source ""
+target "x86-64-v4"
+input "x" : f64[2, 3, 3]
+train "{}"
+graph infer {
+  %x = parameter input 0 "x" : f64[2, 3, 3]
+  %t = tanh(%x) : f64[2, 3, 3]
+  %r = transpose(%t; permutation=[0, 2, 1]) : f64[2, 3, 3]
+  %q = mul(%r, %r) : f64[2, 3, 3]
+  return output 0 "t" %t
+  return output 0 "q" %q
+}
+)",
+                                        "text");
+  HostTensor x{{2, 3, 3}, {}};
+  for (int i = 0; i < 18; ++i) x.values.push_back(0.1 * i);
+  for (const int level : {0, 1, 2}) {
+    for (const std::vector<HostTensor>& results :
+         {testing::InterpretedProgram(program, level).run("infer", {x}),
+          CompiledProgram(program, level).run("infer", {x})})
+      for (std::size_t i = 0; i < 2; ++i)
+        for (std::size_t j = 0; j < 3; ++j)
+          for (std::size_t k = 0; k < 3; ++k) {
+            const double t = results[0].values[9 * i + 3 * k + j];
+            CHECK(results[1].values[9 * i + 3 * j + k] == t * t);
+          }
+  }
+}
+
 }  // namespace
 }  // namespace mlpc

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "ir/builder.h"
 #include "ir/error.h"
@@ -17,7 +18,10 @@ using namespace ir;
 constexpr std::int64_t kMostElements = 1000;  // of a value, at the greatest extent
 constexpr std::size_t kTrials = 48;           // of operands and attributes, for one op
 constexpr std::size_t kOpsTried = 16;         // for one more node
-constexpr std::size_t kOperandsCompared = 8;  // to find one that makes a rare pair
+constexpr std::size_t kPairsTried = 8;        // of lowerings, for a node that makes a rare one
+constexpr std::size_t kOperandsTried = 8;     // for one of the type that others have
+constexpr double kMissWeight = 0.05;          // of a pair that no node could be drawn for, in pairs drawn
+constexpr double kPairChance = 0.5;           // that a node is drawn for the pair it makes
 
 Type concrete(Type type, std::int64_t extent) {
   for (Dim& dim : type.shape) dim = dim.evaluate([&](std::string_view) { return extent; }).value();
@@ -98,20 +102,14 @@ class ProgramMaker {
     return {static_cast<std::uint32_t>(at)};
   }
 
-  /// The kinds of lowering of a value's producer and of an op that reads it.
-  static std::pair<std::size_t, std::size_t> pair_of(const Graph& graph, ValueId v, Op op) {
-    return {def(graph.producer(v).op).lowering.index(), def(op).lowering.index()};
+  /// Of the same type, where one is found soon.
+  ValueId value_like(const Graph& graph, ValueId one) {
+    ValueId v = any_value(graph);
+    for (std::size_t i = 0; i < kOperandsTried && graph.type(v) != graph.type(one); ++i) v = any_value(graph);
+    return v;
   }
 
-  ValueId operand_for(const Graph& graph, Op op) {
-    ValueId best = any_value(graph);
-    if (random_.chance(0.5)) return best;
-    for (std::size_t i = 0; i < kOperandsCompared; ++i)
-      if (const ValueId v = any_value(graph);
-          counts_.pairs[pair_of(graph, v, op)] < counts_.pairs[pair_of(graph, best, op)])
-        best = v;
-    return best;
-  }
+  static std::size_t kind_of(Op op) { return def(op).lowering.index(); }
 
   /// The ops, those that were applied least first.
   std::vector<Op> ops_by_need() {
@@ -125,24 +123,64 @@ class ProgramMaker {
     return ops;
   }
 
-  void add_node(Builder& b) {
-    for (Op op : ops_by_need())
-      for (std::size_t trial = 0; trial < kTrials; ++trial)
-        if (try_node(b, op)) {
-          ++counts_.ops[op];
-          return;
-        }
+  /// Low for pairs that met seldom; some never do, by type.
+  double need_of(std::pair<std::size_t, std::size_t> pair) {
+    return static_cast<double>(counts_.pairs[pair]) +
+           kMissWeight * static_cast<double>(counts_.misses[pair]) + random_.real();
   }
 
-  bool try_node(Builder& b, Op op) {
+  /// Kinds of lowering of values that are there and of ops, with how often they met; the rarest first.
+  std::vector<std::pair<std::size_t, std::size_t>> pairs_by_need(const Graph& graph) {
+    std::set<std::size_t> producers, consumers;
+    for (std::uint32_t i = 0; i < graph.value_count(); ++i)
+      if (reaches_kernels(graph.producer({i}).op)) producers.insert(kind_of(graph.producer({i}).op));
+    for (Op op : all_ops())
+      if (reaches_kernels(op) && def(op).arity > 0) consumers.insert(kind_of(op));
+    std::vector<std::pair<double, std::pair<std::size_t, std::size_t>>> order;
+    for (std::size_t producer : producers)
+      for (std::size_t consumer : consumers)
+        order.push_back({need_of({producer, consumer}), {producer, consumer}});
+    std::ranges::sort(order);
+    order.resize(std::min(order.size(), kPairsTried));
+    std::vector<std::pair<std::size_t, std::size_t>> pairs;
+    for (const auto& [need, pair] : order) pairs.push_back(pair);
+    return pairs;
+  }
+
+  /// A node that reads a value so that a rare pair of lowerings meets.
+  bool add_rare_pair(Builder& b) {
+    for (const auto& [producer, consumer] : pairs_by_need(b.graph())) {
+      std::vector<ValueId> values;
+      for (std::uint32_t i = 0; i < b.graph().value_count(); ++i)
+        if (kind_of(b.graph().producer({i}).op) == producer) values.push_back({i});
+      std::vector<Op> ops;
+      for (Op op : all_ops())
+        if (reaches_kernels(op) && kind_of(op) == consumer && def(op).arity > 0) ops.push_back(op);
+      for (std::size_t trial = 0; trial < kTrials; ++trial)
+        if (try_node(b, ops[random_.below(ops.size())], values[random_.below(values.size())])) return true;
+      ++counts_.misses[{producer, consumer}];
+    }
+    return false;
+  }
+
+  void add_node(Builder& b) {
+    if (random_.chance(kPairChance) && add_rare_pair(b)) return;
+    for (Op op : ops_by_need())
+      for (std::size_t trial = 0; trial < kTrials; ++trial)
+        if (try_node(b, op, any_value(b.graph()))) return;
+  }
+
+  /// Applies the op to `one` and other values, where it fits and is tame.
+  bool try_node(Builder& b, Op op, ValueId one) {
     const bool is_fixed = def(op).arity < kArityOfBody;
     const std::size_t arity = is_fixed ? def(op).arity : 1 + random_.below(3);
     std::vector<ValueId> operands;
     std::vector<Type> types;
-    for (std::size_t k = 0; k < arity; ++k) {
-      operands.push_back(operand_for(b.graph(), op));
-      types.push_back(b.type(operands.back()));
-    }
+    const bool is_uniform = random_.chance(0.5);
+    for (std::size_t k = 0; k < arity; ++k)
+      operands.push_back(is_uniform ? value_like(b.graph(), one) : any_value(b.graph()));
+    if (arity > 0) operands[random_.below(arity)] = one;
+    for (ValueId v : operands) types.push_back(b.type(v));
     Attributes attributes;
     try {
       attributes = random_attributes(op, types, floats_, random_);
@@ -161,7 +199,8 @@ class ProgramMaker {
     const Node made = b.graph().node(b.make(op, operands, attributes));
     if (b.graph().value_count() == before) return false;  // it is there already
     for (TameValues& values : tame_) values.accept();
-    for (ValueId v : operands) ++counts_.pairs[pair_of(b.graph(), v, op)];
+    ++counts_.ops[op];
+    for (ValueId v : operands) ++counts_.pairs[{kind_of(b.graph().producer(v).op), kind_of(op)}];
     for (std::uint32_t r = 0; r < made.result_count; ++r) {
       const ValueId v = Graph::result(made, r);
       b.graph().name_value(v, fmt::format("v{}", v.index));
@@ -237,6 +276,12 @@ class ProgramMaker {
 bool has_table_form(const Type& type) {
   return std::ranges::all_of(
       type.shape, [](const Dim& extent) { return extent.is_constant() || extent == Dim::named(kFreeDim); });
+}
+
+bool reaches_kernels(Op op) {
+  const OpLowering& lowering = def(op).lowering;
+  return is_drawn(op) && !std::holds_alternative<CompositeLowering>(lowering) &&
+         !std::holds_alternative<std::monostate>(lowering);
 }
 
 bool is_drawn(Op op) { return def(op).reference != nullptr; }

@@ -18,6 +18,8 @@ struct DrawCounts {
   std::map<ir::Op, std::size_t> ops;  // how often each op was applied
   /// How often an op of the second kind of lowering read one of the first, by the kinds' indexes.
   std::map<std::pair<std::size_t, std::size_t>, std::size_t> pairs;
+  /// How often no node was found that would make the pair.
+  std::map<std::pair<std::size_t, std::size_t>, std::size_t> misses;
 };
 
 /// Whether inputs and results may have the type: their extents are numbers or dims, no sums or products.
@@ -26,12 +28,15 @@ bool has_table_form(const ir::Type& type);
 /// Whether random programs have the op: all but the parameter, and derivatives, which are expanded.
 bool is_drawn(ir::Op op);
 
+/// Whether kernels are made of the op itself: it is drawn, and not written in simpler ops before lowering.
+bool reaches_kernels(ir::Op op);
+
 /// A program of stage graph: `forward`, of about `node_count` ops drawn by type from the whole table, those
-/// that `counts` has least of first, and of operands often those that make a rare pair, with a loss over all
-/// values that no other op reads, an output, a metric and a state; `loss`, the same without the state; and
-/// `update`, which moves parameters and slots by the gradients. With the values of `arguments_for` the
-/// forward graph is tame: everywhere finite, moderate, and away from jumps, kinks and poles, so that results
-/// are the same up to rounding however they are computed, and difference quotients are derivatives.
+/// that `counts` has least of first, or so that kinds of lowering meet that it has met least, with a loss
+/// over all values that no other op reads, an output, a metric and a state; `loss`, the same without the
+/// state; and `update`, which moves parameters and slots by the gradients. With the values of `arguments_for`
+/// the forward graph is tame: everywhere finite, moderate, and away from jumps, kinks and poles, so that
+/// results are the same up to rounding however they are computed, and difference quotients are derivatives.
 ir::Program random_program(std::size_t node_count, ir::ElementType floats, Random& random,
                            DrawCounts& counts);
 

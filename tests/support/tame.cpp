@@ -12,6 +12,7 @@ constexpr double kGreatest = 100;  // of a value
 // Operands move by this much, so relative to that a jump is large, a kink is of first order, and what is
 // smooth is of second.
 constexpr double kMove = 1e-5;
+constexpr double kGrid = 1e-4;  // a few units in the last place of kGreatest in f32
 constexpr double kMostChange = 1e-3, kMostBend = 1e-8;
 
 HostTensor moved(HostTensor x, const HostTensor& direction, double by) {
@@ -20,10 +21,18 @@ HostTensor moved(HostTensor x, const HostTensor& direction, double by) {
   return x;
 }
 
+/// What lies close together made equal, by one of the grids at least: a comparison of it is no matter of
+/// rounding, if it stays what it was.
+HostTensor on_grid(HostTensor x, double step, double shift) {
+  for (double& value : x.values) value = step * std::floor(value / step + shift);
+  return x;
+}
+
+bool is_near(double y, double middle) { return std::abs(y - middle) < kMostChange * (1 + std::abs(middle)); }
+
 bool is_smooth(double low, double middle, double high) {
-  const double size = 1 + std::abs(middle);
-  return std::abs(high - middle) < kMostChange * size && std::abs(low - middle) < kMostChange * size &&
-         std::abs(high - 2 * middle + low) < kMostBend * size;
+  return is_near(low, middle) && is_near(high, middle) &&
+         std::abs(high - 2 * middle + low) < kMostBend * (1 + std::abs(middle));
 }
 
 }  // namespace
@@ -43,22 +52,32 @@ bool TameValues::try_node(Op op, const std::vector<ValueId>& operands, const std
     directions.push_back(values_[v.index]);
     for (double& x : directions.back().values) x = random.between(-1, 1);
   }
-  const auto results_at = [&](double by) {
+  using Move = std::function<HostTensor(const HostTensor&, const HostTensor& direction)>;
+  const auto results_at = [&](const Move& move) {
     std::vector<HostTensor> given;
-    for (std::size_t k = 0; k < operands.size(); ++k)
-      given.push_back(is_float(types[k].element) ? moved(values_[operands[k].index], directions[k], by)
-                                                 : values_[operands[k].index]);
+    for (std::size_t k = 0; k < operands.size(); ++k) {
+      const HostTensor& x = values_[operands[k].index];
+      given.push_back(is_float(types[k].element) ? move(x, directions[k]) : x);
+    }
     std::vector<const HostTensor*> pointers;
     for (const HostTensor& tensor : given) pointers.push_back(&tensor);
     return def(op).reference({results, shapes, attributes, value_of_dim}, pointers);
   };
-  waiting_ = results_at(0);
-  const std::vector<HostTensor> low = results_at(-kMove), high = results_at(kMove);
+  const auto along = [](double by) {
+    return [by](const HostTensor& x, const HostTensor& direction) { return moved(x, direction, by); };
+  };
+  const auto near = [](double shift) {
+    return [shift](const HostTensor& x, const HostTensor&) { return on_grid(x, kGrid, shift); };
+  };
+  waiting_ = results_at(along(0));
+  const std::vector<HostTensor> low = results_at(along(-kMove)), high = results_at(along(kMove)),
+                                below = results_at(near(0)), above = results_at(near(0.5));
   for (std::size_t r = 0; r < waiting_.size(); ++r)
     for (std::size_t i = 0; i < waiting_[r].values.size(); ++i) {
       const double y = waiting_[r].values[i];
       if (!(std::abs(y) <= kGreatest) && is_float(results[r].element)) return false;
       if (!is_smooth(low[r].values[i], y, high[r].values[i])) return false;
+      if (!is_near(below[r].values[i], y) || !is_near(above[r].values[i], y)) return false;
     }
   return true;
 }

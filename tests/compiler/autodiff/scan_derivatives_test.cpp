@@ -314,13 +314,91 @@ TEST_CASE("a loop and the one that its gradient runs are one") {
   CHECK(found[1].values[0] == doctest::Approx(d * d + h * (6 * a + 2 * w1)).epsilon(1e-14));
 }
 
+TEST_CASE("the Hessian's product through a loop is its closed form, in each order of the directions") {
+  // h ← a h + wₜ from h = 1: h″ = Σ k(k-1) aᵏ⁻² w₍T₋k₎ with w₀ = 1; y = h″ v, ∂y/∂v = h″, ∂y/∂a = h‴ v
+  const char* start =
+      "  %m = mark(%a; id=0) : f64[]\n  %one = constant(; value=f64(1)) : f64[]\n"
+      "  %last = scan(%m, %one, %ws; body=body.0, consts=1, loops=1, length=[T], reverse=0) : f64[]\n";
+  for (const char* product : {"  %g = grad(%last, %m) : f64[]\n  %y = jvp(%g, %m, %v) : f64[]",
+                              "  %g = jvp(%last, %m, %v) : f64[]\n  %y = grad(%g, %m) : f64[]",
+                              "  %g = grad(%last, %m) : f64[]\n  %y = vjp(%g, %v, %m) : f64[]"})
+    for (const std::int64_t turns : {0, 1, 6}) {
+      const Program program =
+          program_of({"a : f64[]", "v : f64[]"}, kPowerBody, std::string(start) + product);
+      const double a = 0.75, v = -1.5;
+      double second = 0, third = 0;
+      for (std::int64_t k = 2; k <= turns; ++k) {
+        const double w = k == turns ? 1 : std::cos(static_cast<double>(turns - k));
+        const auto n = static_cast<double>(k);
+        second += w * n * (n - 1) * std::pow(a, k - 2);
+        third += k > 2 ? w * n * (n - 1) * (n - 2) * std::pow(a, k - 3) : 0;
+      }
+      const std::vector<HostTensor> found =
+          gradients(differentiate(autodiff::expand_derivatives(program)), {{{}, {a}}, {{}, {v}}}, turns);
+      CHECK(found[0].values[0] == doctest::Approx(second * v).epsilon(1e-13));
+      CHECK(found[1].values[0] == doctest::Approx(third * v).epsilon(1e-13));
+      CHECK(found[2].values[0] == doctest::Approx(second).epsilon(1e-13));
+    }
+}
+
+TEST_CASE("a cell's Hessian's product is the difference quotient of its gradient") {
+  // y = ⟨∂L/∂U, p⟩ + ⟨∂L/∂V, q⟩ + ⟨∂L/∂b, r⟩ for constants p, q, r: its gradient is H (p, q, r)
+  const std::string text = print(cell());
+  const std::size_t from = text.find("  %zero = "), to = text.find("  return loss_total");
+  std::string lines = text.substr(from, to - from);
+  for (const char* weight : {"U", "V", "b"})
+    for (std::size_t at = 0; (at = lines.find(fmt::format("%{},", weight), at)) != std::string::npos; at += 3)
+      lines.insert(at + 2, "m");
+  lines =
+      "  %Um = mark(%U; id=0) : f64[2, 2]\n  %Vm = mark(%V; id=1) : f64[2, 2]\n"
+      "  %bm = mark(%b; id=2) : f64[2]\n" +
+      lines;
+  lines.replace(lines.find("%y = "), 2, "%L");
+  lines +=
+      "  %gU, %gV, %gb = grad(%L, %Um, %Vm, %bm) : f64[2, 2], f64[2, 2], f64[2]\n"
+      "  %pc = stop_grad(%p) : f64[2, 2]\n  %qc = stop_grad(%q) : f64[2, 2]\n"
+      "  %rc = stop_grad(%r) : f64[2]\n  %y0 = einsum(\"ij,ij->\", %gU, %pc) : f64[]\n"
+      "  %y1 = einsum(\"ij,ij->\", %gV, %qc) : f64[]\n  %y2 = einsum(\"i,i->\", %gb, %rc) : f64[]\n"
+      "  %y01 = add(%y0, %y1) : f64[]\n  %y = add(%y01, %y2) : f64[]\n";
+  const Program product = program_of(
+      {"U : f64[2, 2]", "V : f64[2, 2]", "b : f64[2]", "p : f64[2, 2]", "q : f64[2, 2]", "r : f64[2]"},
+      kCellBody, lines);
+  const std::vector<HostTensor> at = {
+      {{2, 2}, {0.5, -0.75, 0.25, 1}}, {{2, 2}, {-0.5, 0.125, 0.75, 0.5}}, {{2}, {0.25, -0.5}}};
+  const std::vector<HostTensor> direction = {
+      {{2, 2}, {1, 0.5, -0.25, 0.75}}, {{2, 2}, {0.5, -1, 0.25, -0.75}}, {{2}, {-0.5, 1.5}}};
+  std::vector<HostTensor> both = at;
+  both.insert(both.end(), direction.begin(), direction.end());
+  const Program jacobian = differentiate(cell()),
+                second = differentiate(autodiff::expand_derivatives(product));
+  for (const std::int64_t turns : {0, 1, 5}) {
+    const std::vector<HostTensor> found = gradients(second, both, turns);
+    const auto gradient = [&](double t) {
+      std::vector<HostTensor> moved = at;
+      for (std::size_t k = 0; k < at.size(); ++k)
+        for (std::size_t i = 0; i < at[k].values.size(); ++i)
+          moved[k].values[i] += t * direction[k].values[i];
+      return gradients(jacobian, moved, turns);
+    };
+    constexpr double kStep = 1e-3;
+    const std::vector<HostTensor> f1 = gradient(kStep), b1 = gradient(-kStep), f2 = gradient(2 * kStep),
+                                  b2 = gradient(-2 * kStep);
+    for (std::size_t k = 1; k <= at.size(); ++k)
+      for (std::size_t i = 0; i < at[k - 1].values.size(); ++i) {
+        const double quotient =
+            (8 * (f1[k].values[i] - b1[k].values[i]) - (f2[k].values[i] - b2[k].values[i])) / (12 * kStep);
+        CHECK(found[k].values[i] == doctest::Approx(quotient).epsilon(1e-9).scale(1));
+      }
+  }
+}
+
 TEST_CASE("dumps and explain say what a loop's Jacobian is") {
   const std::string text = print(differentiate(cell()));
   CHECK(text.find("Σₜ (∏ of J((h, c, n)′, (h, c, n)) of the turns after t) · J((h, c, n)′, U)ₜ, T turns") !=
         std::string::npos);
   const std::string told = autodiff::explain(autodiff::linearise(cell()), "U");
   CHECK(told.find("scan(·, ") != std::string::npos);
-  CHECK(told.find("each turn: graph linear {") != std::string::npos);
+  CHECK(told.find("each turn:\n    graph body.0 {\n") != std::string::npos);
   CHECK(told.find("h.dot = parameter loop 0") != std::string::npos);
 }
 
