@@ -7,6 +7,7 @@ packages=(
   llvm-22-dev liblld-22-dev lld-22
   libfmt-dev doctest-dev libcli11-dev nlohmann-json3-dev
   clang-22 libclang-rt-22-dev clang-format-22 # all presets, and the house style
+  valgrind # counts instructions
   qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross # what is compiled for aarch64 runs in the tests
   dataset-fashion-mnist
   python3-numpy python3-matplotlib # examples/lecture measures and draws with them

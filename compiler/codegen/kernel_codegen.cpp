@@ -1,6 +1,7 @@
 #include "compiler/codegen/kernel_codegen.h"
 
 #include <algorithm>
+#include <array>
 
 #include "compiler/codegen/kernel_nest.h"
 #include "ir/error.h"
@@ -61,9 +62,8 @@ std::map<ir::VarId, TurnRange> task_ranges(KernelState& state) {
 
 llvm::Function* declare_kernel(llvm::Module& module, const ir::Kernel& kernel) {
   llvm::LLVMContext& context = module.getContext();
-  std::vector<llvm::Type*> parameters = {llvm::PointerType::getUnqual(context),
-                                         llvm::Type::getInt64Ty(context)};
-  parameters.resize(2 + kernel.buffers.size(), llvm::PointerType::getUnqual(context));
+  llvm::Type* pointer = llvm::PointerType::getUnqual(context);
+  const std::array<llvm::Type*, 3> parameters = {pointer, llvm::Type::getInt64Ty(context), pointer};
   auto* type = llvm::FunctionType::get(llvm::Type::getVoidTy(context), parameters, false);
   auto* function = llvm::Function::Create(type, llvm::Function::InternalLinkage, kernel.name, module);
   function->addFnAttr(llvm::Attribute::NoUnwind);
@@ -71,9 +71,7 @@ llvm::Function* declare_kernel(llvm::Module& module, const ir::Kernel& kernel) {
   function->addFnAttr("no-jump-tables", "true");
   function->getArg(0)->setName("dims");
   function->getArg(1)->setName("task");
-  // No noalias: an update in place passes one memory as two buffers.
-  for (std::size_t i = 0; i < kernel.buffers.size(); ++i)
-    function->getArg(static_cast<unsigned>(i + 2))->setName(kernel.buffers[i].name);
+  function->getArg(2)->setName("buffers");
   return function;
 }
 
@@ -85,10 +83,16 @@ llvm::Function* emit_kernel(llvm::Module& module, const ir::Kernel& kernel, cons
     llvm::BasicBlock* entry = llvm::BasicBlock::Create(module.getContext(), "entry", function);
     llvm::BasicBlock* body = llvm::BasicBlock::Create(module.getContext(), "body", function);
     llvm::IRBuilder<> builder(entry);
+    std::vector<llvm::Value*> buffers;
+    for (const ir::KernelBuffer& buffer : kernel.buffers) {
+      llvm::Value* place =
+          builder.CreateConstInBoundsGEP1_64(builder.getPtrTy(), function->getArg(2), buffers.size());
+      buffers.push_back(builder.CreateLoad(builder.getPtrTy(), place, buffer.name));
+    }
     builder.CreateBr(body);
     builder.SetInsertPoint(body);
     DimValues dims(*entry, function->getArg(0), dim_names);
-    KernelState state{kernel, facts, target, *function, builder, dims, shares_memory};
+    KernelState state{kernel, facts, target, *function, builder, dims, std::move(buffers), shares_memory};
     NestEmitter(state, task_ranges(state)).emit(kernel.body);
     builder.CreateRetVoid();
   } catch (...) {
@@ -99,11 +103,10 @@ llvm::Function* emit_kernel(llvm::Module& module, const ir::Kernel& kernel, cons
   return function;
 }
 
-llvm::Value* emit_task_count(llvm::IRBuilder<>& builder, const ir::Kernel& kernel, llvm::Value* dims,
-                             std::span<const std::string> dim_names) {
+ir::Dim task_count(const ir::Kernel& kernel) {
   ir::Dim count = 1;
   for (const ir::TaskSplit& split : kernel.tasks) count = count * task_count(kernel, split);
-  return emit_dim(builder, count, dims, dim_names);
+  return count;
 }
 
 }  // namespace mlpc::codegen

@@ -12,8 +12,6 @@ namespace {
 using ir::Dim;
 using ir::ElementType;
 
-constexpr unsigned kFirstBufferArgument = 2;  // after dims and the task
-
 std::int64_t constant_part(const Dim& dim) {
   for (const ir::DimTerm& term : dim.terms())
     if (term.factors.empty()) return term.coefficient;
@@ -85,7 +83,7 @@ llvm::Value* Memory::offset_by(const Access& access, llvm::Value* pointer, llvm:
 }
 
 llvm::Value* Memory::root_pointer(const Access& access) {
-  llvm::Value* buffer = state_.function.getArg(kFirstBufferArgument + access.buffer.index);
+  llvm::Value* buffer = state_.buffers[access.buffer.index];
   if (access.varying_constant == Dim(0)) return buffer;
   llvm::Value*& root = roots_[access.form];
   if (!root) {

@@ -47,7 +47,8 @@ struct KernelState {
   llvm::Function& function;
   llvm::IRBuilder<>& builder;
   DimValues& dim_value;
-  bool shares_memory = false;  // between buffers: see emit_kernel
+  std::vector<llvm::Value*> buffers;  // pointers
+  bool shares_memory = false;         // between buffers: see emit_kernel
   std::vector<OpenVar> open = {};
   std::vector<int> chosen = {};  // instance, by level
   std::vector<Instances> values = std::vector<Instances>(kernel.scalar_count);

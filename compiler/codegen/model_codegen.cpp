@@ -98,10 +98,6 @@ void ModelState::return_if(llvm::Value* condition, int code) {
   b.SetInsertPoint(stay);
 }
 
-llvm::Value* ModelState::bytes_of(const ir::Type& type, llvm::Value* dim_values) {
-  return emit_dim(b, type.element_count() * ir::Dim(ir::size_of(type.element)), dim_values, dims());
-}
-
 std::uint64_t ModelState::magic(const ir::LoweredEntry& entry) const {
   std::uint64_t hash = 0xcbf29ce484222325ULL;  // FNV-1a
   const auto mix = [&](std::string_view text) {

@@ -1,11 +1,10 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include <algorithm>
-#include <functional>
-#include <map>
 #include <set>
 
 #include "compiler/codegen/kernel_codegen.h"
+#include "compiler/codegen/model_call.h"
 #include "compiler/codegen/model_state.h"
 #include "compiler/codegen/model_turns.h"
 #include "ir/error.h"
@@ -19,10 +18,6 @@ namespace {
 using ir::BufferRef;
 using Space = ir::BufferRef::Space;
 
-// What a task knows of its call. Turns and how many were before stand by the number of loops around.
-constexpr unsigned kContextPlan = 0, kContextArgs = 1, kContextAccumulate = 2, kContextTurns = 3,
-                   kContextTurnsBefore = 4;
-
 /// A buffer of the caller: what the checks look at.
 struct Range {
   llvm::Value *pointer, *bytes;
@@ -32,26 +27,28 @@ struct Range {
 
 class EntryEmitter {
  public:
-  EntryEmitter(ModelState& state, const ir::LoweredEntry& entry) : s_(state), e_(entry) {
-    const std::size_t depth = note_uses(e_.actions);
-    auto* turns = llvm::ArrayType::get(s_.i64, depth);
-    context_type_ = llvm::StructType::get(s_.context, {s_.ptr, s_.ptr, s_.i8, turns, turns});
-  }
+  EntryEmitter(ModelState& state, const ir::LoweredEntry& entry)
+      : s_(state), e_(entry), buffers_(state.program.header, entry), depth_(note_uses(entry.actions)) {}
 
   llvm::Function* run() {
     llvm::Function* f = s_.exported(e_.name, s_.i32, {s_.ptr, s_.ptr});
     plan_ = f->getArg(0);
     args_ = f->getArg(1);
     s_.begin(f);
-    llvm::Value* context = s_.b.CreateAlloca(context_type_);
+    context_ = s_.b.CreateAlloca(context_type(s_));
+    places_ = s_.b.CreateAlloca(llvm::ArrayType::get(s_.ptr, buffers_.place_count()));
+    turns_at_ = s_.b.CreateAlloca(llvm::ArrayType::get(s_.i64, depth_));
+    accumulate_at_ = s_.b.CreateAlloca(s_.i8);
     ranges_ = s_.b.CreateAlloca(llvm::ArrayType::get(range_type(), most_ranges()));
     check_structs();
-    dims_ = s_.plan_at(plan_, plan_field::dims);
+    DimValues dims = begin_dims();
+    dims_ = &dims;
     check_ranges(ranges());
     check_indexes();
-    fill_context(context);
+    fill_context();
     if (entry_kind(e_.name) == MLPC_INIT) zero_buffers();
-    for (const ir::Action& action : e_.actions) act(action, context);
+    for (const ir::Action& action : e_.actions) act(action);
+    buffers_.finish(s_);
     s_.b.CreateRet(s_.b.getInt32(MLPC_OK));
     return f;
   }
@@ -94,6 +91,23 @@ class EntryEmitter {
         MLPC_BAD_ARGUMENTS);
   }
 
+  /// Extents are evaluated once, in a block of their own, as soon as there is a plan.
+  DimValues begin_dims() {
+    llvm::Function* f = s_.b.GetInsertBlock()->getParent();
+    auto* ready = llvm::BasicBlock::Create(s_.context, "dims", f);
+    auto* next = llvm::BasicBlock::Create(s_.context, "checks", f);
+    s_.b.CreateBr(ready);
+    s_.b.SetInsertPoint(ready);
+    dims_at_ = s_.plan_at(plan_, plan_field::dims);
+    s_.b.CreateBr(next);
+    s_.b.SetInsertPoint(next);
+    return DimValues(*ready, dims_at_, s_.dims());
+  }
+
+  llvm::Value* bytes_of(const ir::Type& type) {
+    return (*dims_)(type.element_count() * ir::Dim(ir::size_of(type.element)));
+  }
+
   llvm::Value* element_of(llvm::Value* pointers, std::size_t i) {
     return s_.b.CreateLoad(s_.ptr, s_.b.CreateConstInBoundsGEP1_64(s_.ptr, pointers, i));
   }
@@ -107,7 +121,7 @@ class EntryEmitter {
       s_.return_if(s_.b.CreateIsNull(inputs), MLPC_NULL_POINTER);
       for (std::size_t i = 0; i < e_.inputs.size(); ++i) {
         const ir::Type& type = header().inputs[e_.inputs[i]].type;
-        out.push_back({element_of(inputs, i), s_.bytes_of(type, dims_),
+        out.push_back({element_of(inputs, i), bytes_of(type),
                        static_cast<std::uint64_t>(ir::size_of(type.element)), false});
       }
     }
@@ -116,7 +130,7 @@ class EntryEmitter {
       s_.return_if(s_.b.CreateIsNull(results), MLPC_NULL_POINTER);
       for (std::size_t i = 0; i < e_.results.size(); ++i) {
         const ir::Type& type = e_.results[i].type;
-        out.push_back({element_of(results, i), s_.bytes_of(type, dims_),
+        out.push_back({element_of(results, i), bytes_of(type),
                        static_cast<std::uint64_t>(ir::size_of(type.element)), true});
       }
     }
@@ -197,7 +211,7 @@ class EntryEmitter {
       const ir::InputInfo& input = header().inputs[e_.inputs[i]];
       if (input.index_bound == 0) continue;
       llvm::Value* data = element_of(arg(args_field::inputs, s_.ptr), i);
-      llvm::Value* count = emit_dim(s_.b, input.type.element_count(), dims_, s_.dims());
+      llvm::Value* count = (*dims_)(input.type.element_count());
       llvm::Type* type = s_.b.getIntNTy(static_cast<unsigned>(8 * ir::size_of(input.type.element)));
       s_.loop(count, [&](llvm::Value* at) {
         llvm::Value* raw = s_.b.CreateLoad(type, s_.b.CreateInBoundsGEP(type, data, at));
@@ -239,75 +253,74 @@ class EntryEmitter {
     zero(Space::slots, args_field::slots, header().slots);
   }
 
-  void fill_context(llvm::Value* context) {
-    const auto put = [&](unsigned field, llvm::Value* v) {
-      s_.b.CreateStore(v, s_.b.CreateStructGEP(context_type_, context, field));
-    };
-    put(kContextPlan, plan_);
-    put(kContextArgs, args_);
-    llvm::Value* flag = s_.b.CreateAnd(arg(args_field::flags, s_.i32), s_.b.getInt32(MLPC_ACCUMULATE));
-    put(kContextAccumulate, s_.b.CreateTrunc(flag, s_.i8));
+  llvm::Value* place_at(std::size_t number) {
+    return s_.b.CreateConstInBoundsGEP1_64(s_.ptr, places_, number);
   }
 
-  void act(const ir::Action& action, llvm::Value* context) {
+  void fill_context() {
+    const auto put = [&](unsigned field, llvm::Value* v) {
+      s_.b.CreateStore(v, s_.b.CreateStructGEP(context_type(s_), context_, field));
+    };
+    put(context_field::dims, dims_at_);
+    put(context_field::args, args_);
+    put(context_field::places, places_);
+    llvm::Value* flag = s_.b.CreateAnd(arg(args_field::flags, s_.i32), s_.b.getInt32(MLPC_ACCUMULATE));
+    s_.b.CreateStore(s_.b.CreateTrunc(flag, s_.i8), accumulate_at_);
+    for (const BufferRef* ref : buffers_.bases())
+      s_.b.CreateStore(base_address(*ref), place_at(buffers_.find(*ref, false).number));
+    if (!used_.contains(Space::workspace)) return;
+    llvm::Value* workspace = arg(args_field::workspace, s_.ptr);
+    llvm::Value* offsets = s_.plan_at(plan_, plan_field::offsets);
+    s_.loop(s_.b.getInt64(e_.slots.size()), [&](llvm::Value* i) {
+      llvm::Value* offset = s_.b.CreateLoad(s_.i64, s_.b.CreateInBoundsGEP(s_.i64, offsets, i));
+      s_.b.CreateStore(s_.b.CreateInBoundsGEP(s_.i8, workspace, offset),
+                       s_.b.CreateInBoundsGEP(s_.ptr, places_, i));
+    });
+  }
+
+  void act(const ir::Action& action) {
     if (const auto* check = std::get_if<ir::FiniteCheck>(&action.kind))
-      check_finite(*check, context);
+      check_finite(*check);
     else if (const auto* loop = std::get_if<ir::TurnLoop>(&action.kind))
-      run_turns(*loop, context);
+      run_turns(*loop);
     else
-      guarded_call(std::get<ir::KernelCall>(action.kind), context);
+      guarded_call(std::get<ir::KernelCall>(action.kind));
   }
 
   // ---- Loops over turns ----
 
-  /// Code before the outermost loop finds whatever is the same in every turn.
-  void run_turns(const ir::TurnLoop& loop, llvm::Value* context) {
-    if (turns_.empty()) find_places(loop.actions, context);
-    llvm::Value* length = emit_dim(s_.b, loop.length, dims_, s_.dims());
-    const auto at = [&](unsigned field) {
-      return s_.b.CreateConstInBoundsGEP2_64(context_type_->getElementType(field),
-                                             s_.b.CreateStructGEP(context_type_, context, field), 0,
-                                             turns_.size());
-    };
-    llvm::Value *number_at = at(kContextTurns), *before_at = at(kContextTurnsBefore);
+  void run_turns(const ir::TurnLoop& loop) {
+    llvm::Value* length = (*dims_)(loop.length);
+    llvm::Value* number_at = turn_at(turns_.size());
     s_.loop(length, [&](llvm::Value* before) {
       llvm::Value* number =
           loop.reverse ? s_.b.CreateSub(s_.b.CreateSub(length, before), s_.b.getInt64(1)) : before;
       s_.b.CreateStore(number, number_at);
-      s_.b.CreateStore(before, before_at);
       turns_.push_back({number, before});
-      for (const ir::Action& action : loop.actions) act(action, context);
+      std::set<std::size_t> moved;
+      for (const ir::Action& action : loop.actions)
+        if (const auto* call = std::get_if<ir::KernelCall>(&action.kind)) move_places(*call, moved);
+      for (const ir::Action& action : loop.actions) act(action);
       turns_.pop_back();
     });
-    if (turns_.empty()) places_.clear();
   }
 
-  void find_places(const std::vector<ir::Action>& actions, llvm::Value* context) {
-    for (const ir::Action& action : actions) {
-      if (const auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) find_places(loop->actions, context);
-      if (const auto* call = std::get_if<ir::KernelCall>(&action.kind))
-        for (const BufferRef& ref : call->buffers)
-          places_.emplace(&ref, turn_place(s_, ref, base_address(ref, plan_, args_, context), dims_));
-    }
+  llvm::Value* turn_at(std::size_t depth) {
+    return s_.b.CreateConstInBoundsGEP1_64(s_.i64, turns_at_, depth);
   }
 
-  /// The turns as a task finds them.
-  std::vector<Turn> turns_in(llvm::Value* context, std::size_t depth) {
-    std::vector<Turn> out;
-    const auto load = [&](unsigned field, std::size_t i) {
-      llvm::Value* at = s_.b.CreateConstInBoundsGEP2_64(
-          context_type_->getElementType(field), s_.b.CreateStructGEP(context_type_, context, field), 0, i);
-      return s_.b.CreateLoad(s_.i64, at);
-    };
-    for (std::size_t i = 0; i < depth; ++i)
-      out.push_back({load(kContextTurns, i), load(kContextTurnsBefore, i)});
-    return out;
+  /// Writes down where the call's buffers are in these turns, but for those that `moved` has.
+  void move_places(const ir::KernelCall& call, std::set<std::size_t>& moved) {
+    for (const BufferRef& ref : call.buffers)
+      if (const std::size_t number = buffers_.find(ref).number;
+          !ref.offsets.empty() && moved.insert(number).second)
+        s_.b.CreateStore(address(ref), place_at(number));
   }
 
-  void guarded_call(const ir::KernelCall& kernel_call, llvm::Value* context) {
-    if (!kernel_call.guard) return call(kernel_call, context);
+  void guarded_call(const ir::KernelCall& kernel_call) {
+    if (!kernel_call.guard) return call(kernel_call);
     const ir::CallGuard& guard = *kernel_call.guard;
-    llvm::Value* extent = emit_dim(s_.b, guard.extent, dims_, s_.dims());
+    llvm::Value* extent = (*dims_)(guard.extent);
     llvm::Value* least = s_.b.getInt64(static_cast<std::uint64_t>(guard.least));
     llvm::Value* holds =
         guard.negated ? s_.b.CreateICmpSLT(extent, least) : s_.b.CreateICmpSGE(extent, least);
@@ -316,14 +329,14 @@ class EntryEmitter {
     auto* after = llvm::BasicBlock::Create(s_.context, "after", f);
     s_.b.CreateCondBr(holds, made, after);
     s_.b.SetInsertPoint(made);
-    call(kernel_call, context);
+    call(kernel_call);
     s_.b.CreateBr(after);
     s_.b.SetInsertPoint(after);
   }
 
-  void check_finite(const ir::FiniteCheck& check, llvm::Value* context) {
+  void check_finite(const ir::FiniteCheck& check) {
     llvm::Type* type = check.type == ir::ElementType::f64 ? s_.f64 : s_.b.getFloatTy();
-    llvm::Value* value = s_.b.CreateLoad(type, address(check.value, plan_, args_, context, {}, dims_));
+    llvm::Value* value = s_.b.CreateLoad(type, address(check.value));
     llvm::Value* magnitude = s_.b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, value);
     llvm::Value* is_bad = s_.b.CreateNot(s_.b.CreateFCmpOLT(magnitude, llvm::ConstantFP::getInfinity(type)));
     llvm::Value* asked = s_.b.CreateAnd(arg(args_field::flags, s_.i32), s_.b.getInt32(MLPC_CHECK_FINITE));
@@ -349,124 +362,61 @@ class EntryEmitter {
     }
   }
 
-  /// The pointer of a kernel's buffer, in the entry or in a task.
-  llvm::Value* address(const BufferRef& ref, llvm::Value* plan, llvm::Value* args, llvm::Value* context,
-                       const std::vector<Turn>& turns, llvm::Value* dims) {
-    const TurnPlace place = turn_place(s_, ref, base_address(ref, plan, args, context), dims);
-    return address_in_turn(s_, ref, place, turns, dims);
+  /// Of a kernel's buffer, in these turns.
+  llvm::Value* address(const BufferRef& ref) {
+    const BufferTable::Place place = buffers_.find(ref, false);
+    llvm::Value* base = s_.b.CreateLoad(s_.ptr, place_at(place.number));
+    base = s_.b.CreateConstInBoundsGEP1_64(s_.i8, base, static_cast<std::uint64_t>(place.bytes));
+    return address_in_turn(s_, ref, base, turns_, *dims_);
   }
 
-  llvm::Value* base_address(const BufferRef& ref, llvm::Value* plan, llvm::Value* args,
-                            llvm::Value* context) {
-    const auto load_arg = [&](unsigned field) { return s_.b.CreateLoad(s_.ptr, s_.args_at(args, field)); };
-    const auto part = [&](unsigned field, const std::vector<ir::TensorInfo>& table) {
-      return s_.b.CreateConstInBoundsGEP1_64(s_.i8, load_arg(field),
-                                             static_cast<std::uint64_t>(table[ref.index].offset));
-    };
+  /// What the buffer's place holds.
+  llvm::Value* base_address(const BufferRef& ref) {
+    const auto load_arg = [&](unsigned field) { return arg(field, s_.ptr); };
     switch (ref.space) {
       case Space::input:
         return element_of(load_arg(args_field::inputs), ref.index);
       case Space::result:
         return element_of(load_arg(args_field::results), ref.index);
       case Space::params:
-        return part(args_field::params, header().params);
+        return load_arg(args_field::params);
       case Space::state:
-        return part(args_field::state, header().state);
+        return load_arg(args_field::state);
       case Space::state_out:
-        return part(args_field::state_out, header().state);
+        return load_arg(args_field::state_out);
       case Space::slots:
-        return part(args_field::slots, header().slots);
+        return load_arg(args_field::slots);
       case Space::grads:
-        return part(args_field::grads, header().params);
+        return load_arg(args_field::grads);
       case Space::tangents:
-        return part(args_field::tangents, header().params);
-      case Space::workspace: {
-        llvm::Value* tail = s_.plan_at(plan, plan_field::offsets);
-        llvm::Value* offset =
-            s_.b.CreateLoad(s_.i64, s_.b.CreateConstInBoundsGEP1_64(s_.i64, tail, ref.index));
-        return s_.b.CreateInBoundsGEP(s_.i8, load_arg(args_field::workspace), offset);
-      }
+        return load_arg(args_field::tangents);
+      case Space::workspace:
+        fail("slots of the workspace have places of their own");
       case Space::scalar:
         break;
     }
-    if (ref.role == ir::Role::accumulate)
-      return s_.b.CreateStructGEP(context_type_, context, kContextAccumulate);
-    if (ref.role == ir::Role::turn)
-      return s_.b.CreateConstInBoundsGEP2_64(context_type_->getElementType(kContextTurns),
-                                             s_.b.CreateStructGEP(context_type_, context, kContextTurns), 0,
-                                             ref.index);
-    return s_.args_at(args, scalar_field(ref.role));
+    if (ref.role == ir::Role::accumulate) return accumulate_at_;
+    if (ref.role == ir::Role::turn) return turn_at(ref.index);
+    return s_.args_at(args_, scalar_field(ref.role));
   }
 
-  /// void(ptr context, i64 task, i32 worker): one task of a call.
-  llvm::Function* task_function(const ir::KernelCall& call) {
-    const auto resume = s_.b.saveIP();
-    llvm::Function* f =
-        s_.internal(fmt::format("{}.{}", e_.name, call_count_++), s_.b.getVoidTy(), {s_.ptr, s_.i64, s_.i32});
-    s_.begin(f);
-    const auto field = [&](unsigned which) {
-      return s_.b.CreateLoad(s_.ptr, s_.b.CreateStructGEP(context_type_, f->getArg(0), which));
-    };
-    llvm::Value *plan = field(kContextPlan), *args = field(kContextArgs);
-    llvm::Value* dims = s_.plan_at(plan, plan_field::dims);
-    const std::vector<Turn> turns = turns_in(f->getArg(0), turns_.size());
-    std::vector<llvm::Value*> operands = {dims, f->getArg(1)};
-    for (const BufferRef& ref : call.buffers)
-      operands.push_back(address(ref, plan, args, f->getArg(0), turns, dims));
-    s_.b.CreateCall(s_.kernels[call.kernel], operands);
-    s_.b.CreateRetVoid();
-    s_.b.restoreIP(resume);
-    return f;
-  }
-
-  /// A function that runs task `i` here: a direct call where addresses are mostly there, in a turn, and where
-  /// there is one task, so that a function for it would be code for nothing.
-  std::function<void(llvm::Value* i)> task_runner(const ir::KernelCall& call, llvm::Function* task,
-                                                  llvm::Value* context) {
-    if (turns_.empty() && task)
-      return [=, this](llvm::Value* i) { s_.b.CreateCall(task, {context, i, s_.b.getInt32(0)}); };
-    std::vector<llvm::Value*> buffers;
-    for (const BufferRef& ref : call.buffers)
-      buffers.push_back(turns_.empty() ? address(ref, plan_, args_, context, turns_, dims_)
-                                       : address_in_turn(s_, ref, places_.at(&ref), turns_, dims_));
-    return [=, this](llvm::Value* i) {
-      std::vector<llvm::Value*> operands = {dims_, i};
-      operands.insert(operands.end(), buffers.begin(), buffers.end());
-      s_.b.CreateCall(s_.kernels[call.kernel], operands);
-    };
-  }
-
-  void call(const ir::KernelCall& call, llvm::Value* context) {
+  void call(const ir::KernelCall& call) {
+    std::set<std::size_t> moved;
+    if (turns_.empty()) move_places(call, moved);
     const ir::Kernel& kernel = s_.program.kernels[call.kernel];
-    llvm::Function* task = kernel.tasks.empty() ? nullptr : task_function(call);
-    const auto run = task_runner(call, task, context);
-    if (kernel.tasks.empty()) return run(s_.b.getInt64(0));
-    llvm::Value* count = emit_task_count(s_.b, kernel, dims_, s_.dims());
-    llvm::Value* parallel = arg(args_field::parallel, s_.ptr);
-    llvm::Function* f = s_.b.GetInsertBlock()->getParent();
-    auto* hook = llvm::BasicBlock::Create(s_.context, "hook", f);
-    auto* serial = llvm::BasicBlock::Create(s_.context, "serial", f);
-    auto* after = llvm::BasicBlock::Create(s_.context, "done", f);
-    llvm::Value* is_worth = s_.b.CreateICmpSGT(count, s_.b.getInt64(1));
-    s_.b.CreateCondBr(s_.b.CreateAnd(s_.b.CreateIsNotNull(parallel), is_worth), hook, serial);
-    s_.b.SetInsertPoint(hook);
-    auto* type = llvm::FunctionType::get(s_.b.getVoidTy(), {s_.ptr, s_.i64, s_.ptr, s_.ptr}, false);
-    s_.b.CreateCall(type, parallel, {arg(args_field::host, s_.ptr), count, task, context});
-    s_.b.CreateBr(after);
-    s_.b.SetInsertPoint(serial);
-    s_.loop(count, run);
-    s_.b.CreateBr(after);
-    s_.b.SetInsertPoint(after);
+    s_.b.CreateCall(run_function(s_), {context_, s_.kernels[call.kernel], buffers_.add_call(s_, call),
+                                       s_.b.getInt64(call.buffers.size()), (*dims_)(task_count(kernel))});
   }
 
   ModelState& s_;
   const ir::LoweredEntry& e_;
-  llvm::StructType* context_type_ = nullptr;
   std::set<Space> used_, written_;
-  std::vector<Turn> turns_;                       // of the loops that the builder stands in, outermost first
-  std::map<const BufferRef*, TurnPlace> places_;  // in loops over turns
-  std::size_t call_count_ = 0;
-  llvm::Value *plan_ = nullptr, *args_ = nullptr, *dims_ = nullptr, *ranges_ = nullptr;
+  BufferTable buffers_;
+  std::size_t depth_;        // of loops over turns
+  std::vector<Turn> turns_;  // of the loops that the builder stands in, outermost first
+  DimValues* dims_ = nullptr;
+  llvm::Value *plan_ = nullptr, *args_ = nullptr, *dims_at_ = nullptr, *ranges_ = nullptr;
+  llvm::Value *context_ = nullptr, *places_ = nullptr, *turns_at_ = nullptr, *accumulate_at_ = nullptr;
 };
 
 }  // namespace

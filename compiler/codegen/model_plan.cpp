@@ -2,6 +2,8 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include <algorithm>
+#include <map>
+#include <optional>
 
 #include "compiler/codegen/kernel_dims.h"
 #include "compiler/codegen/model_state.h"
@@ -43,20 +45,33 @@ class CheckedDims {
     return n;
   }
 
+  /// Each once, and each of its products without their coefficients: sizes differ in little else.
   Number polynomial(const Dim& dim) {
+    if (const std::optional<std::int64_t> c = dim.constant()) return checked(constant(*c));
+    if (const auto found = known_.find(dim); found != known_.end()) return found->second;
     Number sum = constant(0);
     for (const ir::DimTerm& term : dim.terms()) {
       Number product = constant(term.coefficient);
-      for (const ir::DimFactor& factor : term.factors)
-        for (int i = 0; i < factor.power; ++i) {
-          const Number f = atom(factor.atom);
-          product = checked(
-              {s_.b.CreateMul(product.exact, f.exact), s_.b.CreateFMul(product.approximate, f.approximate)});
-        }
+      if (!term.factors.empty()) product = times(factors(term), product);
       sum = checked(
           {s_.b.CreateAdd(sum.exact, product.exact), s_.b.CreateFAdd(sum.approximate, product.approximate)});
     }
-    return sum;
+    return known_[dim] = sum;
+  }
+
+  Number factors(const ir::DimTerm& term) {
+    Dim dim = 1;
+    for (const ir::DimFactor& factor : term.factors)
+      for (int i = 0; i < factor.power; ++i) dim = dim * Dim::of_atom(factor.atom);
+    if (const auto found = products_.find(dim); found != products_.end()) return found->second;
+    Number product = constant(1);
+    for (const ir::DimFactor& factor : term.factors)
+      for (int i = 0; i < factor.power; ++i) product = times(product, atom(factor.atom));
+    return products_[dim] = product;
+  }
+
+  Number times(Number a, Number b) {
+    return checked({s_.b.CreateMul(a.exact, b.exact), s_.b.CreateFMul(a.approximate, b.approximate)});
   }
 
   /// The atoms' own rules are emit_dim's; here only their operands are watched.
@@ -69,6 +84,7 @@ class CheckedDims {
   ModelState& s_;
   llvm::Value* dims_;
   llvm::Value* is_large_;
+  std::map<Dim, Number> known_, products_;
 };
 
 llvm::Value* cpuid(ModelState& s, std::uint32_t leaf, unsigned result) {
@@ -116,6 +132,40 @@ void check_sizes(ModelState& s, CheckedDims& checked, const ir::LoweredEntry& en
   s.return_if(checked.is_large(), MLPC_TOO_LARGE);
 }
 
+/// It is what finds out whether the processor has the other functions' instructions.
+void compile_for_any_processor(ModelState& s, llvm::Function* f) {
+  if (s.target.triple.starts_with("x86_64")) f->addFnAttr("target-cpu", "x86-64");
+}
+
+/// i1(ptr plan, i64 count): makes the sizes of slots, in the plan's tail, their offsets; whether they are too
+/// large together.
+llvm::Function* lay_out_function(ModelState& s) {
+  if (llvm::Function* made = s.module.getFunction("lay_out")) return made;
+  const auto resume = s.b.saveIP();
+  llvm::Function* f = s.internal("lay_out", s.i1, {s.ptr, s.i64});
+  compile_for_any_processor(s, f);
+  s.begin(f);
+  llvm::Value* sum_at = s.plan_at(f->getArg(0), plan_field::workspace_bytes);
+  llvm::Value* tail = s.plan_at(f->getArg(0), plan_field::offsets);
+  llvm::Value* is_large_at = s.b.CreateAlloca(s.i1);
+  s.b.CreateStore(s.b.getInt64(0), sum_at);
+  s.b.CreateStore(s.b.getFalse(), is_large_at);
+  s.loop(f->getArg(1), [&](llvm::Value* i) {
+    llvm::Value* slot = s.b.CreateInBoundsGEP(s.i64, tail, i);
+    llvm::Value *bytes = s.b.CreateLoad(s.i64, slot), *offset = s.b.CreateLoad(s.i64, sum_at);
+    s.b.CreateStore(offset, slot);
+    llvm::Value* rounded =
+        s.b.CreateAnd(s.b.CreateAdd(bytes, s.b.getInt64(63)), s.b.getInt64(~std::uint64_t{63}));
+    llvm::Value* sum = s.b.CreateAdd(offset, rounded);
+    s.b.CreateStore(sum, sum_at);
+    llvm::Value* is_large = s.b.CreateICmpUGT(sum, s.b.getInt64(std::uint64_t{1} << 60));
+    s.b.CreateStore(s.b.CreateOr(s.b.CreateLoad(s.i1, is_large_at), is_large), is_large_at);
+  });
+  s.b.CreateRet(s.b.CreateLoad(s.i1, is_large_at));
+  s.b.restoreIP(resume);
+  return f;
+}
+
 void plan_entry(ModelState& s, const ir::LoweredEntry& entry, llvm::Value* plan, llvm::Value* dims) {
   const int kind = entry_kind(entry.name);
   if (kind == MLPC_GRAD || kind == MLPC_TRAIN_STEP || kind == MLPC_HVP)
@@ -125,18 +175,11 @@ void plan_entry(ModelState& s, const ir::LoweredEntry& entry, llvm::Value* plan,
     }
   CheckedDims checked(s, dims);
   check_sizes(s, checked, entry);
-  llvm::Value* offset = s.b.getInt64(0);
-  for (std::size_t i = 0; i < entry.slots.size(); ++i) {
-    s.b.CreateStore(offset, s.b.CreateConstInBoundsGEP2_64(llvm::ArrayType::get(s.i64, s.most_slots),
-                                                           s.plan_at(plan, plan_field::offsets), 0, i));
-    llvm::Value* bytes = checked.value(entry.slots[i].bytes);
-    s.return_if(checked.is_large(), MLPC_TOO_LARGE);
-    llvm::Value* rounded =
-        s.b.CreateAnd(s.b.CreateAdd(bytes, s.b.getInt64(63)), s.b.getInt64(~std::uint64_t{63}));
-    offset = s.b.CreateAdd(offset, rounded);
-    s.return_if(s.b.CreateICmpSGT(offset, s.b.getInt64(std::uint64_t{1} << 60)), MLPC_TOO_LARGE);
-  }
-  s.b.CreateStore(offset, s.plan_at(plan, plan_field::workspace_bytes));
+  llvm::Value* tail = s.plan_at(plan, plan_field::offsets);
+  for (std::size_t i = 0; i < entry.slots.size(); ++i)
+    s.b.CreateStore(checked.value(entry.slots[i].bytes), s.b.CreateConstInBoundsGEP1_64(s.i64, tail, i));
+  s.return_if(checked.is_large(), MLPC_TOO_LARGE);
+  s.return_if(s.b.CreateCall(lay_out_function(s), {plan, s.b.getInt64(entry.slots.size())}), MLPC_TOO_LARGE);
   s.b.CreateStore(s.b.getInt64(s.magic(entry)), s.plan_at(plan, plan_field::magic));
   s.b.CreateRet(s.b.getInt32(MLPC_OK));
 }
@@ -161,8 +204,7 @@ void take_dims(ModelState& s, llvm::Value* from, llvm::Value* to) {
 
 void emit_plan(ModelState& s) {
   llvm::Function* f = s.exported("plan", s.i32, {s.ptr, s.ptr, s.i32, s.i32});
-  // It is what finds out whether the processor has the other functions' instructions.
-  if (s.target.triple.starts_with("x86_64")) f->addFnAttr("target-cpu", "x86-64");
+  compile_for_any_processor(s, f);
   llvm::Value *plan = f->getArg(0), *dims = f->getArg(1), *workers = f->getArg(2), *kind = f->getArg(3);
   s.begin(f);
   s.return_if(s.b.CreateIsNull(plan), MLPC_BAD_PLAN);

@@ -90,8 +90,6 @@ struct ModelState {
     b.CreateBr(head);
     b.SetInsertPoint(after);
   }
-  /// Bytes of a tensor at the dims of a plan.
-  llvm::Value* bytes_of(const ir::Type& type, llvm::Value* dims);
   /// What a plan of this entry carries: a hash of model, target, entry, and all that its offsets and checks
   /// follow from. The source's hash is not enough: -O and -D change sizes, too.
   std::uint64_t magic(const ir::LoweredEntry& entry) const;

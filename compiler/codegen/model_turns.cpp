@@ -1,7 +1,5 @@
 #include "compiler/codegen/model_turns.h"
 
-#include "compiler/codegen/kernel_dims.h"
-
 namespace mlpc::codegen {
 namespace {
 
@@ -11,7 +9,7 @@ llvm::Value* is_odd(ModelState& s, llvm::Value* count) { return s.b.CreateAnd(co
 
 /// How often the offset's bytes are added.
 llvm::Value* times_of(ModelState& s, const ir::TurnOffset& offset, const std::vector<Turn>& turns,
-                      llvm::Value* dims) {
+                      DimValues& dims) {
   switch (offset.kind) {
     case Kind::turn:
       return turns[offset.loop].number;
@@ -22,25 +20,18 @@ llvm::Value* times_of(ModelState& s, const ir::TurnOffset& offset, const std::ve
     case Kind::last:
       break;
   }
-  llvm::Value* length = emit_dim(s.b, offset.length, dims, s.dims());
+  llvm::Value* length = dims(offset.length);
   llvm::Value* is_any = s.b.CreateICmpSGT(length, s.b.getInt64(0));
   return s.b.CreateSelect(is_any, is_odd(s, length), s.b.getInt64(0));
 }
 
 }  // namespace
 
-TurnPlace turn_place(ModelState& s, const ir::BufferRef& ref, llvm::Value* base, llvm::Value* dims) {
-  TurnPlace out{base, {}};
-  for (const ir::TurnOffset& offset : ref.offsets)
-    out.bytes.push_back(emit_dim(s.b, offset.bytes, dims, s.dims()));
-  return out;
-}
-
-llvm::Value* address_in_turn(ModelState& s, const ir::BufferRef& ref, const TurnPlace& place,
-                             const std::vector<Turn>& turns, llvm::Value* dims) {
-  llvm::Value* out = place.base;
-  for (std::size_t i = 0; i < ref.offsets.size(); ++i) {
-    llvm::Value* bytes = s.b.CreateMul(times_of(s, ref.offsets[i], turns, dims), place.bytes[i]);
+llvm::Value* address_in_turn(ModelState& s, const ir::BufferRef& ref, llvm::Value* base,
+                             const std::vector<Turn>& turns, DimValues& dims) {
+  llvm::Value* out = base;
+  for (const ir::TurnOffset& offset : ref.offsets) {
+    llvm::Value* bytes = s.b.CreateMul(times_of(s, offset, turns, dims), dims(offset.bytes));
     out = s.b.CreateInBoundsGEP(s.i8, out, bytes);
   }
   return out;

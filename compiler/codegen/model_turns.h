@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "compiler/codegen/kernel_dims.h"
 #include "compiler/codegen/model_state.h"
 
 namespace mlpc::codegen {
@@ -11,15 +12,8 @@ struct Turn {
   llvm::Value *number, *before;  // how many turns were before: the number, unless the loop is in reverse
 };
 
-/// A buffer's address without the turns' share; and the bytes of each of its offsets.
-struct TurnPlace {
-  llvm::Value* base;
-  std::vector<llvm::Value*> bytes;
-};
-TurnPlace turn_place(ModelState& s, const ir::BufferRef& ref, llvm::Value* base, llvm::Value* dims);
-
-/// Its address in these turns, outermost first.
-llvm::Value* address_in_turn(ModelState& s, const ir::BufferRef& ref, const TurnPlace& place,
-                             const std::vector<Turn>& turns, llvm::Value* dims);
+/// A buffer's address in these turns, outermost first; `base` is without their share.
+llvm::Value* address_in_turn(ModelState& s, const ir::BufferRef& ref, llvm::Value* base,
+                             const std::vector<Turn>& turns, DimValues& dims);
 
 }  // namespace mlpc::codegen

@@ -28,13 +28,14 @@ struct Invocation {
 Observer make_observer(const Invocation& call) {
   Observer observer;
   if (!call.dump_directory.empty()) runtime::make_directory(call.dump_directory);
-  observer.after_pass = [&call, number = 0](std::string_view pass, const std::string& text) mutable {
-    if (!call.dump_directory.empty())
-      runtime::write_file(fmt::format("{}/{:02}-{}.txt", call.dump_directory, ++number, pass),
-                          runtime::bytes_of(text));
-    for (const std::string& name : call.print_after)
-      if (name == pass) fmt::print("{}", text);
-  };
+  if (!call.dump_directory.empty() || !call.print_after.empty())
+    observer.after_pass = [&call, number = 0](std::string_view pass, const std::string& text) mutable {
+      if (!call.dump_directory.empty())
+        runtime::write_file(fmt::format("{}/{:02}-{}.txt", call.dump_directory, ++number, pass),
+                            runtime::bytes_of(text));
+      for (const std::string& name : call.print_after)
+        if (name == pass) fmt::print("{}", text);
+    };
   if (call.time_report)
     observer.time = [](std::string_view phase, double seconds) {
       fmt::print(stderr, "{:<10} {:8.1f} ms\n", phase, seconds * 1e3);

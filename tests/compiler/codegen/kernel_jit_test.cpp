@@ -63,13 +63,10 @@ std::unique_ptr<llvm::Module> make_module(llvm::LLVMContext& context, const ir::
     return made;
   };
   llvm::Function* run = exported("run", llvm::Type::getVoidTy(context), {pointer, int64, pointer});
-  std::vector<llvm::Value*> arguments = {run->getArg(0), run->getArg(1)};
-  for (std::size_t i = 0; i < kernel.buffers.size(); ++i)
-    arguments.push_back(builder.CreateLoad(pointer, builder.CreateConstGEP1_64(pointer, run->getArg(2), i)));
-  builder.CreateCall(function, arguments);
+  builder.CreateCall(function, {run->getArg(0), run->getArg(1), run->getArg(2)});
   builder.CreateRetVoid();
   llvm::Function* count = exported("task_count", int64, {pointer});
-  builder.CreateRet(emit_task_count(builder, kernel, count->getArg(0), dim_names));
+  builder.CreateRet(emit_dim(builder, task_count(kernel), count->getArg(0), dim_names));
   std::string text;
   llvm::raw_string_ostream stream(text);
   REQUIRE_MESSAGE(!llvm::verifyModule(*module, &stream), text);

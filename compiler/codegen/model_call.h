@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "compiler/codegen/model_state.h"
+
+namespace mlpc::codegen {
+
+/// What one call of an entry knows, and its kernel's tasks. One layout for all entries of a model.
+namespace context_field {
+enum : unsigned { dims, args, places, kernel, buffers };
+}
+llvm::StructType* context_type(ModelState& s);
+
+/// void(context, kernel, i64 *refs, i64 n, i64 tasks), once a model: finds the kernel's n buffers and runs
+/// its tasks, by the caller's hook where it gave one and there are several. refs: for each buffer the number
+/// of a place in context->places, and the bytes behind it. So a call is two lines of data and one
+/// instruction.
+llvm::Function* run_function(ModelState& s);
+
+/// Where an entry's buffers are: the places that its calls are relative to, and the data of the calls.
+class BufferTable {
+ public:
+  BufferTable(const ir::Program& header, const ir::LoweredEntry& entry);
+
+  struct Place {
+    std::size_t number;  // workspace slots come first
+    std::int64_t bytes = 0;
+  };
+  /// With the turns' share, or without it.
+  Place find(const ir::BufferRef& ref, bool in_turn = true) const;
+  /// One buffer of each place that is there in all turns, but for the workspace's.
+  const std::vector<const ir::BufferRef*>& bases() const { return bases_; }
+  std::size_t place_count() const { return place_count_; }
+
+  /// What run_function needs of a call.
+  llvm::Value* add_call(ModelState& s, const ir::KernelCall& call);
+  /// After the last call.
+  void finish(ModelState& s);
+
+ private:
+  void note(const std::vector<ir::Action>& actions);
+  void note(const ir::BufferRef& ref);
+
+  const ir::Program& header_;
+  std::string name_;
+  std::map<std::string, std::size_t> numbers_;
+  std::vector<const ir::BufferRef*> bases_;
+  std::size_t place_count_;
+  std::size_t buffer_count_ = 0;  // of all calls
+  std::vector<std::uint64_t> data_;
+  llvm::GlobalVariable* global_ = nullptr;
+};
+
+}  // namespace mlpc::codegen
