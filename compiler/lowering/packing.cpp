@@ -59,7 +59,7 @@ std::optional<DepthBlocks> blocks_of_layer(const Product& p) {
 
 /// X'δ, whose sum is free as a rule: a block of δ stays in L2 while the rows of a chunk pass.
 std::optional<DepthBlocks> blocks_of_gradient(const Product& p) {
-  constexpr std::int64_t kTurns = 256, kLeastChunk = 24, kMostChunk = 128, kTasksWanted = 4;
+  constexpr std::int64_t kTurns = 256, kLeastChunk = 24, kMostChunk = 128, kTasksWanted = 8;
   if (p.depth.constant().value_or(kTurns + 1) <= kTurns) return std::nullopt;
   if (p.columns.constant().value_or(0) < kPanelMultiple) return std::nullopt;
   const std::int64_t rows = p.rows.constant().value_or(0);
