@@ -17,4 +17,11 @@ Graph BodyMapper::operator()(const Graph& graph) {
   return rewrite_(with_bodies ? *with_bodies : graph);
 }
 
+Program with_rewritten_graphs(const Program& program, std::function<Graph(const Graph&)> rewrite) {
+  Program out = program;
+  BodyMapper map(std::move(rewrite));
+  for (Graph& graph : out.graphs) graph = map(graph);
+  return out;
+}
+
 }  // namespace mlpc::ir

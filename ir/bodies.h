@@ -3,7 +3,7 @@
 #include <functional>
 #include <unordered_map>
 
-#include "ir/graph.h"
+#include "ir/program.h"
 
 namespace mlpc::ir {
 
@@ -18,5 +18,8 @@ class BodyMapper {
   std::function<Graph(const Graph&)> rewrite_;
   std::unordered_map<Body, Body> done_;
 };
+
+/// The program with all its graphs rewritten, and the bodies inside them.
+Program with_rewritten_graphs(const Program& program, std::function<Graph(const Graph&)> rewrite);
 
 }  // namespace mlpc::ir

@@ -106,10 +106,7 @@ Graph expanded(const Graph& graph) {
 }  // namespace
 
 ir::Program expand_derivatives(const ir::Program& program) {
-  ir::Program out = program;
-  ir::BodyMapper map(expanded);
-  for (Graph& graph : out.graphs) graph = map(graph);
-  return out;
+  return ir::with_rewritten_graphs(program, expanded);
 }
 
 }  // namespace mlpc::autodiff

@@ -92,8 +92,7 @@ void GroupEmitter::emit_scatter(ValueId v) {
   std::vector<BufferId> sums;
   for (const BufferRef& place : c_.storage.places[v.index])
     sums.push_back(add_buffer({type, {rows, width}}, place, true));
-  const ir::VarId column = builder_.new_var(), row = builder_.new_var(), once = builder_.new_var(),
-                  turn = builder_.new_var();
+  const ir::VarId column = builder_.new_var(), row = builder_.new_var(), once = builder_.new_var();
   const int vectors = c_.level < 2 ? 1 : 4;
   const std::int64_t block = std::int64_t{vectors} * c_.target.lanes;
   if (width.constant().value_or(block + 1) > block) builder_.add_task_split(column, block);
@@ -103,14 +102,12 @@ void GroupEmitter::emit_scatter(ValueId v) {
     builder_.store(sum, {AffineIndex::of(row), AffineIndex::of(column)}, builder_.constant(type, 0));
   close();
   open(once, rows + 1 - Dim::max(rows, 1), {});  // not where there are no rows
-  const Scalar nothing = builder_.open_recurrence(turn, count, ir::Constant::of_integer(ElementType::i64, 0));
-  memo_.emplace_back();
-  const Scalar id = load(ids, {count}, {AffineIndex::of(turn)});
-  const Index at = {{0, {}, clamped(id, rows).id}, AffineIndex::of(column)};
-  const Scalar update = load(updates, {count, width}, {AffineIndex::of(turn), AffineIndex::of(column)});
-  for (BufferId sum : sums) builder_.store(sum, at, builder_.add(builder_.load(sum, at), update));
-  memo_.pop_back();
-  builder_.close_recurrence(nothing);
+  in_turn(count, [&](const AffineIndex& turn) {
+    const Scalar id = load(ids, {count}, {turn});
+    const Index at = {{0, {}, clamped(id, rows).id}, AffineIndex::of(column)};
+    const Scalar update = load(updates, {count, width}, {turn, AffineIndex::of(column)});
+    for (BufferId sum : sums) builder_.store(sum, at, builder_.add(builder_.load(sum, at), update));
+  });
 }
 
 Index GroupEmitter::open_inner(ValueId v, bool in_lanes) {

@@ -49,7 +49,7 @@ void GroupEmitter::pack_panel() {
   const ValueId operand = c_.graph.operands(c_.graph.producer(contraction))[packed_->packing.operand];
   packed_->buffer = add_packed_buffer(true);
   const ir::VarId depth = builder_.new_var(), column = builder_.new_var();
-  const bool is_turned = c_.graph.producer(operand).op == Op::transpose_;
+  const bool is_turned = packed_->packing.is_turned;
   open(depth, packed_->packing.depth, {c_.level >= 2 && is_turned ? c_.target.lanes : 1, false});
   open(column, packed_->panel, {is_turned ? 1 : static_cast<int>(packed_->panel) / c_.target.lanes, true});
   const AffineIndex d = AffineIndex::of(depth), c = AffineIndex::of(column);
@@ -102,17 +102,13 @@ void GroupEmitter::emit_blocked(const Group& group, const BufferRef& place) {
         sums, in_order(base_),
         blocks.first == Dim(0) ? zero : contract(contraction, base_, PartOfSum{{}, blocks.first, zero}));
   });
-  const ir::VarId block = builder_.new_var();
-  const Scalar nothing =
-      builder_.open_recurrence(block, blocks.count, ir::Constant::of_integer(ElementType::i64, 0));
-  memo_.emplace_back();
-  for_each_row(true, [&] {
-    const AffineIndex first = AffineIndex{blocks.first, {}, {}} + Dim(blocks.size) * AffineIndex::of(block);
-    const PartOfSum part{first, blocks.size, builder_.load(sums, in_order(base_))};
-    builder_.store(sums, in_order(base_), contract(contraction, base_, part));
+  in_turn(blocks.count, [&](const AffineIndex& block) {
+    for_each_row(true, [&] {
+      const AffineIndex first = AffineIndex{blocks.first, {}, {}} + Dim(blocks.size) * block;
+      const PartOfSum part{first, blocks.size, builder_.load(sums, in_order(base_))};
+      builder_.store(sums, in_order(base_), contract(contraction, base_, part));
+    });
   });
-  memo_.pop_back();
-  builder_.close_recurrence(nothing);
   for_each_row(false, [&] {
     finish_member(contraction, base_, builder_.load(sums, in_order(base_)));
     for (ValueId member : group.members)
@@ -144,15 +140,9 @@ void GroupEmitter::emit_gradient(const Group& group, const BufferRef& place) {
         builder_.compare(ir::ScalarOp::gt_, builder_.index_value(first), builder_.index_value({}));
     return contract(contraction, base_, PartOfSum{first, turns, builder_.load(sums, base_, has_sum)});
   };
-  const ir::VarId block = builder_.new_var();
-  const Scalar nothing =
-      builder_.open_recurrence(block, blocks.count, ir::Constant::of_integer(ElementType::i64, 0));
-  memo_.emplace_back();
-  for_each_tile([&] {
-    builder_.store(sums, base_, add_turns(Dim(blocks.size) * AffineIndex::of(block), blocks.size));
+  in_turn(blocks.count, [&](const AffineIndex& block) {
+    for_each_tile([&] { builder_.store(sums, base_, add_turns(Dim(blocks.size) * block, blocks.size)); });
   });
-  memo_.pop_back();
-  builder_.close_recurrence(nothing);
   for_each_tile([&] {
     finish_member(contraction, base_, add_turns({Dim(blocks.size) * blocks.count, {}, {}}, blocks.rest));
     for (ValueId member : group.members)
@@ -183,10 +173,8 @@ void GroupEmitter::emit_rows_in_lanes(const Group& group) {
 }
 
 std::int64_t GroupEmitter::column_chunk(std::int64_t columns) {
-  constexpr std::int64_t kLeast = 16, kMost = 64;
-  for (std::int64_t chunk = kMost; chunk >= kLeast; --chunk)
-    if (columns % chunk == 0) return chunk;
-  return columns;
+  const std::int64_t chunk = divisor(columns, 16, 64);
+  return chunk > 0 ? chunk : columns;
 }
 
 template <typename F>

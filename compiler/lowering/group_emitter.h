@@ -103,6 +103,18 @@ class GroupEmitter {
   void close();
   EmittedKernel finish();
 
+  /// Turns that run one after the other, and hand nothing on but what they store.
+  template <typename F>
+  void in_turn(const Dim& turns, F body) {
+    const ir::VarId turn = builder_.new_var();
+    const Scalar nothing =
+        builder_.open_recurrence(turn, turns, ir::Constant::of_integer(ElementType::i64, 0));
+    memo_.emplace_back();
+    body(AffineIndex::of(turn));
+    memo_.pop_back();
+    builder_.close_recurrence(nothing);
+  }
+
   // ---- A contraction whose sum runs in blocks ----
 
   void emit_blocked(const Group& group, const BufferRef& place);

@@ -39,13 +39,6 @@ std::optional<Product> product_of(const ir::Graph& graph, ir::ValueId contractio
                  other.back() == row};
 }
 
-/// The greatest divisor of n from `least` to `most`; 0 if there is none.
-std::int64_t divisor(std::int64_t n, std::int64_t least, std::int64_t most) {
-  for (std::int64_t by = std::min(n, most); by >= least; --by)
-    if (n % by == 0) return by;
-  return 0;
-}
-
 /// x W: a panel of W, and its blocks.
 std::optional<DepthBlocks> blocks_of_layer(const Product& p) {
   constexpr std::int64_t kSpan = 1 << 20;  // bytes that a block's rows lie in: half of L2, and its pages
@@ -74,6 +67,12 @@ bool has_rows_to_pay(const Product& p) { return p.rows.constant().value_or(kLeas
 
 }  // namespace
 
+std::int64_t divisor(std::int64_t n, std::int64_t least, std::int64_t most) {
+  for (std::int64_t by = std::min(n, most); by >= least; --by)
+    if (n % by == 0) return by;
+  return 0;
+}
+
 std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contraction) {
   const std::optional<Product> p = product_of(graph, contraction);
   if (!p || p->has_rows_last || !has_rows_to_pay(*p)) return std::nullopt;
@@ -88,15 +87,14 @@ bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
   if (spec.operands.size() != 2 || spec.result.size() != 2 || spec.contracted.size() != 1) return false;
   const char row = spec.result[0], column = spec.result[1], depth = spec.contracted[0];
   const std::size_t w = spec.operands[0].find(column) != std::string::npos ? 0 : 1;
-  const std::string& other = spec.operands[1 - w];
   if (spec.operands[w] != std::string{column, depth}) return false;
-  if (other != std::string{row, depth}) return false;
+  if (spec.operands[1 - w] != std::string{row, depth}) return false;
   const bool is_of_every_turn = std::ranges::any_of(graph.parameters(), [&](const ir::Graph::Parameter& p) {
     return p.value == operands[w] && p.role == ir::Role::constant;
   });
   const ir::Shape& shape = graph.type(operands[w]).shape;
   const std::int64_t columns = shape[0].constant().value_or(0);
-  const ir::Dim& rows = graph.type(operands[1 - w]).shape[other.find(row)];
+  const ir::Dim& rows = graph.type(operands[1 - w]).shape[0];
   const std::int64_t count = rows.constant().value_or(kLeastRows);
   return !is_of_every_turn && shape[1].constant().value_or(0) >= kLeastDepth && columns >= kPanelMultiple &&
          count >= kLeastRows && count <= columns;

@@ -8,6 +8,9 @@
 
 namespace mlpc::lowering {
 
+/// The greatest divisor of n from `least` to `most`; 0 if there is none.
+std::int64_t divisor(std::int64_t n, std::int64_t least, std::int64_t most);
+
 /// The operand of a contraction whose columns run in lanes, [depth, columns], which is better read from a
 /// copy where a panel's rows follow each other: it is a transposed view, whose columns have to be turned
 /// anyway; or its own rows lie a large power of two of bytes apart, and so in few sets of the caches. The

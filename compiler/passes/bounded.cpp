@@ -69,10 +69,7 @@ Graph with_one_exp(const Graph& graph) {
 }  // namespace
 
 ir::Program rewrite_bounded(const ir::Program& program) {
-  ir::Program out = program;
-  ir::BodyMapper map(with_one_exp);
-  for (Graph& graph : out.graphs) graph = map(graph);
-  return out;
+  return ir::with_rewritten_graphs(program, with_one_exp);
 }
 
 }  // namespace mlpc::passes

@@ -224,11 +224,6 @@ Graph canonical(const Graph& graph) {
 
 }  // namespace
 
-ir::Program canonicalize(const ir::Program& program) {
-  ir::Program out = program;
-  ir::BodyMapper map(canonical);
-  for (Graph& graph : out.graphs) graph = map(graph);
-  return out;
-}
+ir::Program canonicalize(const ir::Program& program) { return ir::with_rewritten_graphs(program, canonical); }
 
 }  // namespace mlpc::passes

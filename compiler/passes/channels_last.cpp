@@ -395,10 +395,7 @@ Graph with_channels_last(const Graph& graph) {
 }  // namespace
 
 ir::Program channels_last(const ir::Program& program) {
-  ir::Program out = program;
-  ir::BodyMapper map(with_channels_last);
-  for (Graph& graph : out.graphs) graph = map(graph);
-  return out;
+  return ir::with_rewritten_graphs(program, with_channels_last);
 }
 
 }  // namespace mlpc::passes

@@ -179,10 +179,7 @@ Graph hoisted(const Graph& graph) {
 }  // namespace
 
 ir::Program hoist_contractions(const ir::Program& program) {
-  ir::Program out = program;
-  ir::BodyMapper map(hoisted);
-  for (Graph& graph : out.graphs) graph = map(graph);
-  return out;
+  return ir::with_rewritten_graphs(program, hoisted);
 }
 
 }  // namespace mlpc::passes

@@ -281,10 +281,7 @@ Graph without_overlaps(const Graph& graph) {
 }  // namespace
 
 ir::Program contract_overlaps(const ir::Program& program) {
-  ir::Program out = program;
-  ir::BodyMapper map(without_overlaps);
-  for (Graph& graph : out.graphs) graph = map(graph);
-  return out;
+  return ir::with_rewritten_graphs(program, without_overlaps);
 }
 
 }  // namespace mlpc::passes

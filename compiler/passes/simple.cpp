@@ -34,10 +34,7 @@ Graph without_composites(const Graph& graph) {
 }  // namespace
 
 ir::Program expand_composites(const ir::Program& program) {
-  ir::Program out = program;
-  ir::BodyMapper map(without_composites);
-  for (Graph& graph : out.graphs) graph = map(graph);
-  return out;
+  return ir::with_rewritten_graphs(program, without_composites);
 }
 
 ir::Program drop_unused(const ir::Program& program) {
