@@ -15,7 +15,7 @@ constexpr std::int64_t kContractionTask =
     1 << 19;  // multiply-adds: about 4 us, against 0.2 us to hand a task out
 constexpr std::int64_t kFewRowsTask = 1 << 16;  // weights that a task streams where rows are few: 256 KiB
 constexpr std::int64_t kPointTask = 1 << 15;    // elements of pointwise work
-constexpr std::int64_t kRowsOfTask = 64;
+constexpr std::int64_t kRowsOfTask = 128;
 constexpr std::int64_t kLeastTiles = 4;           // of rows a task: the last one is a smaller tile
 constexpr int kMostRows = 14;                     // of a register tile
 constexpr std::int64_t kStreamedBytes = 1 << 18;  // of an operand that has to stay in L2: half of it
