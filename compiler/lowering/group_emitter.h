@@ -100,6 +100,10 @@ class GroupEmitter {
   /// Turned operands are read in blocks of lanes × lanes, which registers turn.
   void pack_panel();
   void open(ir::VarId var, const Dim& extent, ir::LoopSchedule schedule);
+
+  /// `turns` of a part that begins at `first`, or what there is of them below `end`.
+  void open_part(ir::VarId var, std::int64_t turns, const AffineIndex& first, const Dim& end,
+                 ir::LoopSchedule schedule);
   void close();
   EmittedKernel finish();
 
@@ -130,20 +134,12 @@ class GroupEmitter {
   /// Columns of a task: rows of W that stay in L2 while chunks of δ pass.
   static std::int64_t column_chunk(std::int64_t columns);
 
-  /// The turned operand, in a chunk or behind the last one.
+  /// The turned operand, and the row of it that runs.
   struct Turned {
     BufferId buffer;
-    std::optional<AffineIndex> chunk;
-    AffineIndex row = {};
-
-    Index at(const AffineIndex& depth, const AffineIndex& r) const {
-      return chunk ? Index{*chunk, depth, r} : Index{depth, r};
-    }
+    AffineIndex chunk, row;
   };
-
-  /// For all full chunks of the rows, and for the rest: their first row and their number. Sets turned_.
-  template <typename F>
-  void for_each_chunk(bool is_written, F body);
+  BufferId add_turned_buffer(bool is_written);
   void open_level(const LoopPlan::Level& level);
 
   // ---- Members ----
