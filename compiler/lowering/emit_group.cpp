@@ -43,10 +43,6 @@ EmittedKernel GroupEmitter::group(bool few_rows) {
       emit_blocked(group, place);
     return finish();
   }
-  if (group.members.size() == 1 && is_joined_behind_first(group.members.front())) {
-    emit_concat(group);
-    return finish();
-  }
   open_space(group);
   if (group.is_cumulative) {
     emit_cumulative(group.members.front());

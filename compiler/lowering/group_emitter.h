@@ -149,10 +149,9 @@ class GroupEmitter {
 
   /// A recurrence along the axis behind the space, inside loops over the axes behind that.
   void emit_cumulative(ValueId v);
-  bool is_joined_behind_first(ValueId v) const;
 
-  /// Loops over the axes before the joined one; then part after part, each with loops of its own.
-  void emit_concat(const Group& group);
+  /// A concat, part after part; parts of one shape share their loops.
+  void emit_parts(ValueId v, std::size_t joined_axis);
 
   /// Columns in lanes and tasks; of some columns, zeros first, then row after row in the order of the ids.
   /// The turns of the recurrence meet in memory and hand nothing else on.
@@ -160,7 +159,7 @@ class GroupEmitter {
 
   /// Loops over the axes of a member beyond the space; those that are open are used again if they are the
   /// same, and the member reads nothing there that a later turn of them makes.
-  Index open_inner(ValueId v, bool in_lanes);
+  Index open_inner(const Shape& of, bool in_lanes, bool is_turned);
 
   /// The order of a reduction follows from its operand's shape and the target: over the last axis in lanes,
   /// unless that has just a few taps of windows.

@@ -199,6 +199,12 @@ class Classifier {
 
 std::vector<Kind> classify(const Graph& graph, bool fuse) { return Classifier(graph, fuse).run(); }
 
+std::optional<std::size_t> joined_axis(const Node& node) {
+  if (node.op != Op::concat_) return std::nullopt;
+  const std::int64_t axis = std::get<std::int64_t>(node.attributes[0]);
+  return axis > 0 ? std::optional(static_cast<std::size_t>(axis)) : std::nullopt;
+}
+
 std::size_t folded_axis(const Node& node) {
   return static_cast<std::size_t>(std::get<std::int64_t>(node.attributes[0]));
 }
