@@ -15,7 +15,7 @@ namespace mlpc::ir {
 /// is at most half full, so that a look-up reads one cache line of it, and an insertion allocates nothing.
 class NodeTable {
  public:
-  /// The first of the nodes with that hash that `is_same`.
+  /// A node of that hash for which `is_same` holds.
   template <typename Predicate>
   std::optional<NodeId> find(std::size_t hash, Predicate is_same) const {
     const std::uint32_t folded = fold(hash);

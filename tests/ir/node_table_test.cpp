@@ -15,7 +15,7 @@ TEST_CASE("a node is found by its hash, whatever other nodes have the same one")
   for (std::uint32_t i = 0; i < kNodes; ++i) table.insert(hash_of(i), {i});
   for (std::uint32_t i = 0; i < kNodes; ++i) {
     CHECK(table.find(hash_of(i), [&](NodeId n) { return n.index == i; }) == NodeId{i});
-    CHECK(table.find(hash_of(i), [](NodeId) { return true; }) == NodeId{i / 10 * 10});
+    CHECK(table.find(hash_of(i), [](NodeId) { return true; })->index / 10 == i / 10);
   }
   CHECK(!table.find(hash_of(kNodes), [](NodeId) { return true; }));
 }

@@ -47,9 +47,10 @@ inline constexpr double kUnitsOfFunction = 2 * (1 + 710), kBelowNormal = 1e-300;
 /// A cross entropy of 3 classes, of magnitude 1: exp and log err by a unit, and two sums by half of one.
 inline constexpr double kUnitsOfCrossEntropy = 4;
 
-/// f'(0), of f at -2, -1, 1 and 2 steps h. It errs by h⁴ f⁗′/30 and by the rounding of f, over h.
-constexpr double five_point_difference(double f_2, double f_1, double f1, double f2, double step) {
-  return (8 * (f1 - f_1) - (f2 - f_2)) / (12 * step);
+/// f'(0), of what f is -2, -1, 1 and 2 steps h away. It errs by h⁴ f⁗′/30 and by the rounding of f, over h.
+constexpr double five_point_difference(double before2, double before1, double after1, double after2,
+                                       double step) {
+  return (8 * (after1 - before1) - (after2 - before2)) / (12 * step);
 }
 template <typename F>
 double five_point_difference(F f, double step) {
