@@ -104,10 +104,20 @@ class Classifier {
       for (ValueId operand : operands) compute(operand);
     const bool repeats = node.op == Op::broadcast_ || node.op == Op::window_;
     if (repeats && is_dear(strip_layout(operands[0]))) compute(strip_layout(operands[0]));
+    if (repeats && turns_lanes(strip_layout(operands[0], Op::transpose_)))
+      compute(strip_layout(operands[0], Op::transpose_));
     if (std::holds_alternative<ir::ReductionLowering>(ir::def(node.op).lowering) &&
         is_worth_keeping(operands[0]))
       compute(operands[0]);
     count_dear_ops(node);
+  }
+
+  /// Whether v is a transpose after which the operand's last axis is not the last: each read strides.
+  bool turns_lanes(ValueId v) const {
+    const Node& node = graph_.producer(v);
+    if (node.op != Op::transpose_) return false;
+    const auto& permutation = std::get<ir::Integers>(node.attributes[0]);
+    return permutation.back() + 1 != static_cast<std::int64_t>(permutation.size());
   }
 
   /// Whether reading it back costs less than another pass that computes it again: a derivative of an

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "ir/kernel.h"
@@ -23,11 +24,15 @@ struct LoopPlan {
   std::size_t levels_around_blocks = 1;  // where the sum runs in blocks: the other levels are within one
 };
 
-/// A contraction over windows, with channels in lanes.
+/// A contraction over windows, with channels in lanes, or images.
 struct ConvolutionShape {
   std::size_t lane_axis;
+  /// With images in lanes: the last axis that only the windowed operand has, and the last that only the other
+  /// one has.
+  std::optional<std::pair<std::size_t, std::size_t>> tile_axes;
   std::optional<std::size_t> contiguous_axis;  // along which the windowed operand is read with stride 1
   ir::Dim last_range;                          // extent of the innermost sum
+  bool loads_other_in_lanes = false;           // images are lanes of both operands
 };
 
 /// What a group does at each point of its space, for the sizes of tiles and tasks.
