@@ -275,6 +275,7 @@ LoopPlan plan_points(const GroupShape& group, const ir::Target& target, int leve
   std::int64_t inside = std::min(guess(group.work) * group.cost, kLargest);
   for (std::size_t axis = 1; axis < rank; ++axis)
     inside = std::min(inside * guess(group.space[axis]), kLargest);
+  const std::vector<int> jams = jams_around_lanes(group.space, target.lanes);
   for (std::size_t axis = 0; axis < rank; ++axis) {
     const bool is_lanes = axis + 1 == rank && !group.has_lanes_inside;
     // A transposing copy turns whole blocks of lanes × lanes in registers, one at a time.
@@ -283,15 +284,35 @@ LoopPlan plan_points(const GroupShape& group, const ir::Target& target, int leve
     // Short rows leave a vector's latency open: several at a time.
     if (level >= 2 && axis + 1 == rank && group.has_lanes_inside && guess(group.work) <= 4 * target.lanes)
       entry.schedule.unroll = 4;
-    if (axis == 0)
-      entry.task_block =
-          round_up(std::max<std::int64_t>(1, kPointTask / inside), is_lanes ? 4 * target.lanes : 4);
+    if (level >= 2 && !is_lanes && !group.has_lanes_inside && !group.turned_axis)
+      entry.schedule.unroll = jams[axis];
+    const std::int64_t multiple = is_lanes ? 4 * target.lanes : kPointTask >= inside ? 4 : 1;
+    if (axis == 0) entry.task_block = round_up(std::max<std::int64_t>(1, kPointTask / inside), multiple);
     plan.levels.push_back(entry);
   }
   return plan;
 }
 
 }  // namespace
+
+std::vector<int> jams_around_lanes(const ir::Shape& shape, int lanes) {
+  constexpr std::int64_t kMostVectors = 4;
+  std::vector<int> jams(shape.size(), 1);
+  if (shape.empty()) return jams;
+  const std::int64_t last = shape.back().constant().value_or(0);
+  if (last == 0 || last > kMostVectors * lanes) return jams;
+  std::int64_t room = kMostVectors;
+  const auto jam = [&](std::size_t axis, std::int64_t turns) {
+    jams[axis] = static_cast<int>(std::min(turns, room));
+    room /= jams[axis];
+    return jams[axis] == turns;
+  };
+  bool is_whole = jam(shape.size() - 1, (last + lanes - 1) / lanes);
+  for (std::size_t axis = shape.size() - 1; axis-- > 0 && is_whole;)
+    is_whole =
+        jam(axis, std::max<std::int64_t>(shape[axis].constant().value_or(1), 1)) && shape[axis].is_constant();
+  return jams;
+}
 
 LoopPlan plan_loops(const GroupShape& group, const ir::Target& target, int level) {
   if (group.space.empty()) return {};

@@ -55,6 +55,10 @@ struct GroupShape {
 /// From this many rows on a contraction runs in register tiles of rows; below, rows run one by one.
 constexpr std::int64_t kFewRows = 5;
 
+/// Turns, by axis, of the loops around one in lanes that share a trip: where the last axis is a vector or a
+/// few long, so that a trip is about four, and its loops' own work does not show.
+std::vector<int> jams_around_lanes(const ir::Shape& shape, int lanes);
+
 LoopPlan plan_loops(const GroupShape& group, const ir::Target& target, int level);
 
 }  // namespace mlpc::lowering
