@@ -56,7 +56,7 @@ class NestEmitter {
   llvm::Value* emit_index_instance(const ir::AffineIndex& index, int width);
 
   // Loops: kinds of tiles (kernel_nest.cpp).
-  TurnRange range_of(const ir::Loop& loop) const;
+  TurnRange range_of(const ir::Loop& loop);
   bool runs_in_lanes(const ir::Loop& loop, const TurnRange& range) const;
   void emit_tile(const ir::Loop& loop, const Tile& tile);
   void emit_equal_tiles(const ir::Loop& loop, const TurnRange& range, std::int64_t first, std::int64_t tiles,

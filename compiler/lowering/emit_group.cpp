@@ -43,10 +43,6 @@ EmittedKernel GroupEmitter::group(bool few_rows) {
       emit_blocked(group, place);
     return finish();
   }
-  if (group.members.size() == 1 && is_joined_behind_first(group.members.front())) {
-    emit_concat(group);
-    return finish();
-  }
   open_space(group);
   if (group.is_cumulative) {
     emit_cumulative(group.members.front());
@@ -196,6 +192,14 @@ void GroupEmitter::open(ir::VarId var, const Dim& extent, ir::LoopSchedule sched
   memo_.emplace_back();
 }
 
+void GroupEmitter::open_part(ir::VarId var, std::int64_t turns, const AffineIndex& first, const Dim& end,
+                             ir::LoopSchedule schedule) {
+  const bool are_whole = end.constant().value_or(1) % turns == 0;
+  builder_.open_loop(var, turns, schedule,
+                     are_whole ? std::nullopt : std::optional(ir::Loop::Limit{first, end}));
+  memo_.emplace_back();
+}
+
 void GroupEmitter::close() {
   flush_stores();
   builder_.close_loop();
@@ -213,7 +217,7 @@ void GroupEmitter::open_level(const LoopPlan::Level& level) {
   if (level.task_block > 0) builder_.add_task_split(var, level.task_block);
   if (level.tile > 0) {
     base_[level.axis] = Dim(level.tile) * AffineIndex::of(var);
-    open(var, Dim::floordiv(space_[level.axis], level.tile), {});
+    open(var, parts_of(space_[level.axis], level.tile), {});
   } else {
     base_[level.axis] = AffineIndex::of(var);
     open(var, space_[level.axis], level.schedule);

@@ -102,6 +102,7 @@ class Grouper {
     const bool is_closed = group.is_cumulative || group.is_scatter || group.is_turns;
     if (group.members.size() >= kMostMembers || is_closed) return std::nullopt;
     std::size_t prefix = common_prefix(group.space, shape);
+    if (const auto axis = joined_axis(graph_.producer(v))) prefix = std::min(prefix, *axis);
     for (const auto& [leaf, kept] : leaves)
       if (group_of(leaf) == g) prefix = std::min(prefix, kept);
     const bool is_whole = prefix == group.space.size();
@@ -166,6 +167,7 @@ class Grouper {
         out_.groups.back().is_scatter = true;
         out_.groups.back().space.clear();
       }
+      if (const auto axis = joined_axis(graph_.producer(v))) out_.groups.back().space.resize(*axis);
       if (kind(v) == Kind::cumulative) {
         out_.groups.back().is_cumulative = true;
         out_.groups.back().space.resize(running_axis(graph_.producer(v)));
@@ -177,9 +179,10 @@ class Grouper {
     out_.group_of[v.index] = g;
   }
 
-  /// Whether a member's loops behind the space have lanes innermost, whatever the target.
+  /// Whether a member has one nest of loops behind the space, with lanes innermost whatever the target.
   bool ends_in_lanes(ValueId v) const {
     const Node& node = graph_.producer(v);
+    if (joined_axis(node)) return false;  // a loop for each part
     if (kind(v) != Kind::reduction || node.op == Op::fold_) return true;
     const std::size_t rank = graph_.type(graph_.operands(node)[0]).rank();
     return std::ranges::count(reduced_axes(node), static_cast<std::int64_t>(rank) - 1) == 0;
@@ -199,22 +202,33 @@ class Grouper {
     return true;
   }
 
+  /// Reads another member at an index other than its own; of a concat that is a part's.
+  bool is_turned(ValueId member) const {
+    const auto reads_elsewhere = [&](ValueId v) {
+      return std::ranges::any_of(leaves_of(v), [&](const auto& leaf) {
+        return group_of(leaf.first) == group_of(member) && leaf.second < graph_.type(leaf.first).rank();
+      });
+    };
+    const Node& node = graph_.producer(member);
+    if (!joined_axis(node)) return reads_elsewhere(member);
+    return std::ranges::any_of(graph_.operands(node), [&](ValueId part) {
+      return kind(part) == Kind::inlined && reads_elsewhere(part);
+    });
+  }
+
   void collect_reads() {
     out_.is_turned.assign(graph_.value_count(), false);
     out_.is_reloaded.assign(graph_.value_count(), false);
     for (const Group& group : out_.groups) {
       Leaves reads;
-      for (ValueId member : group.members) {
-        const Leaves leaves = leaves_of(member);
-        const auto is_own = [&](ValueId leaf) { return group_of(leaf) == group_of(member); };
-        for (const auto& [leaf, prefix] : leaves)
-          if (is_own(leaf) && prefix < graph_.type(leaf).rank()) out_.is_turned[member.index] = true;
-        for (const auto& [leaf, prefix] : leaves) {
-          if (is_own(leaf) && !share_loops(group, leaf, member)) out_.is_reloaded[leaf.index] = true;
+      for (ValueId member : group.members) out_.is_turned[member.index] = is_turned(member);
+      for (ValueId member : group.members)
+        for (const auto& [leaf, prefix] : leaves_of(member)) {
+          if (group_of(leaf) == group_of(member) && !share_loops(group, leaf, member))
+            out_.is_reloaded[leaf.index] = true;
           const auto [it, is_new] = reads.emplace(leaf, prefix);
           if (!is_new) it->second = std::min(it->second, prefix);
         }
-      }
       auto& list = out_.reads.emplace_back();
       for (const auto& [leaf, prefix] : reads) list.push_back({leaf, prefix});
     }

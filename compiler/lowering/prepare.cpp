@@ -30,6 +30,12 @@ ValueId lane_last(Builder& b, ValueId operand, std::string& letters, char lane) 
   return b.transpose(operand, std::move(permutation));
 }
 
+/// With the last of a chain of reshapes, so that all of them view one buffer.
+ValueId reshaped(Builder& b, ValueId v, ir::Shape shape) {
+  while (b.graph().producer(v).op == Op::reshape_) v = b.graph().operands(b.graph().producer(v))[0];
+  return b.type(v).shape == shape ? v : b.reshape(v, std::move(shape));
+}
+
 /// Letters of the sum that follow each other in every operand become one, so that the sum is one loop.
 void merge_contracted(Builder& b, ir::ops::EinsumSpec& spec, std::vector<ValueId>& operands) {
   for (std::size_t i = 0; i + 1 < spec.contracted.size();) {
@@ -47,7 +53,7 @@ void merge_contracted(Builder& b, ir::ops::EinsumSpec& spec, std::vector<ValueId
       ir::Shape shape = b.type(operands[k]).shape;
       shape[at] = shape[at] * shape[at + 1];
       shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(at) + 1);
-      operands[k] = b.reshape(operands[k], std::move(shape));
+      operands[k] = reshaped(b, operands[k], std::move(shape));
       spec.operands[k].erase(at + 1, 1);
     }
     spec.contracted.erase(i + 1, 1);

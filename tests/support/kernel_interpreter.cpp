@@ -275,8 +275,9 @@ class Interpreter {
       const std::int64_t block = kernel_.tasks[open_tasks_++].block;
       task_counts_.push_back((size(loop.extent) + block - 1) / block);
     }
-    for (vars_[loop.var.index] = 0; vars_[loop.var.index] < size(loop.extent); ++vars_[loop.var.index])
-      run(loop.body);
+    std::int64_t turns = size(loop.extent);
+    if (loop.limit) turns = std::min(turns, size(loop.limit->end) - value(loop.limit->first));
+    for (vars_[loop.var.index] = 0; vars_[loop.var.index] < turns; ++vars_[loop.var.index]) run(loop.body);
     if (is_cut) {
       --open_tasks_;
       task_counts_.pop_back();
