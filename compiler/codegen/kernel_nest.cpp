@@ -110,6 +110,12 @@ void NestEmitter::emit(const ir::IndexValue& value) {
       state_.emit_instances(vars, [&] { return emit_index_instance(value.index, state_.width_of(vars)); });
 }
 
+bool NestEmitter::has_blocks(const ir::Block& block) {
+  return std::ranges::any_of(block, [&](const ir::Statement& statement) {
+    return memory_.form_of(statement) == Memory::Form::blocks;
+  });
+}
+
 void NestEmitter::emit(const ir::Load& load) { state_.values[load.result.index] = memory_.load(load); }
 
 void NestEmitter::emit(const ir::Store& store) { memory_.store(store); }

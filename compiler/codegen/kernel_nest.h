@@ -25,6 +25,8 @@ class NestEmitter {
       : state_(state), memory_(state), task_ranges_(std::move(task_ranges)) {}
 
   void emit(const ir::Block& block);
+  /// Whether a load of the block would turn a block of memory in registers, as the loops stand.
+  bool has_blocks(const ir::Block& block);
 
  private:
   void emit(const ir::Let& let);

@@ -40,7 +40,7 @@ class GroupEmitter {
   GroupEmitter(const EntryContext& context, std::size_t g, std::string name)
       : c_(context), g_(static_cast<std::int32_t>(g)), builder_(std::move(name)) {}
 
-  /// `few_rows`: for a contraction of fewer than kFewRows rows.
+  /// `few_rows`: for a contraction of a few rows, of a free number.
   EmittedKernel group(bool few_rows);
   EmittedKernel packing();
 

@@ -98,13 +98,17 @@ LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int
   const Tile tile = level < 2 ? Tile{1, 1}
                               : register_tile(guess(columns), group.widest, target,
                                               has_free_rows ? kMostFreeRows : kMostRows);
-  plan.reduce_unroll = level < 2 ? 1 : group.has_few_rows ? 2 : turns_a_trip(tile);
+  plan.reduce_unroll = level < 2                      ? 1
+                       : group.is_turned_in_registers ? target.lanes
+                       : group.has_few_rows           ? 2
+                                                      : turns_a_trip(tile);
   for (std::size_t axis = 0; axis + 2 < rank; ++axis) plan.levels.push_back({axis, {}, 1});
   const std::int64_t panel = std::int64_t{tile.nv} * target.lanes;
   const std::int64_t depth = guess(group.work);
   if (group.has_few_rows) {
     // One stream through the weights, as wide as there are registers for.
-    const int vectors = target.vector_registers / 2 * 4 / ir::size_of(group.widest);
+    const int vectors =
+        group.is_turned_in_registers ? 1 : target.vector_registers / 2 * 4 / ir::size_of(group.widest);
     const std::int64_t wide = std::int64_t{vectors} * target.lanes;
     plan.levels.push_back(
         {rank - 1, {vectors, true}, std::max(kFewRowsTask / depth / wide, std::int64_t{1}) * wide});

@@ -134,7 +134,8 @@ TEST_CASE("a long sum over distant rows runs in blocks that divide it, and rests
 
 TEST_CASE("the smaller operand of a product with a transposed weight is turned") {
   const ir::KernelProgram program = lowering::lower(testing::program_of(product(192, true)), {2});
-  CHECK(kernel_calls(program.entries[0]) == 2);  // x turned, then the product with rows in lanes
+  // x turned, then the product with rows in lanes; for a row or two the product alone
+  CHECK(kernel_calls(program.entries[0]) == 3);
   REQUIRE(program.entries[0].slots.size() == 1);
   CHECK(program.entries[0].slots[0].bytes == Dim(128 * 128 * 4) * Dim::floordiv(kB + 127, 128));
   const std::string text = ir::print(program);
