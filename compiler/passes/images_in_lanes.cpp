@@ -156,7 +156,7 @@ class ImagesInLanes {
     Integers order(r + 1);
     std::iota(order.begin(), order.end(), 0);
     std::rotate(order.begin() + 1, order.begin() + 2, order.end());
-    const ValueId padded = images_.is_constant() && after[0] == Dim(0) ? v : b_.pad(v, Shape(r), after);
+    const ValueId padded = after[0] == Dim(0) ? v : b_.pad(v, Shape(r), after);
     return b_.transpose(b_.reshape(padded, apart), order);
   }
 
@@ -202,16 +202,18 @@ class ImagesInLanes {
 
   // ---- What is summed over images ----
 
-  /// Values below which windows, pads and the like stand are masked themselves.
+  /// What windows, pads and the like are of is masked before them.
   void note_sums() {
     for (std::uint32_t i = 0; i < from_.node_count(); ++i) {
       const Node& node = from_.node({i});
       const std::optional<Convolution> c = convolution(from_, node);
       if (!(c && c->is_weight_gradient) && !sums_images(node)) continue;
       for (ValueId v : from_.operands(node)) {
-        while (is_layout(from_.producer(v)) && has_images(operand(from_.producer(v))))
-          v = operand(from_.producer(v));
         is_summed_[v.index] = true;
+        while (is_layout(from_.producer(v)) && has_images(operand(from_.producer(v)))) {
+          v = operand(from_.producer(v));
+          is_summed_[v.index] = true;
+        }
       }
     }
   }

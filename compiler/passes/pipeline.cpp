@@ -25,7 +25,7 @@ constexpr std::array kPipeline = {
     Pass{"canonicalize", canonicalize, Stage::joint, Stage::joint},  // sees the expanded ops
     Pass{"hoist_contractions", hoist_contractions, Stage::joint, Stage::joint},
     Pass{"images_in_lanes", images_in_lanes, Stage::joint, Stage::joint},  // takes what it is better for
-    Pass{"channels_last", channels_last, Stage::joint, Stage::joint},  // no rule may undo its transposes
+    Pass{"channels_last", channels_last, Stage::joint, Stage::joint},      // no rule may undo its transposes
     Pass{"drop_unused", drop_unused, Stage::joint, Stage::joint},
 };
 
