@@ -225,9 +225,21 @@ struct TurnLoop {
   bool reverse = false;  // turns are numbered from length - 1 to 0
   std::vector<Action> actions;
 };
-struct Action {
-  std::variant<KernelCall, FiniteCheck, TurnLoop> kind;
+/// Runs the actions in each of n tasks, one after the other and without a meeting in between: a task is the
+/// one of its number of every kernel below. All of these have n tasks, cut from one loop each; of the memory
+/// that the phase writes, a task touches only what it writes itself.
+struct Phase {
+  std::vector<Action> actions;
 };
+struct Action {
+  std::variant<KernelCall, FiniteCheck, TurnLoop, Phase> kind;
+};
+/// Those that a loop or a phase runs; null for other actions.
+inline const std::vector<Action>* actions_inside(const Action& action) {
+  if (const auto* loop = std::get_if<TurnLoop>(&action.kind)) return &loop->actions;
+  const auto* phase = std::get_if<Phase>(&action.kind);
+  return phase ? &phase->actions : nullptr;
+}
 
 struct WorkspaceSlot {
   Dim bytes;  // the plan rounds it up to 64

@@ -164,9 +164,10 @@ std::string actions_text(const std::vector<Action>& actions, std::size_t depth) 
     } else if (const auto* check = std::get_if<FiniteCheck>(&action.kind)) {
       out += fmt::format("check_finite {} {}\n", name_of(check->type), ref_text(check->value));
     } else {
-      const auto& loop = std::get<TurnLoop>(action.kind);
-      out += fmt::format("turns {}{} {{\n", loop.length.text(), loop.reverse ? " reverse" : "");
-      out += actions_text(loop.actions, depth + 1);
+      const auto* loop = std::get_if<TurnLoop>(&action.kind);
+      out += loop ? fmt::format("turns {}{} {{\n", loop->length.text(), loop->reverse ? " reverse" : "")
+                  : "phase {\n";
+      out += actions_text(*actions_inside(action), depth + 1);
       out.append(2 * depth, ' ');
       out += "}\n";
     }
@@ -471,6 +472,10 @@ std::vector<Action> parse_actions(Reader& r, int depth) {
       loop.actions = parse_actions(r, depth + 1);
       r.expect("}");
       out.push_back({std::move(loop)});
+    } else if (r.accept("phase")) {
+      r.expect("{");
+      out.push_back({Phase{parse_actions(r, depth + 1)}});
+      r.expect("}");
     } else {
       r.expect("call");
       out.push_back({parse_call(r)});

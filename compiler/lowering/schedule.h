@@ -50,6 +50,9 @@ struct GroupShape {
 /// From this many rows on a contraction runs in register tiles of rows; below, rows run one by one.
 constexpr std::int64_t kFewRows = 5;
 
+/// An extent, or what a free one counts as where a size has to be guessed.
+std::int64_t guess(const ir::Dim& extent);
+
 LoopPlan plan_loops(const GroupShape& group, const ir::Target& target, int level);
 
 }  // namespace mlpc::lowering
