@@ -92,12 +92,18 @@ struct LoopSchedule {
   friend bool operator==(const LoopSchedule&, const LoopSchedule&) = default;
 };
 
-/// for var in 0 … extent-1, independent turns.
+/// for var in 0 … extent-1, independent turns. With a limit only those with first + var < end: rows of a
+/// chunk, of which the last one has fewer.
 struct Loop {
+  struct Limit {
+    AffineIndex first;  // without a scalar
+    Dim end;
+  };
   VarId var;
   Dim extent;
   LoopSchedule schedule;
   Block body;
+  std::optional<Limit> limit = std::nullopt;
 };
 
 /// One accumulator of a Reduce. Starts at the reducer's identity (sum 0, prod 1, max -inf, min inf, any
@@ -155,8 +161,8 @@ struct TaskSplit {
   std::int64_t block;
 };
 
-/// A function over buffers. The loops of `tasks` are the outermost ones, nested in this order; around them
-/// stand only statements without stores. Two buffers may be one memory where each element is read, if at all,
+/// A function over buffers. The loops of `tasks` are the outermost ones, nested in this order and without
+/// limits; around them stand only statements without stores. Two buffers may be one memory where each element is read, if at all,
 /// only by the turn that writes it (an in-place update).
 struct Kernel {
   std::string name;

@@ -42,8 +42,9 @@ void KernelBuilder::open(std::vector<VarId> vars, Statement head) {
   blocks_.push_back({std::move(vars), std::move(head), {}, {}});
 }
 
-void KernelBuilder::open_loop(VarId var, Dim extent, LoopSchedule schedule) {
-  open({var}, {Loop{var, std::move(extent), schedule, {}}});
+void KernelBuilder::open_loop(VarId var, Dim extent, LoopSchedule schedule,
+                              std::optional<Loop::Limit> limit) {
+  open({var}, {Loop{var, std::move(extent), schedule, {}, std::move(limit)}});
 }
 
 void KernelBuilder::open_reduce(std::vector<Reduce::Range> ranges, int lanes, int unroll) {

@@ -27,7 +27,8 @@ class KernelBuilder {
 
   VarId new_var();
   /// Opens a loop or reduction block; statements land in it until close().
-  void open_loop(VarId var, Dim extent, LoopSchedule schedule);
+  void open_loop(VarId var, Dim extent, LoopSchedule schedule,
+                 std::optional<Loop::Limit> limit = std::nullopt);
   void open_reduce(std::vector<Reduce::Range> ranges, int lanes, int unroll);
   void close_loop();
   /// Opens the block of a recurrence; what its turns begin with.

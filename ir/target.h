@@ -16,6 +16,7 @@ struct Target {
   int lanes;                  // f32 lanes of a vector register
   int vector_registers;
   bool has_fma;
+  bool has_ldexp;  // of vectors, as an instruction
   int pointer_bits;
 };
 

@@ -91,6 +91,8 @@ class KernelPrinter {
   }
   void statement(const Loop& loop, std::size_t depth) {
     out_ += fmt::format("for %i{} in {}", loop.var.index, loop.extent.text());
+    if (loop.limit)
+      out_ += fmt::format(" from {} below {}", index_text(loop.limit->first), loop.limit->end.text());
     if (loop.schedule.lanes) out_ += " lanes";
     if (loop.schedule.unroll != 1) out_ += fmt::format(" unroll {}", loop.schedule.unroll);
     out_ += " {\n";
@@ -340,6 +342,11 @@ class KernelParser {
     out.var = new_var();
     r_.expect("in");
     out.extent = r_.dim();
+    if (r_.accept("from")) {
+      ir::AffineIndex first = index();
+      r_.expect("below");
+      out.limit = Loop::Limit{std::move(first), r_.dim()};
+    }
     out.schedule.lanes = r_.accept("lanes");
     if (r_.accept("unroll")) out.schedule.unroll = small(kMostUnrolled);
     r_.expect("{");

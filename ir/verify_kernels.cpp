@@ -49,7 +49,7 @@ class KernelVerifier {
         found = loop;
       }
     }
-    if (!found || found->var != k_.tasks[level].var)
+    if (!found || found->var != k_.tasks[level].var || found->limit)
       error("task {} is not cut from the loop at its depth", level);
     tasks(found->body, level + 1);
   }
@@ -183,6 +183,11 @@ class KernelVerifier {
 
   void statement(const Loop& loop, std::vector<ScalarId>&) {
     dims({loop.extent});
+    if (loop.limit) {
+      dims({loop.limit->end});
+      index(loop.limit->first);
+      if (loop.limit->first.scalar) error("the limit of %i{} depends on a scalar", loop.var.index);
+    }
     open(loop.var);
     block(loop.body);
     vars_[loop.var.index] = false;

@@ -24,9 +24,9 @@ constexpr double kMaxInstances = 1 << 18;  // statements after unrolling: some s
 /// How often a loop's body is emitted: instances of all kinds of tiles together.
 double variants_of(const ir::Loop& loop) {
   const double unroll = loop.schedule.unroll;
-  if (loop.schedule.lanes) return 2 * unroll + 1;     // full tiles, single vectors, a tail
-  if (!loop.extent.is_constant()) return 2 * unroll;  // two sizes, and turn by turn
-  return 2 * unroll - 1;                              // two sizes
+  if (loop.schedule.lanes) return 2 * unroll + 1;                   // full tiles, single vectors, a tail
+  if (!loop.extent.is_constant() || loop.limit) return 2 * unroll;  // two sizes, and turn by turn
+  return 2 * unroll - 1;                                            // two sizes
 }
 
 /// The walk over all statements, in order, that fills KernelFacts.
@@ -120,6 +120,10 @@ class Checker {
   }
 
   void check(const ir::Loop& loop, double instances) {
+    if (loop.limit) {
+      require(!loop.limit->first.scalar, "limits i{} by a scalar", loop.var.index);
+      add_all(facts_.limiting_vars, check_index(loop.limit->first));
+    }
     check_unroll(loop.schedule.unroll);
     const bool single = loop.extent.constant() && *loop.extent.constant() <= 1;
     open(loop.var, single ? VarState::single : VarState::loop);
@@ -266,7 +270,8 @@ class Checker {
         loop = std::get_if<ir::Loop>(&statement.kind);
         require(!std::holds_alternative<ir::Store>(statement.kind), "stores outside its tasks");
       }
-      require(loop && loop->var == split.var, "has no loop over i{} for its tasks", split.var.index);
+      require(loop && loop->var == split.var && !loop->limit, "has no loop over i{} for its tasks",
+              split.var.index);
       block = &loop->body;
     }
   }

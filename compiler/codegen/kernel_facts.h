@@ -19,6 +19,7 @@ struct KernelFacts {
   std::vector<ir::ElementType> type_of;        // by scalar
   std::vector<VarSet> vars_of;                 // by scalar: the variables that its value depends on
   std::map<const ir::Block*, VarSet> vars_in;  // what anything computed or stored in a block depends on
+  VarSet limiting_vars;                        // which a limit reads: their loops run turn by turn
   double statements = 0;                       // after unrolling, at most: a guess of the code's size
 };
 

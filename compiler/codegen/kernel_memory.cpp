@@ -230,10 +230,13 @@ void Memory::scatter(const Access& access, std::size_t level, llvm::Value* value
   store_rows(access, level, elements);
 }
 
-/// In a contraction whose rows of the streamed operand lie so far apart that the processor does not see a
-/// stream: what a later turn loads, once a cache line.
-void Memory::prefetch_later_turn(const Access& access, std::size_t level, llvm::Value* pointer) {
+/// In a contraction whose rows of an operand lie so far apart that the processor does not see a stream: what
+/// a later turn loads, once a cache line; of neighbouring scalars the last one's, the others' is there by
+/// then.
+void Memory::prefetch_later_turn(const Access& access, std::optional<std::size_t> level,
+                                 llvm::Value* pointer) {
   constexpr std::int64_t kTurnsAhead = 8, kLeastPitch = 512;  // bytes
+  if (state_.open.empty()) return;
   const OpenVar& turn = state_.open.back();
   if (!turn.is_contracted || !access.gathers.empty()) return;
   const auto coefficient = access.coefficients.find(turn.var);
@@ -254,11 +257,15 @@ void Memory::prefetch(const ir::Load& load) {
 }
 
 /// Of the chosen vector at `level`, unless the one before lies in the same cache line.
-void Memory::prefetch(const Access& access, std::size_t level, llvm::Value* pointer) {
+void Memory::prefetch(const Access& access, std::optional<std::size_t> level, llvm::Value* pointer) {
   constexpr std::int64_t kLine = 64;  // bytes
   constexpr int kRead = 0, kMostLocality = 3, kData = 1;
-  const std::int64_t width = std::int64_t{state_.open[level].tile.width} * ir::size_of(access.element);
-  if (state_.chosen[level] * width % kLine != 0) return;
+  if (level) {
+    const std::int64_t width = std::int64_t{state_.open[*level].tile.width} * ir::size_of(access.element);
+    if (state_.chosen[*level] * width % kLine != 0) return;
+  } else if (!state_.is_last_choice(state_.jammed_levels(access.vars))) {
+    return;
+  }
   state_.builder.CreateIntrinsic(llvm::Intrinsic::prefetch, {pointer->getType()},
                                  {pointer, state_.builder.getInt32(kRead),
                                   state_.builder.getInt32(kMostLocality), state_.builder.getInt32(kData)});
@@ -268,11 +275,11 @@ llvm::Value* Memory::load_chosen(const Access& access) {
   llvm::Type* type = state_.memory_type(access.element);
   const llvm::Align alignment(ir::size_of(access.element));
   const std::optional<std::size_t> level = state_.vector_level(access.vars);
-  if (!level) return state_.builder.CreateAlignedLoad(type, pointer_to(access), alignment);
-  if (!is_contiguous(access, *level)) return gather(access, *level);
-  llvm::Type* vector = with_width(type, state_.open[*level].tile.width);
+  if (level && !is_contiguous(access, *level)) return gather(access, *level);
   llvm::Value* pointer = pointer_to(access);
-  prefetch_later_turn(access, *level, pointer);
+  prefetch_later_turn(access, level, pointer);
+  if (!level) return state_.builder.CreateAlignedLoad(type, pointer, alignment);
+  llvm::Type* vector = with_width(type, state_.open[*level].tile.width);
   llvm::Value* mask = state_.mask_at(*level);
   if (!mask) return state_.builder.CreateAlignedLoad(vector, pointer, alignment);
   return state_.builder.CreateMaskedLoad(vector, pointer, alignment, mask,

@@ -57,8 +57,8 @@ class Memory {
   void for_each_lane(const Access& access, std::size_t level,
                      const std::function<void(int, llvm::Value*)>& each);
   llvm::Value* lane_offsets(const Access& access, std::size_t level, int width);
-  void prefetch_later_turn(const Access& access, std::size_t level, llvm::Value* pointer);
-  void prefetch(const Access& access, std::size_t level, llvm::Value* pointer);
+  void prefetch_later_turn(const Access& access, std::optional<std::size_t> level, llvm::Value* pointer);
+  void prefetch(const Access& access, std::optional<std::size_t> level, llvm::Value* pointer);
   llvm::Value* load_chosen(const Access& access);
   void store_chosen(const Access& access, llvm::Value* value);
   /// Each lane's `count` neighbours in memory, as an element or a vector; 0 for lanes that do not exist.

@@ -110,6 +110,12 @@ void NestEmitter::emit(const ir::IndexValue& value) {
       state_.emit_instances(vars, [&] { return emit_index_instance(value.index, state_.width_of(vars)); });
 }
 
+bool NestEmitter::has_blocks(const ir::Block& block) {
+  return std::ranges::any_of(block, [&](const ir::Statement& statement) {
+    return memory_.form_of(statement) == Memory::Form::blocks;
+  });
+}
+
 void NestEmitter::emit(const ir::Load& load) { state_.values[load.result.index] = memory_.load(load); }
 
 void NestEmitter::emit(const ir::Store& store) { memory_.store(store); }
@@ -138,10 +144,16 @@ void NestEmitter::emit(const ir::Recurrence& loop) {
 
 // ---- Loops -----------------------------------------------------------------------------------------------
 
-TurnRange NestEmitter::range_of(const ir::Loop& loop) const {
+TurnRange NestEmitter::range_of(const ir::Loop& loop) {
   const auto task = task_ranges_.find(loop.var);
   if (task != task_ranges_.end()) return task->second;
-  return {state_.int64(0), state_.dim_value(loop.extent), loop.extent.constant()};
+  if (!loop.limit) return {state_.int64(0), state_.dim_value(loop.extent), loop.extent.constant()};
+  llvm::Value* left =
+      state_.builder.CreateSub(state_.dim_value(loop.limit->end), emit_index_instance(loop.limit->first, 1));
+  llvm::Value* turns =
+      state_.builder.CreateBinaryIntrinsic(llvm::Intrinsic::smin, state_.dim_value(loop.extent), left);
+  return {state_.int64(0),
+          state_.builder.CreateBinaryIntrinsic(llvm::Intrinsic::smax, turns, state_.int64(0)), std::nullopt};
 }
 
 bool NestEmitter::runs_in_lanes(const ir::Loop& loop, const TurnRange& range) const {
@@ -153,6 +165,8 @@ bool NestEmitter::runs_in_lanes(const ir::Loop& loop, const TurnRange& range) co
 void NestEmitter::emit(const ir::Loop& loop) {
   const TurnRange range = range_of(loop);
   if (range.turns && *range.turns <= 0) return;
+  if (contains(state_.facts.limiting_vars, loop.var))
+    return emit_loop_of_tiles(loop, range.low, range.high, 1, 1);
   if (runs_in_lanes(loop, range))
     range.turns ? emit_lanes(loop, range) : emit_lanes_at_run_time(loop, range);
   else

@@ -25,6 +25,8 @@ class NestEmitter {
       : state_(state), memory_(state), task_ranges_(std::move(task_ranges)) {}
 
   void emit(const ir::Block& block);
+  /// Whether a load of the block would turn a block of memory in registers, as the loops stand.
+  bool has_blocks(const ir::Block& block);
 
  private:
   void emit(const ir::Let& let);
@@ -56,7 +58,7 @@ class NestEmitter {
   llvm::Value* emit_index_instance(const ir::AffineIndex& index, int width);
 
   // Loops: kinds of tiles (kernel_nest.cpp).
-  TurnRange range_of(const ir::Loop& loop) const;
+  TurnRange range_of(const ir::Loop& loop);
   bool runs_in_lanes(const ir::Loop& loop, const TurnRange& range) const;
   void emit_tile(const ir::Loop& loop, const Tile& tile);
   void emit_equal_tiles(const ir::Loop& loop, const TurnRange& range, std::int64_t first, std::int64_t tiles,

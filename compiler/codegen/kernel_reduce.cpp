@@ -70,9 +70,29 @@ void ReduceEmitter::emit_last_range() {
 void ReduceEmitter::emit_trips(llvm::Value* high) {
   emit_counted_loop(state_.builder, state_.int64(0), high, std::int64_t{trip_turns_} * lanes_, carried_,
                     [&](llvm::Value* base) {
+                      if (emit_jammed_trip(base)) return;
                       for (int turn = 0; turn < trip_turns_; ++turn)
                         emit_turn(turn, {base, std::int64_t{turn} * lanes_, 1, lanes_});
                     });
+}
+
+/// Where a load's lanes stride through memory and the turns of a trip are neighbours there, the body runs for
+/// all of them at once, so that the block is turned in registers; then they are added up in order. False
+/// where that is not so.
+bool ReduceEmitter::emit_jammed_trip(llvm::Value* base) {
+  if (chains_ > 1 || lanes_ > 1 || trip_turns_ < state_.target.lanes) return false;
+  state_.push(reduce_.ranges.back().var, {base, 0, trip_turns_, 1});
+  const std::size_t level = state_.open.size() - 1;
+  const bool pays = nest_.has_blocks(reduce_.body);
+  if (pays) {
+    nest_.emit(reduce_.body);
+    for (int turn = 0; turn < trip_turns_; ++turn) {
+      state_.chosen[level] = turn;
+      for (const Part& part : parts_) update(part, 0);
+    }
+  }
+  state_.pop();
+  return pays;
 }
 
 void ReduceEmitter::emit_constant_range(std::int64_t extent) {

@@ -30,6 +30,7 @@ class ReduceEmitter {
   void emit_constant_range(std::int64_t extent);
   void emit_free_range(llvm::Value* extent);
   void emit_trips(llvm::Value* high);
+  bool emit_jammed_trip(llvm::Value* base);
   void emit_turn(int turn, const Tile& tile);
   void update(const Part& part, std::size_t chain);
   llvm::Value* position(int width);

@@ -103,7 +103,7 @@ llvm::Value* emit_shift_right(const KernelState& state, llvm::Value* value, llvm
 }
 
 llvm::Value* emit_function(const KernelState& state, ScalarOp op, std::span<llvm::Value* const> operands) {
-  VectorMath math(state.builder, state.target.has_fma);
+  VectorMath math(state.builder, state.target.has_fma, state.target.has_ldexp);
   switch (op) {
     case ScalarOp::sqrt_:
       return state.builder.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, operands[0]);

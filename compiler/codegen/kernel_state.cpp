@@ -79,6 +79,11 @@ std::size_t KernelState::position_of_choice(const std::vector<std::size_t>& leve
   return position;
 }
 
+bool KernelState::is_last_choice(const std::vector<std::size_t>& levels) const {
+  return std::ranges::all_of(levels,
+                             [&](std::size_t level) { return chosen[level] == open[level].tile.count - 1; });
+}
+
 llvm::Value* KernelState::widened(llvm::Value* value, int width) {
   if (width == 1 || value->getType()->isVectorTy()) return value;
   if (builder.GetInsertBlock() != spread_block) spread.clear();

@@ -77,6 +77,8 @@ struct KernelState {
   std::size_t position_of_choice(const std::vector<std::size_t>& levels) const;
   /// As a vector, if width > 1: scalars are spread over the lanes.
   llvm::Value* widened(llvm::Value* value, int width);
+  bool is_last_choice(const std::vector<std::size_t>& levels) const;
+
   /// The mask of the chosen instance of `level`, if lanes are missing.
   llvm::Value* mask_at(std::size_t level) const;
 

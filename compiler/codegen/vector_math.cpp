@@ -35,6 +35,7 @@ struct VectorMathPieces {
   Value* integer(Value* like, std::int64_t c) const {
     return llvm::ConstantInt::get(integers_like(like), static_cast<std::uint64_t>(c), true);
   }
+  bool has_ldexp() const { return m.has_ldexp_; }
   Value* abs(Value* x) const { return b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x); }
   Value* copysign(Value* x, Value* sign) const {
     return b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, x, sign);
@@ -46,6 +47,9 @@ struct VectorMathPieces {
   Value* at_most(Value* x, double high) const {  // NaN becomes high
     return b.CreateSelect(b.CreateFCmpOLT(x, num(x, high)), x, num(x, high));
   }
+  Value* below(Value* x, double high) const {  // NaN stays
+    return b.CreateSelect(b.CreateFCmpOGT(x, num(x, high)), num(x, high), x);
+  }
   /// Horner, highest coefficient first.
   Value* polynomial(Value* x, std::initializer_list<double> coefficients) const {
     return horner(x, std::vector<double>(coefficients));
@@ -55,14 +59,14 @@ struct VectorMathPieces {
     for (std::size_t i = 1; i < coefficients.size(); ++i) sum = m.fma(sum, x, num(x, coefficients[i]));
     return sum;
   }
-  /// The nearest integer to a moderate x, as a float and as an integer: adding 1.5 · 2^(mantissa) rounds to
-  /// it.
+  /// The nearest integer to a moderate x · scale, as a float and as an integer: adding 1.5 · 2^(mantissa)
+  /// rounds to it.
   struct Rounded {
     Value *number, *integer;
   };
-  Rounded round(Value* x) const {
+  Rounded round(Value* x, double scale) const {
     const double magic = is_f64(x) ? 0x1.8p52 : 0x1.8p23;
-    Value* shifted = b.CreateFAdd(x, num(x, magic));
+    Value* shifted = m.fma(x, num(x, scale), num(x, magic));
     Value* zero = bits(num(x, magic));
     return {b.CreateFSub(shifted, num(x, magic)), b.CreateSub(bits(shifted), zero)};
   }
@@ -76,6 +80,10 @@ struct VectorMathPieces {
   /// x · 2ⁿ in two steps, so that results below the normal range are rounded once and those above are
   /// infinite.
   Value* scale(Value* x, Value* n) const {
+    if (has_ldexp()) {
+      Value* exponent = b.CreateTrunc(n, with_width_of(x, b.getInt32Ty()));
+      return b.CreateIntrinsic(llvm::Intrinsic::ldexp, {x->getType(), exponent->getType()}, {x, exponent});
+    }
     Value* half = b.CreateAShr(n, integer(x, 1));
     return b.CreateFMul(b.CreateFMul(x, power_of_two(x, half)), power_of_two(x, b.CreateSub(n, half)));
   }
@@ -88,7 +96,7 @@ struct VectorMathPieces {
 
   /// r = x - n ln 2 with |r| ≤ ln 2 / 2, and n.
   Rounded reduce(Value* x, Value*& r) const {
-    const Rounded n = round(b.CreateFMul(x, num(x, kLog2E)));
+    const Rounded n = round(x, kLog2E);
     r = m.fma(n.number, num(x, -kLn2High), x);
     r = m.fma(n.number, num(x, -kLn2Low), r);
     return n;
@@ -112,8 +120,8 @@ namespace {
 
 using Pieces = VectorMathPieces;
 
-/// f(x), but 0 below `edge`, where the arithmetic gets another argument: products that end below the normal
-/// range cost some processors a hundred times as much, and masked scores are -inf by the half.
+/// f(x), but 0 below `edge`, where the arithmetic gets another argument: results below the normal range cost
+/// some processors a hundred times as much, and masked scores are -inf by the half.
 template <typename F>
 Value* vanishing_below(const Pieces& p, Value* x, double edge, F f) {
   Value* vanishes = p.b.CreateFCmpOLT(x, p.num(x, edge));
@@ -124,34 +132,51 @@ Value* vanishing_below(const Pieces& p, Value* x, double edge, F f) {
 Value* exp_f64(const Pieces& p, Value* x) {
   return vanishing_below(p, x, -746, [&](Value* in) {
     Value* r = nullptr;
-    const Pieces::Rounded n = p.reduce(p.at_most(in, 710), r);
+    const Pieces::Rounded n = p.reduce(p.below(in, 710), r);
     Value* e = p.m.fma(p.b.CreateFMul(r, r), p.exp_tail(r), r);
     return p.scale(p.b.CreateFAdd(e, p.num(x, 1)), n.integer);
   });
 }
 
-/// eʳ - 1 of Cephes' expf: degree 6, ln 2 in two parts.
-Value* reduced_expm1_f32(const Pieces& p, Value* x, Pieces::Rounded& n) {
-  n = p.round(p.b.CreateFMul(x, p.num(x, kLog2E)));
+/// x = n ln 2 + r, ln 2 in two parts.
+Value* reduced_f32(const Pieces& p, Value* x, const Pieces::Rounded& n) {
   Value* r = p.m.fma(n.number, p.num(x, -0.693359375), x);
-  r = p.m.fma(n.number, p.num(x, 2.12194440e-4), r);
-  Value* tail = p.polynomial(r, {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2,
-                                 1.6666665459e-1, 5.0000001201e-1});
-  return p.m.fma(tail, p.b.CreateFMul(r, r), r);
+  return p.m.fma(n.number, p.num(x, 2.12194440e-4), r);
+}
+
+/// (eʳ - 1 - r) / r² of Cephes' expf.
+Value* exp_tail_f32(const Pieces& p, Value* r) {
+  return p.polynomial(r, {1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1,
+                          5.0000001201e-1});
+}
+
+/// eʳ.
+Value* reduced_exp_f32(const Pieces& p, Value* r) {
+  Value* one = p.num(r, 1);
+  return p.m.fma(p.m.fma(exp_tail_f32(p, r), r, one), r, one);
 }
 
 Value* exp_f32(const Pieces& p, Value* x) {
   return vanishing_below(p, x, -104, [&](Value* in) {
-    Pieces::Rounded n;
-    Value* e = reduced_expm1_f32(p, p.at_most(in, 89), n);
-    return p.scale(p.b.CreateFAdd(e, p.num(x, 1)), n.integer);
+    Value* bounded = p.below(in, 89);
+    const Pieces::Rounded n = p.round(bounded, kLog2E);
+    return p.scale(reduced_exp_f32(p, reduced_f32(p, bounded, n)), n.integer);
   });
+}
+
+/// eˣ where that is neither below nor above the normal range: n goes right into the exponent.
+Value* moderate_exp_f32(const Pieces& p, Value* x) {
+  const Pieces::Rounded n = p.round(x, kLog2E);
+  Value* reduced = reduced_exp_f32(p, reduced_f32(p, x, n));
+  return p.b.CreateBitCast(p.b.CreateAdd(p.bits(reduced), p.b.CreateShl(n.integer, p.integer(x, 23))),
+                           x->getType());
 }
 
 /// 2ⁿ (eʳ - 1) + (2ⁿ - 1), for x up to 88.
 Value* moderate_expm1_f32(const Pieces& p, Value* x) {
-  Pieces::Rounded n;
-  Value* e = reduced_expm1_f32(p, x, n);
+  const Pieces::Rounded n = p.round(x, kLog2E);
+  Value* r = reduced_f32(p, x, n);
+  Value* e = p.m.fma(exp_tail_f32(p, r), p.b.CreateFMul(r, r), r);
   Value* power = p.power_of_two(x, n.integer);
   return p.m.fma(power, e, p.b.CreateFSub(power, p.num(x, 1)));
 }
@@ -255,16 +280,15 @@ Value* erf_f64(const Pieces& p, Value* x) {
 /// x P(x²) below 1; from there 1 - e^Q(|x|), where Q is log erfc, till 4, from where on it is 1.
 Value* erf_f32(const Pieces& p, Value* x) {
   llvm::IRBuilder<>& b = p.b;
-  Value* a = p.clamp(p.abs(x), 0, 4);
+  Value* a = p.below(p.abs(x), 4);
   Value* square = b.CreateFMul(a, a);
   Value* near = b.CreateFMul(
       a, p.polynomial(square, {7.85386108897e-5, -0.000801019353379, 0.0051883276737, -0.0268538119279,
                                0.112835851484, -0.376126258242, 1.12837916573}));
   Value* log_erfc = p.polynomial(a, {0.000186776691817, -0.00295187394617, 0.0218563009195, -0.103147946897,
                                      -0.638093590436, -1.1271224839, -0.000332693014861});
-  Value* far = b.CreateFSub(p.num(x, 1), exp_f32(p, log_erfc));
-  Value* result = b.CreateSelect(b.CreateFCmpOLT(a, p.num(x, 1)), near, far);
-  return b.CreateSelect(p.is_nan(x), x, p.copysign(result, x));
+  Value* far = b.CreateFSub(p.num(x, 1), moderate_exp_f32(p, log_erfc));
+  return p.copysign(b.CreateSelect(b.CreateFCmpOGE(a, p.num(x, 1)), far, near), x);  // NaN: near
 }
 
 /// sin(x + quarter · π/2), by fdlibm's kernels after a reduction by π/2 in three parts of 33 bits.
@@ -273,7 +297,7 @@ Value* sine_f64(const Pieces& p, Value* x, int quarter) {
   constexpr double kFarthest = 1.6e6;
   Value* is_near = b.CreateFCmpOLE(p.abs(x), p.num(x, kFarthest));
   Value* in = b.CreateSelect(is_near, x, p.num(x, 0));
-  const Pieces::Rounded n = p.round(b.CreateFMul(in, p.num(x, 6.36619772367581382433e-01)));
+  const Pieces::Rounded n = p.round(in, 6.36619772367581382433e-01);
   Value* r = b.CreateFSub(in, b.CreateFMul(n.number, p.num(x, 1.57079632673412561417e+00)));
   Value* w = b.CreateFMul(n.number, p.num(x, 6.07710050630396597660e-11));
   Value* high = b.CreateFSub(r, w);
@@ -341,8 +365,7 @@ Value* VectorMath::fma(Value* a, Value* x, Value* c) {
 
 Value* VectorMath::exp(Value* x) {
   const Pieces p(*this);
-  Value* result = Pieces::is_f64(x) ? exp_f64(p, x) : exp_f32(p, x);
-  return b_.CreateSelect(p.is_nan(x), x, result);
+  return Pieces::is_f64(x) ? exp_f64(p, x) : exp_f32(p, x);
 }
 
 Value* VectorMath::expm1(Value* x) {

@@ -10,13 +10,15 @@ namespace mlpc::codegen {
 /// The transcendental functions of generated code, emitted inline: plain IR without fast-math flags, and
 /// nothing that could become a call of libm. Operands are f32, f64 or vectors of them; the sequence of
 /// operations does not depend on the width, so lanes and scalars give the same bits. `fma` is llvm.fma, or
-/// two roundings on targets without it.
+/// two roundings on targets without it; x · 2ⁿ is llvm.ldexp where that is an instruction, or two products,
+/// which round once, too.
 ///
 /// Right at special values (C's Annex F); sin and cos are NaN for |x| > 1.6e6, where one ULP of x in f32 is a
 /// tenth of a turn. sin, cos and pow of f32 are their f64 twins, rounded once.
 class VectorMath {
  public:
-  VectorMath(llvm::IRBuilder<>& builder, bool has_fma) : b_(builder), has_fma_(has_fma) {}
+  VectorMath(llvm::IRBuilder<>& builder, bool has_fma, bool has_ldexp)
+      : b_(builder), has_fma_(has_fma), has_ldexp_(has_ldexp) {}
 
   llvm::Value* exp(llvm::Value* x);
   llvm::Value* expm1(llvm::Value* x);
@@ -34,7 +36,7 @@ class VectorMath {
  private:
   friend struct VectorMathPieces;
   llvm::IRBuilder<>& b_;
-  bool has_fma_;
+  bool has_fma_, has_ldexp_;
 };
 
 /// Greatest error in units of the last place, which the test holds over bit patterns.

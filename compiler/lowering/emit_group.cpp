@@ -30,7 +30,7 @@ EmittedKernel GroupEmitter::group(bool few_rows) {
     emit_scatter(group.members.front());
     return finish();
   }
-  if (group.is_contraction && has_rows_in_lanes(c_.graph, group.members.front())) {
+  if (group.is_contraction && !few_rows && has_rows_in_lanes(c_.graph, group.members.front())) {
     emit_rows_in_lanes(group);
     return finish();
   }
@@ -41,10 +41,6 @@ EmittedKernel GroupEmitter::group(bool few_rows) {
       emit_gradient(group, place);
     else
       emit_blocked(group, place);
-    return finish();
-  }
-  if (group.members.size() == 1 && is_joined_behind_first(group.members.front())) {
-    emit_concat(group);
     return finish();
   }
   open_space(group);
@@ -113,7 +109,9 @@ LoopPlan GroupEmitter::plan_of(const Group& group) const {
   if (group.is_contraction) {
     s.work = work_of(group.members.front());
     s.convolution = convolution_shape(c_.graph, group.members.front());
-    s.has_rows_in_lanes = has_rows_in_lanes(c_.graph, group.members.front());
+    const bool rows_in_lanes = has_rows_in_lanes(c_.graph, group.members.front());
+    s.has_rows_in_lanes = rows_in_lanes && !has_few_rows_;
+    s.is_turned_in_registers = rows_in_lanes && has_few_rows_;
   }
   s.cost = group.is_contraction ? 1 : cost_of(group);
   s.turned_axis = turned_axis(group);
@@ -196,6 +194,14 @@ void GroupEmitter::open(ir::VarId var, const Dim& extent, ir::LoopSchedule sched
   memo_.emplace_back();
 }
 
+void GroupEmitter::open_part(ir::VarId var, std::int64_t turns, const AffineIndex& first, const Dim& end,
+                             ir::LoopSchedule schedule) {
+  const bool are_whole = end.constant().value_or(1) % turns == 0;
+  builder_.open_loop(var, turns, schedule,
+                     are_whole ? std::nullopt : std::optional(ir::Loop::Limit{first, end}));
+  memo_.emplace_back();
+}
+
 void GroupEmitter::close() {
   flush_stores();
   builder_.close_loop();
@@ -213,7 +219,7 @@ void GroupEmitter::open_level(const LoopPlan::Level& level) {
   if (level.task_block > 0) builder_.add_task_split(var, level.task_block);
   if (level.tile > 0) {
     base_[level.axis] = Dim(level.tile) * AffineIndex::of(var);
-    open(var, Dim::floordiv(space_[level.axis], level.tile), {});
+    open(var, parts_of(space_[level.axis], level.tile), {});
   } else {
     base_[level.axis] = AffineIndex::of(var);
     open(var, space_[level.axis], level.schedule);
@@ -269,13 +275,14 @@ void GroupEmitter::flush_stores_of(ValueId v) {
 
 namespace {
 
-/// The number of rows of a contraction y = x W where it is free: then few of them have a kernel of their own.
-/// Not where W is turned, or rows run in lanes: those kernels do for any number of rows.
-std::optional<Dim> free_rows(const EntryContext& c, std::size_t g) {
+/// Where the number of rows of a contraction y = x W is free, few of them have a kernel of their own. Not
+/// where W is turned before: that kernel does for any number of rows.
+std::optional<ir::CallGuard> many_rows(const EntryContext& c, std::size_t g) {
   const Group& group = c.grouping.groups[g];
   if (!group.is_contraction || c.level < 2 || group.space.size() != 2 || group.space[0].is_constant())
     return std::nullopt;
-  if (has_rows_in_lanes(c.graph, group.members.front())) return std::nullopt;
+  if (has_rows_in_lanes(c.graph, group.members.front()))
+    return ir::CallGuard{group.space[0], kFewRowsInLanes};
   const Node& node = c.graph.producer(group.members.front());
   const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
   const char row = spec.result[0], column = spec.result[1];
@@ -285,7 +292,7 @@ std::optional<Dim> free_rows(const EntryContext& c, std::size_t g) {
     if (has_rows == is_streamed || (has_rows && spec.operands[k].front() != row)) return std::nullopt;
     if (is_streamed && c.graph.producer(c.graph.operands(node)[k]).op == Op::transpose_) return std::nullopt;
   }
-  return group.space[0];
+  return ir::CallGuard{group.space[0], kFewRows};
 }
 
 }  // namespace
@@ -293,21 +300,24 @@ std::optional<Dim> free_rows(const EntryContext& c, std::size_t g) {
 std::vector<EmittedKernel> emit_group(const EntryContext& context, std::size_t group) {
   std::vector<EmittedKernel> out;
   out.push_back(GroupEmitter(context, group, "").group(false));
-  if (const std::optional<Dim> rows = free_rows(context, group)) {
+  if (std::optional<ir::CallGuard> guard = many_rows(context, group)) {
     out.push_back(GroupEmitter(context, group, "").group(true));
-    for (const bool few : {false, true}) out[few].guard = ir::CallGuard{*rows, kFewRows, few};
+    out[0].guard = guard;
+    guard->negated = true;
+    out[1].guard = std::move(guard);
   }
   return out;
 }
 
 EmittedKernel emit_turning(const EntryContext& context, std::size_t group) {
-  return GroupEmitter(context, group, "").turning();
+  EmittedKernel out = GroupEmitter(context, group, "").turning();
+  out.guard = many_rows(context, group);
+  return out;
 }
 
 EmittedKernel emit_packing(const EntryContext& context, std::size_t group) {
   EmittedKernel out = GroupEmitter(context, group, "").packing();
-  if (const std::optional<Dim> rows = free_rows(context, group))
-    out.guard = ir::CallGuard{*rows, kFewRows, false};
+  out.guard = many_rows(context, group);
   return out;
 }
 

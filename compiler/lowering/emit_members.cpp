@@ -8,8 +8,10 @@
 namespace mlpc::lowering {
 
 void GroupEmitter::emit_member(ValueId v) {
+  if (const auto axis = joined_axis(c_.graph.producer(v))) return emit_parts(v, *axis);
   const bool is_reduction = kind(v) == Kind::reduction;
-  const Index index = open_inner(v, !is_reduction || lanes_of_reduction(v) == 0);
+  const Index index =
+      open_inner(shape(v), !is_reduction || lanes_of_reduction(v) == 0, c_.grouping.is_turned[v.index]);
   Scalar value;
   if (is_reduction)
     value = reduce(v, index);
@@ -52,34 +54,16 @@ void GroupEmitter::emit_cumulative(ValueId v) {
   builder_.close_recurrence(after);
 }
 
-bool GroupEmitter::is_joined_behind_first(ValueId v) const {
-  const Node& node = c_.graph.producer(v);
-  return node.op == Op::concat_ && std::get<std::int64_t>(node.attributes[0]) > 0;
-}
-
-void GroupEmitter::emit_concat(const Group& group) {
-  const LoopPlan plan = plan_of(group);
-  const ValueId v = group.members.front();
-  const Node& node = c_.graph.producer(v);
-  const auto axis = static_cast<std::size_t>(std::get<std::int64_t>(node.attributes[0]));
-  const std::span<const LoopPlan::Level> levels = plan.levels;
-  base_.assign(space_.size(), {});
-  for (const LoopPlan::Level& level : levels.first(axis)) open_level(level);
-  const std::size_t outside = builder_.open_blocks();
+void GroupEmitter::emit_parts(ValueId v, std::size_t joined_axis) {
   Dim first = 0;
-  for (ValueId part : c_.graph.operands(node)) {
-    Index at = base_, joined = base_;
-    for (const LoopPlan::Level& level : levels.subspan(axis)) {
-      const ir::VarId var = builder_.new_var();
-      at[level.axis] = joined[level.axis] = AffineIndex::of(var);
-      if (level.axis == axis) joined[axis] = AffineIndex{first, {}, {}} + at[axis];
-      open(var, shape(part)[level.axis], level.schedule);
-    }
+  for (ValueId part : c_.graph.operands(c_.graph.producer(v))) {
+    const Index at = open_inner(shape(part), true, c_.grouping.is_turned[v.index]);
+    Index joined = at;
+    joined[joined_axis] = AffineIndex{first, {}, {}} + at[joined_axis];
     const Scalar value = eval(part, at);
     for (std::size_t i = 0; i < c_.storage.places[v.index].size(); ++i)
       add_store(written_buffer(v, i), joined, value);
-    while (builder_.open_blocks() > outside) close();
-    first = first + shape(part)[axis];
+    first = first + shape(part)[joined_axis];
   }
 }
 
@@ -110,11 +94,10 @@ void GroupEmitter::emit_scatter(ValueId v) {
   });
 }
 
-Index GroupEmitter::open_inner(ValueId v, bool in_lanes) {
+Index GroupEmitter::open_inner(const Shape& of, bool in_lanes, bool is_turned) {
   const Shape inner =
-      is_flat_ ? Shape{}
-               : Shape(shape(v).begin() + static_cast<std::ptrdiff_t>(space_.size()), shape(v).end());
-  const bool is_apart = in_lanes != inner_in_lanes_ || c_.grouping.is_turned[v.index];
+      is_flat_ ? Shape{} : Shape(of.begin() + static_cast<std::ptrdiff_t>(space_.size()), of.end());
+  const bool is_apart = in_lanes != inner_in_lanes_ || is_turned;
   if (inner != inner_shape_ || (is_apart && !inner.empty())) {
     while (builder_.open_blocks() > space_depth_) close();
     inner_shape_ = inner;

@@ -23,17 +23,25 @@ EmittedKernel GroupEmitter::turning() {
   space_ = group.space;
   const Node& node = c_.graph.producer(group.members.front());
   const ValueId operand = c_.graph.operands(node)[turned_operand(node)];
-  const ir::VarId depth = builder_.new_var();
+  const BufferId turned = add_turned_buffer(true);
+  const ir::VarId depth = builder_.new_var(), chunk = builder_.new_var(), row = builder_.new_var();
   builder_.add_task_split(depth, kDepthOfTask);
   open(depth, shape(operand)[1], {c_.level < 2 ? 1 : c_.target.lanes, false});
-  for_each_chunk(true, [&](const AffineIndex& first_row, const Dim& extent) {
-    const ir::VarId row = builder_.new_var();
-    open(row, extent, {1, true});
-    const AffineIndex d = AffineIndex::of(depth), r = AffineIndex::of(row);
-    builder_.store(turned_->buffer, turned_->at(d, r), eval(operand, {first_row + r, d}));
-    close();
-  });
+  open(chunk, parts_of(space_[0], kTurnedRows), {});
+  const AffineIndex first_row = Dim(kTurnedRows) * AffineIndex::of(chunk);
+  open_part(row, kTurnedRows, first_row, space_[0], {1, true});
+  const AffineIndex d = AffineIndex::of(depth), r = AffineIndex::of(row);
+  builder_.store(turned, {AffineIndex::of(chunk), d, r}, eval(operand, {first_row + r, d}));
   return finish();
+}
+
+BufferId GroupEmitter::add_turned_buffer(bool is_written) {
+  const auto g = static_cast<std::size_t>(g_);
+  const ValueId contraction = c_.grouping.groups[g].members.front();
+  const Node& node = c_.graph.producer(contraction);
+  const Shape& operand = shape(c_.graph.operands(node)[turned_operand(node)]);
+  return add_buffer({c_.graph.type(contraction).element, turned_shape(operand)},
+                    {BufferRef::Space::workspace, c_.storage.packed_slots[g]}, is_written);
 }
 
 BufferId GroupEmitter::add_packed_buffer(bool is_written) {
@@ -91,7 +99,8 @@ void GroupEmitter::emit_blocked(const Group& group, const BufferRef& place) {
       if (level.tile == 0) continue;
       const ir::VarId var = builder_.new_var();
       base_[level.axis] = tile[level.axis] + AffineIndex::of(var);
-      open(var, level.tile, {jams ? level.schedule.unroll : 1, false});
+      open_part(var, level.tile, tile[level.axis], space_[level.axis],
+                {jams ? level.schedule.unroll : 1, false});
     }
     body();
     while (builder_.open_blocks() > outside) close();
@@ -155,50 +164,25 @@ void GroupEmitter::emit_rows_in_lanes(const Group& group) {
   reduce_unroll_ = plan.reduce_unroll;
   const std::int64_t columns = *space_[1].constant(), chunk = column_chunk(columns);
   base_.assign(2, {});
-  const ir::VarId outer = builder_.new_var();
-  builder_.add_task_split(outer, plan.levels[0].task_block);
-  open(outer, columns / chunk, plan.levels[0].schedule);
-  for_each_chunk(false, [&](const AffineIndex& first_row, const Dim& extent) {
-    const std::size_t outside = builder_.open_blocks();
-    const ir::VarId column = builder_.new_var(), row = builder_.new_var();
-    base_[1] = Dim(chunk) * AffineIndex::of(outer) + AffineIndex::of(column);
-    base_[0] = first_row + AffineIndex::of(row);
-    open(column, chunk, plan.levels[1].schedule);
-    open(row, extent, plan.levels[2].schedule);
-    space_depth_ = builder_.open_blocks();
-    turned_->row = AffineIndex::of(row);
-    for (ValueId member : group.members) emit_member(member);
-    while (builder_.open_blocks() > outside) close();
-  });
+  const ir::VarId part = builder_.new_var();
+  if (plan.levels[0].task_block > 0) builder_.add_task_split(part, plan.levels[0].task_block);
+  open(part, parts_of(space_[0], kTurnedRows), plan.levels[0].schedule);
+  const AffineIndex first_row = Dim(kTurnedRows) * AffineIndex::of(part);
+  const ir::VarId outer = builder_.new_var(), column = builder_.new_var(), row = builder_.new_var();
+  if (plan.levels[1].task_block > 0) builder_.add_task_split(outer, plan.levels[1].task_block);
+  open(outer, columns / chunk, plan.levels[1].schedule);
+  base_[1] = Dim(chunk) * AffineIndex::of(outer) + AffineIndex::of(column);
+  base_[0] = first_row + AffineIndex::of(row);
+  open(column, chunk, plan.levels[2].schedule);
+  open_part(row, kTurnedRows, first_row, space_[0], plan.levels[3].schedule);
+  space_depth_ = builder_.open_blocks();
+  turned_ = Turned{add_turned_buffer(false), AffineIndex::of(part), AffineIndex::of(row)};
+  for (ValueId member : group.members) emit_member(member);
 }
 
 std::int64_t GroupEmitter::column_chunk(std::int64_t columns) {
   const std::int64_t chunk = divisor(columns, 16, 64);
   return chunk > 0 ? chunk : columns;
-}
-
-template <typename F>
-void GroupEmitter::for_each_chunk(bool is_written, F body) {
-  const auto g = static_cast<std::size_t>(g_);
-  const ValueId contraction = c_.grouping.groups[g].members.front();
-  const Node& node = c_.graph.producer(contraction);
-  const Dim& depth = shape(c_.graph.operands(node)[turned_operand(node)])[1];
-  const TurnedRows rows(space_[0]);
-  const auto buffer = [&](Shape shape, std::uint32_t slot) {
-    return add_buffer({c_.graph.type(contraction).element, std::move(shape)},
-                      {BufferRef::Space::workspace, slot}, is_written);
-  };
-  if (rows.chunks != Dim(0)) {
-    const ir::VarId chunk = builder_.new_var();
-    turned_ =
-        Turned{buffer({rows.chunks, depth, kTurnedRows}, c_.storage.packed_slots[g]), AffineIndex::of(chunk)};
-    open(chunk, rows.chunks, {});
-    body(Dim(kTurnedRows) * AffineIndex::of(chunk), Dim(kTurnedRows));
-    close();
-  }
-  if (rows.rest == Dim(0)) return;
-  turned_ = Turned{buffer({depth, rows.rest}, c_.storage.scratch_slots[g]), {}};
-  body(AffineIndex{Dim(kTurnedRows) * rows.chunks, {}, {}}, rows.rest);
 }
 
 std::vector<ir::Reduce::Range> GroupEmitter::contracted_ranges(ValueId v) const {
@@ -237,7 +221,7 @@ Scalar GroupEmitter::contract(ValueId v, const Index& index, const std::optional
       factors.push_back(
           builder_.load(packed_->buffer, {packed_->panel_index, operand_at[0], packed_->column_index}));
     else if (turned_ && turned_operand(node) == k)
-      factors.push_back(builder_.load(turned_->buffer, turned_->at(operand_at[1], turned_->row)));
+      factors.push_back(builder_.load(turned_->buffer, {turned_->chunk, operand_at[1], turned_->row}));
     else
       factors.push_back(eval(c_.graph.operands(node)[k], operand_at));
   }

@@ -102,6 +102,7 @@ class Grouper {
     const bool is_closed = group.is_cumulative || group.is_scatter || group.is_turns;
     if (group.members.size() >= kMostMembers || is_closed) return std::nullopt;
     std::size_t prefix = common_prefix(group.space, shape);
+    if (const auto axis = joined_axis(graph_.producer(v))) prefix = std::min(prefix, *axis);
     for (const auto& [leaf, kept] : leaves)
       if (group_of(leaf) == g) prefix = std::min(prefix, kept);
     const bool is_whole = prefix == group.space.size();
@@ -166,6 +167,7 @@ class Grouper {
         out_.groups.back().is_scatter = true;
         out_.groups.back().space.clear();
       }
+      if (const auto axis = joined_axis(graph_.producer(v))) out_.groups.back().space.resize(*axis);
       if (kind(v) == Kind::cumulative) {
         out_.groups.back().is_cumulative = true;
         out_.groups.back().space.resize(running_axis(graph_.producer(v)));
@@ -177,14 +179,27 @@ class Grouper {
     out_.group_of[v.index] = g;
   }
 
+  /// Reads another member at an index other than its own; of a concat that is a part's.
+  bool is_turned(ValueId member) const {
+    const auto reads_elsewhere = [&](ValueId v) {
+      return std::ranges::any_of(leaves_of(v), [&](const auto& leaf) {
+        return group_of(leaf.first) == group_of(member) && leaf.second < graph_.type(leaf.first).rank();
+      });
+    };
+    const Node& node = graph_.producer(member);
+    if (!joined_axis(node)) return reads_elsewhere(member);
+    return std::ranges::any_of(graph_.operands(node), [&](ValueId part) {
+      return kind(part) == Kind::inlined && reads_elsewhere(part);
+    });
+  }
+
   void collect_reads() {
     out_.is_turned.assign(graph_.value_count(), false);
     for (const Group& group : out_.groups) {
       Leaves reads;
+      for (ValueId member : group.members) out_.is_turned[member.index] = is_turned(member);
       for (ValueId member : group.members)
         for (const auto& [leaf, prefix] : leaves_of(member)) {
-          if (group_of(leaf) == group_of(member) && prefix < graph_.type(leaf).rank())
-            out_.is_turned[member.index] = true;
           const auto [it, is_new] = reads.emplace(leaf, prefix);
           if (!is_new) it->second = std::min(it->second, prefix);
         }

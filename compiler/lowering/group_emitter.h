@@ -40,7 +40,7 @@ class GroupEmitter {
   GroupEmitter(const EntryContext& context, std::size_t g, std::string name)
       : c_(context), g_(static_cast<std::int32_t>(g)), builder_(std::move(name)) {}
 
-  /// `few_rows`: for a contraction of fewer than kFewRows rows.
+  /// `few_rows`: for a contraction of a few rows, of a free number.
   EmittedKernel group(bool few_rows);
   EmittedKernel packing();
 
@@ -100,6 +100,10 @@ class GroupEmitter {
   /// Turned operands are read in blocks of lanes × lanes, which registers turn.
   void pack_panel();
   void open(ir::VarId var, const Dim& extent, ir::LoopSchedule schedule);
+
+  /// `turns` of a part that begins at `first`, or what there is of them below `end`.
+  void open_part(ir::VarId var, std::int64_t turns, const AffineIndex& first, const Dim& end,
+                 ir::LoopSchedule schedule);
   void close();
   EmittedKernel finish();
 
@@ -130,20 +134,12 @@ class GroupEmitter {
   /// Columns of a task: rows of W that stay in L2 while chunks of δ pass.
   static std::int64_t column_chunk(std::int64_t columns);
 
-  /// The turned operand, in a chunk or behind the last one.
+  /// The turned operand, and the row of it that runs.
   struct Turned {
     BufferId buffer;
-    std::optional<AffineIndex> chunk;
-    AffineIndex row = {};
-
-    Index at(const AffineIndex& depth, const AffineIndex& r) const {
-      return chunk ? Index{*chunk, depth, r} : Index{depth, r};
-    }
+    AffineIndex chunk, row;
   };
-
-  /// For all full chunks of the rows, and for the rest: their first row and their number. Sets turned_.
-  template <typename F>
-  void for_each_chunk(bool is_written, F body);
+  BufferId add_turned_buffer(bool is_written);
   void open_level(const LoopPlan::Level& level);
 
   // ---- Members ----
@@ -153,10 +149,9 @@ class GroupEmitter {
 
   /// A recurrence along the axis behind the space, inside loops over the axes behind that.
   void emit_cumulative(ValueId v);
-  bool is_joined_behind_first(ValueId v) const;
 
-  /// Loops over the axes before the joined one; then part after part, each with loops of its own.
-  void emit_concat(const Group& group);
+  /// A concat, part after part; parts of one shape share their loops.
+  void emit_parts(ValueId v, std::size_t joined_axis);
 
   /// Columns in lanes and tasks; of some columns, zeros first, then row after row in the order of the ids.
   /// The turns of the recurrence meet in memory and hand nothing else on.
@@ -164,7 +159,7 @@ class GroupEmitter {
 
   /// Loops over the axes of a member beyond the space; those that are open are used again if they are the
   /// same, and the member reads nothing there that a later turn of them makes.
-  Index open_inner(ValueId v, bool in_lanes);
+  Index open_inner(const Shape& of, bool in_lanes, bool is_turned);
 
   /// The order of a reduction follows from its operand's shape and the target: over the last axis in lanes,
   /// unless that has just a few taps of windows.

@@ -24,15 +24,13 @@ struct Packing {
 /// Nullopt where packing does not pay. Requires that prepare() put the column last.
 std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contraction);
 
-/// The operand that has_rows_in_lanes turns: full chunks of rows as [chunk, depth, row of the chunk], and the
-/// rows behind them as [depth, row], so that no two rows lie further apart than needed, nor a large power of
-/// two.
+/// The operand that has_rows_in_lanes turns: [chunk, depth, row of the chunk], so that no two elements of a
+/// row lie further apart than needed, nor a large power of two.
 constexpr std::int64_t kTurnedRows = 128;
-struct TurnedRows {
-  explicit TurnedRows(const ir::Dim& rows)
-      : chunks(ir::Dim::floordiv(rows, kTurnedRows)), rest(rows - ir::Dim(kTurnedRows) * chunks) {}
-  ir::Dim chunks, rest;
-};
+ir::Shape turned_shape(const ir::Shape& operand);
+
+/// ⌈extent / part⌉.
+ir::Dim parts_of(const ir::Dim& extent, std::int64_t part);
 
 /// Whether a product of matrices, δ W', runs with its rows in lanes: then δ, which is the smaller one, is
 /// turned before, and tiles of the result in registers, and W is read as it lies. Not in loops over turns,

@@ -31,8 +31,8 @@ ValueId lane_last(Builder& b, ValueId operand, std::string& letters, char lane) 
   return b.transpose(operand, std::move(permutation));
 }
 
-/// Where the sum runs over the same first axes of both operands, but in another order, the second operand is
-/// turned into the order of the first: then these axes are one loop, and both are read from end to end.
+/// Where the sum runs over the same first axes of both operands, but in another order, the smaller one is
+/// turned into the order of the other: then these axes are one loop, and both are read from end to end.
 void align_contracted(Builder& b, ir::ops::EinsumSpec& spec, std::vector<ValueId>& operands) {
   const std::size_t count = spec.contracted.size();
   if (operands.size() != 2 || count < 2) return;
@@ -55,6 +55,12 @@ void align_contracted(Builder& b, ir::ops::EinsumSpec& spec, std::vector<ValueId
   operands[turned] = b.transpose(operands[turned], std::move(permutation));
 }
 
+/// With the last of a chain of reshapes, so that all of them view one buffer.
+ValueId reshaped(Builder& b, ValueId v, ir::Shape shape) {
+  while (b.graph().producer(v).op == Op::reshape_) v = b.graph().operands(b.graph().producer(v))[0];
+  return b.type(v).shape == shape ? v : b.reshape(v, std::move(shape));
+}
+
 /// Letters of the sum that follow each other in every operand become one, so that the sum is one loop.
 void merge_contracted(Builder& b, ir::ops::EinsumSpec& spec, std::vector<ValueId>& operands) {
   for (std::size_t i = 0; i + 1 < spec.contracted.size();) {
@@ -72,7 +78,7 @@ void merge_contracted(Builder& b, ir::ops::EinsumSpec& spec, std::vector<ValueId
       ir::Shape shape = b.type(operands[k]).shape;
       shape[at] = shape[at] * shape[at + 1];
       shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(at) + 1);
-      operands[k] = b.reshape(operands[k], std::move(shape));
+      operands[k] = reshaped(b, operands[k], std::move(shape));
       spec.operands[k].erase(at + 1, 1);
     }
     spec.contracted.erase(i + 1, 1);

@@ -24,7 +24,9 @@ class Classifier {
         kinds_(graph.value_count()),
         depth_(graph.value_count(), 0),
         uses_(graph.value_count(), 0),
-        dear_ops_(graph.value_count(), 0) {}
+        dear_ops_(graph.value_count(), 0),
+        arrays_(graph.value_count(), 0),
+        is_epilogue_(graph.value_count(), false) {}
 
   std::vector<Kind> run() {
     for (std::uint32_t i = 0; i < graph_.node_count(); ++i) by_op(graph_.node({i}));
@@ -75,11 +77,13 @@ class Classifier {
     for (const Graph::Result& result : graph_.results) ++uses_[result.value.index];
   }
 
-  /// The only reader of a contraction is its epilogue: its value is stored, not the bare contraction.
+  /// The only reader of a contraction is its epilogue, and so on: its value is stored, not the bare
+  /// contraction.
   bool is_epilogue(const Node& node) const {
     return fuse_ && is_elementwise(Graph::result(node)) &&
            std::ranges::any_of(graph_.operands(node), [&](ValueId operand) {
-             return kinds_[operand.index] == Kind::contraction && uses_[operand.index] == 1;
+             const bool ends = kinds_[operand.index] == Kind::contraction || is_epilogue_[operand.index];
+             return ends && uses_[operand.index] == 1;
            });
   }
 
@@ -88,7 +92,10 @@ class Classifier {
   /// a body reads buffers.
   void by_use(const Node& node) {
     const auto operands = graph_.operands(node);
-    if (is_epilogue(node)) compute(Graph::result(node));
+    if (is_epilogue(node)) {
+      is_epilogue_[Graph::result(node).index] = true;
+      compute(Graph::result(node));
+    }
     if (std::holds_alternative<ir::ContractionLowering>(ir::def(node.op).lowering))
       for (ValueId operand : operands) {
         const ValueId below = strip_layout(operand, Op::pad_);  // its zeros are stored: no guards in the sums
@@ -107,7 +114,34 @@ class Classifier {
     if (std::holds_alternative<ir::ReductionLowering>(ir::def(node.op).lowering) &&
         is_worth_keeping(operands[0]))
       compute(operands[0]);
+    if (reads_many_arrays(node)) compute(Graph::result(node));
     count_dear_ops(node);
+    count_arrays(node);
+  }
+
+  /// An expression that several read, such as what residual blocks have added up so far: each reader would
+  /// read all of its arrays again.
+  bool reads_many_arrays(const Node& node) const {
+    constexpr int kMany = 3;
+    const ValueId v = Graph::result(node);
+    return fuse_ && is_elementwise(v) && uses_[v.index] > 1 && arrays_below(node) >= kMany;
+  }
+
+  /// Arrays of about its own size that an expression reads.
+  int arrays_below(const Node& node) const {
+    constexpr int kEnough = 100;  // shared ones are counted more than once
+    if (node.op == Op::broadcast_) return 0;
+    int count = 0;
+    for (ValueId operand : graph_.operands(node))
+      count += kinds_[operand.index] == Kind::inlined ? arrays_[operand.index]
+               : graph_.type(operand).rank() > 0      ? 1
+                                                      : 0;
+    return std::min(count, kEnough);
+  }
+
+  void count_arrays(const Node& node) {
+    const ValueId v = Graph::result(node);
+    if (kinds_[v.index] == Kind::inlined) arrays_[v.index] = arrays_below(node);
   }
 
   /// Whether reading it back costs less than another pass that computes it again: a derivative of an
@@ -157,11 +191,19 @@ class Classifier {
   std::vector<int> depth_;
   std::vector<int> uses_;
   std::vector<int> dear_ops_;  // by value; 0 for what is computed once
+  std::vector<int> arrays_;    // by value: what an inlined one reads
+  std::vector<bool> is_epilogue_;
 };
 
 }  // namespace
 
 std::vector<Kind> classify(const Graph& graph, bool fuse) { return Classifier(graph, fuse).run(); }
+
+std::optional<std::size_t> joined_axis(const Node& node) {
+  if (node.op != Op::concat_) return std::nullopt;
+  const std::int64_t axis = std::get<std::int64_t>(node.attributes[0]);
+  return axis > 0 ? std::optional(static_cast<std::size_t>(axis)) : std::nullopt;
+}
 
 std::size_t folded_axis(const Node& node) {
   return static_cast<std::size_t>(std::get<std::int64_t>(node.attributes[0]));

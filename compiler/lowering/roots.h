@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "compiler/lowering/group.h"
@@ -16,6 +17,10 @@ ir::ValueId viewed(const ir::Graph& graph, const std::vector<Kind>& kinds, ir::V
 
 /// The axis along which a cumulative node runs.
 std::size_t running_axis(const ir::Node& node);
+
+/// The axis of a concat that is written part after part, inside of loops over the axes before it; nullopt for
+/// every other node, and for the first axis, whose parts would be no tasks.
+std::optional<std::size_t> joined_axis(const ir::Node& node);
 
 /// The axis of a fold that its windows lie on.
 std::size_t folded_axis(const ir::Node& node);

@@ -74,6 +74,7 @@ std::vector<RowLoop> row_loops(const ir::Kernel& kernel) {
   std::vector<ir::TaskSplit> around;
   const ir::Block* block = &kernel.body;
   while (const ir::Loop* loop = only_loop(*block)) {
+    if (loop->limit) break;  // it is within a chunk of rows
     out.push_back({loop->var, loop->extent, around, RowFinder(kernel, *loop).run()});
     const std::int64_t turns = loop->extent.constant().value_or(0);
     if (turns < 1) break;

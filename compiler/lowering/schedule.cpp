@@ -4,6 +4,8 @@
 #include <bit>
 #include <ranges>
 
+#include "compiler/lowering/packing.h"
+
 namespace mlpc::lowering {
 namespace {
 
@@ -14,7 +16,7 @@ constexpr std::int64_t kContractionTask =
     1 << 19;  // multiply-adds: about 4 us, against 0.2 us to hand a task out
 constexpr std::int64_t kFewRowsTask = 1 << 16;  // weights that a task streams where rows are few: 256 KiB
 constexpr std::int64_t kPointTask = 1 << 15;    // elements of pointwise work
-constexpr std::int64_t kRowsOfTask = 64;
+constexpr std::int64_t kRowsOfTask = 128;
 constexpr std::int64_t kLeastTiles = 4;           // of rows a task: the last one is a smaller tile
 constexpr int kMostRows = 14;                     // of a register tile
 constexpr std::int64_t kStreamedBytes = 1 << 18;  // of an operand that has to stay in L2: half of it
@@ -63,8 +65,8 @@ bool runs_by_rows(const GroupShape& group) {
   return rows > depth && depth <= kStreamedBytes / ir::size_of(group.widest) / guess(group.space.back());
 }
 
-/// Chunks of columns, then tiles of them, which registers turn where they are stored, so that they are a
-/// power of two; of two vectors of rows.
+/// Chunks of rows, which stay in L2 while W passes; chunks of columns, then tiles of them, which registers
+/// turn where they are stored, so that they are a power of two; of two vectors of rows.
 LoopPlan plan_rows_in_lanes(const GroupShape& group, const ir::Target& target, int level) {
   constexpr int kVectors = 2, kMostColumns = 8;
   LoopPlan plan;
@@ -76,7 +78,7 @@ LoopPlan plan_rows_in_lanes(const GroupShape& group, const ir::Target& target, i
                                 static_cast<int>(std::bit_floor(static_cast<unsigned>(budget / kVectors)))),
                        kVectors};
   plan.reduce_unroll = level < 2 ? 1 : turns_a_trip(tile);
-  plan.levels = {{1, {}, 1}, {1, {tile.mr, false}, 0}, {0, {tile.nv, true}, 0}};
+  plan.levels = {{0, {}, 1, kTurnedRows}, {1, {}, 1}, {1, {tile.mr, false}, 0}, {0, {tile.nv, true}, 0}};
   return plan;
 }
 
@@ -90,13 +92,17 @@ LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int
   const Tile tile = level < 2 ? Tile{1, 1}
                               : register_tile(guess(columns), group.widest, target,
                                               has_free_rows ? kMostFreeRows : kMostRows);
-  plan.reduce_unroll = level < 2 ? 1 : group.has_few_rows ? 2 : turns_a_trip(tile);
+  plan.reduce_unroll = level < 2                      ? 1
+                       : group.is_turned_in_registers ? target.lanes
+                       : group.has_few_rows           ? 2
+                                                      : turns_a_trip(tile);
   for (std::size_t axis = 0; axis + 2 < rank; ++axis) plan.levels.push_back({axis, {}, 1});
   const std::int64_t panel = std::int64_t{tile.nv} * target.lanes;
   const std::int64_t depth = guess(group.work);
   if (group.has_few_rows) {
     // One stream through the weights, as wide as there are registers for.
-    const int vectors = target.vector_registers / 2 * 4 / ir::size_of(group.widest);
+    const int vectors =
+        group.is_turned_in_registers ? 1 : target.vector_registers / 2 * 4 / ir::size_of(group.widest);
     const std::int64_t wide = std::int64_t{vectors} * target.lanes;
     plan.levels.push_back(
         {rank - 1, {vectors, true}, std::max(kFewRowsTask / depth / wide, std::int64_t{1}) * wide});
@@ -109,10 +115,15 @@ LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int
   } else if (group.is_blocked) {
     const LoopPlan::Level in_panels{rank - 1, {tile.nv, true}, group.row_chunk ? 0 : panel};
     const LoopPlan::Level rows{rank - 2, {tile.mr, false}, 0};
-    if (group.row_chunk)
+    const bool are_few = group.space[rank - 2].constant().value_or(kLargest) <= kRowsOfTask;
+    if (group.row_chunk) {
       plan.levels = {{rank - 2, {}, 1, group.row_chunk}, rows, in_panels};
-    else
+    } else if (are_few) {
       plan.levels = {in_panels, rows};
+    } else {
+      plan.levels = {{rank - 2, rows.schedule, 1, kRowsOfTask}, in_panels};
+      plan.levels_around_blocks = 2;
+    }
   } else if (runs_by_rows(group)) {
     const std::int64_t per_row = depth * guess(columns);
     const std::int64_t tiles = std::max<std::int64_t>(kContractionTask / per_row / tile.mr, kLeastTiles);

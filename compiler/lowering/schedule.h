@@ -34,12 +34,13 @@ struct ConvolutionShape {
 struct GroupShape {
   ir::Shape space;
   bool is_contraction = false;
-  bool is_packed = false;          // of a contraction: the streamed operand is packed, panel by panel
-  bool is_blocked = false;         // of a contraction: its sum runs in blocks
-  std::int64_t row_chunk = 0;      // then: of DepthBlocks
-  bool has_rows_in_lanes = false;  // of a contraction
-  bool has_few_rows = false;       // of a contraction: fewer than kFewRows of a free number
-  bool has_lanes_inside = false;   // loops or reductions inside run in lanes, so the space's own do not
+  bool is_packed = false;               // of a contraction: the streamed operand is packed, panel by panel
+  bool is_blocked = false;              // of a contraction: its sum runs in blocks
+  std::int64_t row_chunk = 0;           // then: of DepthBlocks
+  bool has_rows_in_lanes = false;       // of a contraction
+  bool has_few_rows = false;            // of a contraction: fewer than FewRows says, of a free number
+  bool is_turned_in_registers = false;  // then: the streamed operand, whose columns are its rows in memory
+  bool has_lanes_inside = false;        // loops or reductions inside run in lanes, so the space's own do not
   ir::ElementType widest = ir::ElementType::f32;
   ir::Dim work = 1;       // multiply-adds or elements a point
   std::int64_t cost = 1;  // of an element of pointwise work, in what it takes to read and write one
@@ -47,8 +48,9 @@ struct GroupShape {
   std::optional<ConvolutionShape> convolution = std::nullopt;
 };
 
-/// From this many rows on a contraction runs in register tiles of rows; below, rows run one by one.
-constexpr std::int64_t kFewRows = 5;
+/// From this many rows on a contraction runs in register tiles of rows; below, rows run one by one. Where
+/// rows run in lanes, each row would turn W anew.
+constexpr std::int64_t kFewRows = 5, kFewRowsInLanes = 3;
 
 /// An extent, or what a free one counts as where a size has to be guessed.
 std::int64_t guess(const ir::Dim& extent);

@@ -9,7 +9,8 @@ ir::Dim bytes_of(const ir::Type& type) { return type.element_count() * ir::Dim(i
 namespace {
 
 std::int64_t estimate_of(const ir::Dim& bytes) {
-  return bytes.evaluate([](std::string_view) { return 64; }).value_or(INT64_MAX);
+  constexpr std::int64_t kFreeExtent = 1024;  // a large one: there memory counts
+  return bytes.evaluate([](std::string_view) { return kFreeExtent; }).value_or(INT64_MAX);
 }
 
 }  // namespace

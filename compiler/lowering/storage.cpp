@@ -221,10 +221,7 @@ class Assigner {
     if (has_rows_in_lanes(graph_, contraction)) {
       const ir::Node& node = graph_.producer(contraction);
       const ir::Shape& shape = graph_.type(operand_of(contraction, turned_operand(node))).shape;
-      const TurnedRows rows(shape[0]);
-      out_.packed_slots.back() =
-          slots_.allocate(bytes_of({type.element, {rows.chunks, shape[1], kTurnedRows}}), g, g);
-      out_.scratch_slots.back() = slots_.allocate(bytes_of({type.element, {shape[1], rows.rest}}), g, g);
+      out_.packed_slots.back() = slots_.allocate(bytes_of({type.element, turned_shape(shape)}), g, g);
       return;
     }
     if (const std::optional<Packing> packing = packing_of(graph_, contraction)) {

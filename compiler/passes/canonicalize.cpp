@@ -108,6 +108,19 @@ std::optional<ValueId> transpose_twice(Builder& b, const Node& n, std::span<cons
   return std::ranges::is_sorted(both) ? source : b.transpose(source, both);
 }
 
+// concat(x, y, …)ᵀ = concat(xᵀ, yᵀ, …): each part is written where it ends up
+std::optional<ValueId> transpose_parts(Builder& b, const Node& n, std::span<const ValueId> x) {
+  if (n.op != Op::transpose_ || b.graph().producer(x[0]).op != Op::concat_) return std::nullopt;
+  const Node concat = b.graph().producer(x[0]);
+  const Integers permutation = std::get<Integers>(n.attributes[0]);
+  const auto parts = b.graph().operands(concat);
+  std::vector<ValueId> sources(parts.begin(), parts.end());
+  for (ValueId& source : sources) source = b.transpose(source, permutation);
+  const std::int64_t axis =
+      std::ranges::find(permutation, std::get<std::int64_t>(concat.attributes[0])) - permutation.begin();
+  return Graph::result(b.graph().node(b.make(Op::concat_, sources, {axis})));
+}
+
 // einsum(…, xᵀ, …): the letters are permuted instead
 std::optional<ValueId> fold_transposes(Builder& b, const Node& n, std::span<const ValueId> x) {
   if (n.op != Op::einsum_) return std::nullopt;
@@ -200,9 +213,9 @@ class MaskRule {
   std::map<ValueId, ValueId> clamped_;
 };
 
-constexpr std::array kRules = {multiply_by_one, divide_by_one, negate_twice,    convert_constant,
-                               no_layout,       reshape_twice, transpose_twice, fold_transposes,
-                               order_operands,  join_parts};
+constexpr std::array kRules = {multiply_by_one, divide_by_one,  negate_twice,    convert_constant,
+                               no_layout,       reshape_twice,  transpose_twice, transpose_parts,
+                               fold_transposes, order_operands, join_parts};
 
 Graph canonical(const Graph& graph) {
   MaskRule masks;

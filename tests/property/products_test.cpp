@@ -68,7 +68,8 @@ struct Case {
   const char* target;
   std::vector<std::int64_t> rows;
 };
-const std::vector<std::int64_t> kManyRows = {128, 150, 300};  // chunks of δ, blocks of X'δ
+const std::vector<std::int64_t> kManyRows = {1, 2, 128, 150,
+                                             300};  // W turned in registers, chunks of δ, blocks of X'δ
 const Case kCases[] = {
     {264, 1024, ElementType::f32, "x86-64-v4", {0, 1, 5, 19, 33}},  // two blocks of the sum
     {264, 1030, ElementType::f32, "x86-64-v3", {7, 19}},            // and columns that leave a tail

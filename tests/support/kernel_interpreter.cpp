@@ -270,6 +270,7 @@ class Interpreter {
         high = std::min(high, low + block);
       }
     }
+    if (loop.limit) high = std::min(high, size(loop.limit->end) - value(loop.limit->first));
     for (vars_[loop.var.index] = low; vars_[loop.var.index] < high; ++vars_[loop.var.index]) run(loop.body);
     if (is_cut) {
       --open_tasks_;

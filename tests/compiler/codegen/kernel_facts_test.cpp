@@ -60,6 +60,16 @@ TEST_CASE("ill-formed kernels are refused with the kernel's name and the cause")
   refused([](Kernel& k) { k.scalar_count = UINT32_MAX; }, "kernel `copy` has too many ids");
   refused([](Kernel& k) { k.tasks = {{{0}, 0}}; }, "kernel `copy` has tasks of 0 turns");
   refused([](Kernel& k) { k.tasks = {{{7}, 4}}; }, "kernel `copy` has no loop over i7 for its tasks");
+  refused([](Kernel& k) { loop_of(k).limit = Loop::Limit{at({5}), 8}; },
+          "kernel `copy` uses i5 outside its loop");
+  refused([](Kernel& k) { loop_of(k).limit = Loop::Limit{{0, {}, ScalarId{0}}, 8}; },
+          "kernel `copy` limits i0 by a scalar");
+  refused(
+      [](Kernel& k) {
+        loop_of(k).limit = Loop::Limit{{}, 8};
+        k.tasks = {{{0}, 4}};
+      },
+      "kernel `copy` has no loop over i0 for its tasks");
   refused([](Kernel& k) { k.buffers[1].type.element = ElementType::i64; },
           "kernel `copy` stores a f32 to `y`");
   refused(

@@ -36,6 +36,39 @@ TEST_CASE("a loop with a constant extent is cut into balanced tiles that cover e
     }
 }
 
+namespace {
+
+/// y[i] = -x[i], in chunks of 48 turns.
+ir::Kernel in_chunks(const Dim& extent, LoopSchedule chunks, LoopSchedule turns, std::int64_t block) {
+  constexpr std::int64_t kChunk = 48;
+  ir::KernelBuilder b("chunks");
+  const auto x = b.add_buffer("x", {ElementType::f32, {extent}}, false);
+  const auto y = b.add_buffer("y", {ElementType::f32, {extent}}, true);
+  const auto chunk = b.new_var(), i = b.new_var();
+  if (block) b.add_task_split(chunk, block);
+  const ir::AffineIndex first = Dim(kChunk) * at(chunk);
+  b.open_loop(chunk, Dim::floordiv(extent + Dim(kChunk - 1), kChunk), chunks);
+  b.open_loop(i, kChunk, turns, ir::Loop::Limit{first, extent});
+  b.store(y, {first + at(i)}, b.neg(b.load(x, {first + at(i)})));
+  b.close_loop();
+  b.close_loop();
+  return b.finish();
+}
+
+}  // namespace
+
+TEST_CASE("a loop with a limit ends there, under every schedule of it and of the loop around it") {
+  for (const LoopSchedule& chunks : {LoopSchedule{1, false}, LoopSchedule{3, false}, LoopSchedule{2, true}})
+    for (const LoopSchedule& turns :
+         {LoopSchedule{1, false}, LoopSchedule{6, false}, LoopSchedule{1, true}, LoopSchedule{2, true}})
+      for (std::int64_t block : {0, 1, 2}) {
+        INFO("unroll " << turns.unroll << ", lanes " << turns.lanes << ", block " << block);
+        check_against_interpreter(in_chunks(Dim::named("N"), chunks, turns, block), kDims,
+                                  {.all_targets = true});
+      }
+  check_against_interpreter(in_chunks(100, {1, false}, {6, false}, 1), kNoDims);
+}
+
 TEST_CASE("every element type has the interpreter's bits") {
   for (ElementType type : {ElementType::f64, ElementType::i32, ElementType::i64, ElementType::u8}) {
     INFO("type " << std::string(ir::name_of(type)));

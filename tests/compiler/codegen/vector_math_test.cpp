@@ -13,6 +13,8 @@
 #include <limits>
 #include <vector>
 
+#include "compiler/driver/host_cpu.h"
+
 namespace mlpc {
 namespace {
 
@@ -39,7 +41,7 @@ const std::vector<Function> kFunctions = {
 /// One function compiled as `void f(const T* x, T* y)` on vectors of a width.
 class Compiled {
  public:
-  Compiled(Emit emit, bool is_f64, unsigned width, bool has_fma) {
+  Compiled(Emit emit, bool is_f64, unsigned width, bool has_fma, bool has_ldexp = false) {
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
     auto context = std::make_unique<llvm::LLVMContext>();
@@ -51,7 +53,7 @@ class Compiled {
     b.SetInsertPoint(llvm::BasicBlock::Create(*context, "entry", f));
     llvm::Type* scalar = is_f64 ? b.getDoubleTy() : b.getFloatTy();
     llvm::Type* type = width == 1 ? scalar : llvm::FixedVectorType::get(scalar, width);
-    VectorMath math(b, has_fma);
+    VectorMath math(b, has_fma, has_ldexp);
     llvm::Value* x = b.CreateAlignedLoad(type, f->getArg(0), llvm::Align(4));
     b.CreateAlignedStore((math.*emit)(x), f->getArg(1), llvm::Align(4));
     b.CreateRetVoid();
@@ -108,8 +110,9 @@ std::vector<T> samples() {
 constexpr double kFarthestAngle = 1.6e6;  // sin and cos are NaN beyond it (vector_math.h)
 
 template <typename T>
-void check_function(const Function& f) {
-  const Compiled scalar(f.emit, sizeof(T) == 8, 1, true), vector(f.emit, sizeof(T) == 8, 16, true);
+void check_function(const Function& f, bool has_ldexp) {
+  const Compiled scalar(f.emit, sizeof(T) == 8, 1, true, has_ldexp),
+      vector(f.emit, sizeof(T) == 8, 16, true, has_ldexp);
   double worst = 0;
   T worst_at = 0;
   std::size_t different = 0;
@@ -148,8 +151,12 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 TEST_CASE("every function keeps its bound, and lanes have the bits of scalars") {
   for (const Function& f : kFunctions) {
     CAPTURE(f.name);
-    check_function<float>(f);
-    check_function<double>(f);
+    for (const bool has_ldexp : {false, true}) {
+      CAPTURE(has_ldexp);
+      if (has_ldexp && driver::host_target() != "x86-64-v4") continue;
+      check_function<float>(f, has_ldexp);
+      check_function<double>(f, has_ldexp);
+    }
   }
 }
 
@@ -190,7 +197,7 @@ TEST_CASE("pow has C's special cases, and small errors") {
       llvm::FunctionType::get(b.getDoubleTy(), {b.getDoubleTy(), b.getDoubleTy()}, false),
       llvm::Function::ExternalLinkage, "f", *module);
   b.SetInsertPoint(llvm::BasicBlock::Create(*context, "entry", f));
-  b.CreateRet(VectorMath(b, true).pow(f->getArg(0), f->getArg(1)));
+  b.CreateRet(VectorMath(b, true, false).pow(f->getArg(0), f->getArg(1)));
   auto jit = llvm::cantFail(llvm::orc::LLJITBuilder().create());
   module->setDataLayout(jit->getDataLayout());
   llvm::cantFail(jit->addIRModule({std::move(module), std::move(context)}));

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "ir/text.h"
+#include "ir/verify.h"
 #include "tests/compiler/lowering/graphs.h"
 
 namespace mlpc {
@@ -133,11 +134,47 @@ TEST_CASE("a long sum over distant rows runs in blocks that divide it, and rests
 
 TEST_CASE("the smaller operand of a product with a transposed weight is turned") {
   const ir::KernelProgram program = lowering::lower(testing::program_of(product(192, true)), {2});
-  CHECK(kernel_calls(program.entries[0]) == 2);  // x turned, then the product with rows in lanes
-  const Dim chunks = Dim::floordiv(kB, 128);
-  REQUIRE(program.entries[0].slots.size() == 2);
-  CHECK(program.entries[0].slots[0].bytes == Dim(128 * 128 * 4) * chunks);
-  CHECK(program.entries[0].slots[1].bytes == Dim(128 * 4) * (kB - Dim(128) * chunks));
+  // x turned, then the product with rows in lanes; for a row or two the product alone
+  CHECK(kernel_calls(program.entries[0]) == 3);
+  REQUIRE(program.entries[0].slots.size() == 1);
+  CHECK(program.entries[0].slots[0].bytes == Dim(128 * 128 * 4) * Dim::floordiv(kB + 127, 128));
+  const std::string text = ir::print(program);
+  CHECK(text.find(" in 128 from 128*%i0 below B lanes") != std::string::npos);
+  CHECK(ir::print(ir::parse_kernels(text, "turned")) == text);
+  const auto refused = [&](const std::string& from, const std::string& to, const char* problem) {
+    std::string changed = text;
+    changed.replace(changed.rfind(from), from.size(), to);
+    std::string what;
+    try {
+      ir::verify(ir::parse_kernels(changed, "turned"));
+    } catch (const Error& e) {
+      what = e.what();
+    }
+    CAPTURE(what);
+    CHECK(what.find(problem) != std::string::npos);
+  };
+  refused("from 128*%i0 below B", "from 128*%i9 below B", "%i9");
+  refused("from 128*%i0 below B", "from 128*%i0 below Q", "`Q`");
+  refused("from 128*%i0 below B", "from 128*%i0", "below");
+}
+
+TEST_CASE("a sum that many read is stored once") {
+  // x, x + a, x + a + b, …: what a chain of residual blocks adds up, each read by a reduction, too
+  constexpr int kBlocks = 6;
+  Graph graph;
+  graph.name = "infer";
+  Builder b(graph);
+  ValueId sum = graph.add_parameter("x", f32({kB, 64}), Role::input, 0);
+  for (std::uint32_t i = 0; i < kBlocks; ++i) {
+    sum = b.add(sum, graph.add_parameter(fmt::format("a{}", i), f32({kB, 64}), Role::input, 1 + i));
+    graph.results.push_back({fmt::format("y{}", i), Role::output, i, b.reduce_sum(sum, {1})});
+  }
+  const ir::KernelProgram program = lowering::lower(testing::program_of(std::move(graph)), {2});
+  std::size_t loads = 0;
+  const std::string text = ir::print(program);
+  for (std::size_t at = text.find(" = load"); at != std::string::npos; at = text.find(" = load", at + 1))
+    ++loads;
+  CHECK(loads <= 3 * kBlocks);
 }
 
 TEST_CASE(
