@@ -20,7 +20,7 @@ constexpr std::array<std::string_view, 8> kReducers = {"sum", "prod", "max",    
                                                        "any", "all",  "argmax", "fma"};
 constexpr std::array<std::string_view, 10> kSpaces = {"input", "result", "params",   "state",     "state_out",
                                                       "slots", "grads",  "tangents", "workspace", "scalar"};
-constexpr std::array<std::string_view, 4> kOffsets = {"turn", "now", "next", "last"};
+constexpr std::array<std::string_view, 5> kOffsets = {"turn", "now", "next", "last", "fixed"};
 
 // ---- Printing ----
 
@@ -132,6 +132,7 @@ class KernelPrinter {
 };
 
 std::string offset_text(const TurnOffset& offset) {
+  if (offset.kind == TurnOffset::Kind::fixed) return fmt::format(" [fixed by {}]", offset.bytes.text());
   const std::string of =
       offset.kind == TurnOffset::Kind::last ? offset.length.text() : fmt::format("{}", offset.loop);
   return fmt::format(" [{} {} by {}]", kOffsets[static_cast<std::size_t>(offset.kind)], of,
@@ -425,7 +426,7 @@ TurnOffset parse_offset(Reader& r) {
   TurnOffset out{static_cast<TurnOffset::Kind>(found - kOffsets.begin()), 0, {}, {}};
   if (out.kind == TurnOffset::Kind::last)
     out.length = r.dim();
-  else
+  else if (out.kind != TurnOffset::Kind::fixed)
     out.loop = r.index();
   r.expect("by");
   out.bytes = r.dim();

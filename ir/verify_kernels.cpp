@@ -301,7 +301,8 @@ class EntryVerifier {
     for (const TurnOffset& offset : ref.offsets) {
       dims(offset.length, "an offset's");
       dims(offset.bytes, "an offset's");
-      if (offset.kind != TurnOffset::Kind::last && offset.loop >= loops)
+      const bool is_of_loop = offset.kind != TurnOffset::Kind::last && offset.kind != TurnOffset::Kind::fixed;
+      if (is_of_loop && offset.loop >= loops)
         fail("entry {}: there is no loop {} around a call", e_.name, offset.loop);
     }
     place_without_offset(ref, loops);

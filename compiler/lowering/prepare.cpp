@@ -108,7 +108,7 @@ bool stays_in_place(const Graph& graph, const Graph::Result& result) {
 
 }  // namespace
 
-Graph prepare(const Graph& graph) {
+Graph prepare(const Graph& graph, std::span<const std::uint32_t> in_place) {
   Graph out = ir::rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
     if (node.op != Op::einsum_) return false;
     copier.bind(Graph::result(node), contraction(b, node, copier.operands(node)));
@@ -117,6 +117,7 @@ Graph prepare(const Graph& graph) {
   Builder b(out);
   for (std::size_t i = 0; i < graph.results.size(); ++i) {
     const Graph::Result& result = graph.results[i];
+    if (result.role == Role::stacked && std::ranges::find(in_place, result.index) != in_place.end()) continue;
     if (graph.producer(result.value).op == Op::parameter_ && !stays_in_place(graph, result))
       out.results[i].value = b.value(Op::stop_grad_, {out.results[i].value});
   }

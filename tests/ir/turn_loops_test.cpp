@@ -49,7 +49,7 @@ TEST_CASE("loops over turns are read as they are printed, nested ones, too") {
       call 0(workspace 0 [now 0 by 64] [turn 1 by 0], result 0) when T >= 3
     }
   }
-  call 0(workspace 0 [last T by 64], result 0)
+  call 0(workspace 0 [last T by 64] [fixed by 16], result 0)
 )");
   const KernelProgram program = parse_kernels(text, "dump");
   CHECK(print(program) == text);

@@ -25,7 +25,7 @@ graph body.0 {{
   %U = parameter const 0 "U" : f32[64, 64]
   %h = parameter loop 0 "h" : f32[B, 64]
   %x = parameter sequence 0 "x" : f32[B, 64]
-  %r = einsum(%h, %U; spec="ij,jk->ik") : f32[B, 64]
+  %r = einsum("ij,jk->ik", %h, %U) : f32[B, 64]
   %z = add(%r, %x) : f32[B, 64]
   %y = tanh(%z) : f32[B, 64]
   %sum = reduce_sum(%y; axes=[0]) : f32[64]

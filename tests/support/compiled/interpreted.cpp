@@ -89,6 +89,7 @@ class Call {
     for (const TurnOffset& o : ref.offsets) {
       const std::int64_t bytes = value_of(o.bytes);
       if (o.kind == TurnOffset::Kind::turn) out += turns_[o.loop].number * bytes;
+      if (o.kind == TurnOffset::Kind::fixed) out += bytes;
       if (o.kind == TurnOffset::Kind::now) out += turns_[o.loop].before % 2 * bytes;
       if (o.kind == TurnOffset::Kind::next) out += (1 - turns_[o.loop].before % 2) * bytes;
       if (o.kind == TurnOffset::Kind::last) out += std::max<std::int64_t>(value_of(o.length), 0) % 2 * bytes;
