@@ -1,12 +1,31 @@
 #include "runtime/tensor.h"
 
 #include <fmt/ranges.h>
+#include <sys/mman.h>
 
 #include <cstring>
 
 #include "runtime/error.h"
 
 namespace mlpc::runtime {
+namespace {
+
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+std::align_val_t alignment_of(std::size_t bytes) {
+  return std::align_val_t{bytes >= kHugePage ? kHugePage : kAlignment};
+}
+
+}  // namespace
+
+void* allocate_bytes(std::size_t bytes) {
+  const std::size_t pages = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  void* p = ::operator new(bytes >= kHugePage ? pages : bytes, alignment_of(bytes));
+  if (bytes >= kHugePage) madvise(p, pages, MADV_HUGEPAGE);  // a wish: without it all works, too
+  return p;
+}
+
+void free_bytes(void* p, std::size_t bytes) { ::operator delete(p, alignment_of(bytes)); }
 
 std::int64_t size_of(mlpc_type type) {
   switch (type) {

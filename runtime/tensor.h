@@ -15,16 +15,19 @@ namespace mlpc::runtime {
 
 constexpr std::size_t kAlignment = 64;  // bytes: what the ABI asks of the caller's buffers; a cache line
 
+/// Large ones begin a huge page and ask the system for such: weights whose rows lie apart would else need a
+/// page each, and more than the processor remembers. Throws std::bad_alloc.
+void* allocate_bytes(std::size_t bytes);
+void free_bytes(void* p, std::size_t bytes);
+
 template <typename T>
 struct AlignedAllocator {
   using value_type = T;
   AlignedAllocator() = default;
   template <typename U>
   AlignedAllocator(const AlignedAllocator<U>&) {}
-  T* allocate(std::size_t n) {
-    return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{kAlignment}));
-  }
-  void deallocate(T* p, std::size_t) { ::operator delete(p, std::align_val_t{kAlignment}); }
+  T* allocate(std::size_t n) { return static_cast<T*>(allocate_bytes(n * sizeof(T))); }
+  void deallocate(T* p, std::size_t n) { free_bytes(p, n * sizeof(T)); }
   bool operator==(const AlignedAllocator&) const = default;
 };
 

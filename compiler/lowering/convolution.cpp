@@ -14,6 +14,22 @@ using ir::ValueId;
 
 constexpr std::int64_t kLeastChannels = 8;
 
+/// Whether the last axis of windows over v is one of taps.
+bool has_taps_last(const Graph& graph, ValueId v) {
+  for (const Node* node = &graph.producer(v); node->op == ir::Op::window_;
+       node = &graph.producer(graph.operands(*node)[0])) {
+    const auto axis = static_cast<std::size_t>(std::get<std::int64_t>(node->attributes[0]));
+    if (axis + 2 == graph.type(Graph::result(*node)).rank()) return true;
+  }
+  return false;
+}
+
+/// Whether the last axis of windows over v is that of the result, and makes lanes: images side by side.
+bool has_lanes_last(const Graph& graph, const ir::ops::EinsumSpec& spec, std::size_t k, ValueId v) {
+  return spec.operands[k].back() == spec.result.back() && !has_taps_last(graph, v) &&
+         graph.type(v).shape.back().constant().value_or(0) >= kLeastChannels;
+}
+
 }  // namespace
 
 bool reads_windows(const Graph& graph, ValueId v) {
@@ -29,6 +45,7 @@ char lane_letter(const Graph& graph, const ir::ops::EinsumSpec& spec, std::span<
   const bool first_is_windowed = reads_windows(graph, operands[0]);
   if (first_is_windowed == reads_windows(graph, operands[1])) return spec.result.back();
   const std::size_t windowed = first_is_windowed ? 0 : 1;
+  if (has_lanes_last(graph, spec, windowed, operands[windowed])) return spec.result.back();
   const std::string& letters = spec.operands[1 - windowed];
   char best = spec.result.back();
   std::int64_t most = kLeastChannels - 1;
@@ -49,11 +66,25 @@ std::optional<ConvolutionShape> convolution_shape(const Graph& graph, ValueId co
   if (operands.size() != 2 || spec.result.empty()) return std::nullopt;
   const bool first_is_windowed = reads_windows(graph, operands[0]);
   if (first_is_windowed == reads_windows(graph, operands[1])) return std::nullopt;
-  const std::string& windowed = spec.operands[first_is_windowed ? 0 : 1];
+  const std::size_t k = first_is_windowed ? 0 : 1;
+  const std::string &windowed = spec.operands[k], &other = spec.operands[1 - k];
   const char lanes = lane_letter(graph, spec, operands);
-  if (windowed.find(lanes) != std::string::npos) return std::nullopt;
-  ConvolutionShape out{spec.result.find(lanes), std::nullopt, 1};
-  if (const std::size_t axis = spec.result.find(windowed.back()); axis != std::string::npos)
+  const auto has = [](const std::string& letters, char letter) {
+    return letters.find(letter) != std::string::npos;
+  };
+  ConvolutionShape out{spec.result.find(lanes), std::nullopt, std::nullopt, 1};
+  if (has(windowed, lanes)) {
+    if (!has_lanes_last(graph, spec, k, operands[k])) return std::nullopt;
+    std::optional<std::size_t> of_windows, of_other;
+    for (std::size_t axis = 0; axis < spec.result.size(); ++axis) {
+      const char letter = spec.result[axis];
+      if (has(windowed, letter) != has(other, letter) && letter != lanes)
+        (has(windowed, letter) ? of_windows : of_other) = axis;
+    }
+    if (!of_windows || !of_other) return std::nullopt;
+    out.tile_axes = {*of_windows, *of_other};
+    out.loads_other_in_lanes = has(other, lanes);
+  } else if (const std::size_t axis = spec.result.find(windowed.back()); axis != std::string::npos)
     out.contiguous_axis = axis;
   if (spec.contracted.empty()) return out;
   for (std::size_t k = 0; k < spec.operands.size(); ++k)

@@ -103,11 +103,13 @@ Index GroupEmitter::open_inner(const Shape& of, bool in_lanes, bool is_turned) {
     inner_shape_ = inner;
     inner_in_lanes_ = in_lanes;
     inner_.clear();
+    const std::vector<int> jams =
+        c_.level < 2 || !in_lanes ? std::vector(inner.size(), 1) : jams_around_lanes(inner, c_.target.lanes);
     for (std::size_t i = 0; i < inner.size(); ++i) {
       const ir::VarId var = builder_.new_var();
       inner_.push_back(AffineIndex::of(var));
       const bool is_lanes = in_lanes && i + 1 == inner.size();
-      open(var, inner[i], {1, is_lanes});
+      open(var, inner[i], {jams[i], is_lanes});
     }
   }
   Index index = base_;

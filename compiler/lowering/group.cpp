@@ -179,6 +179,29 @@ class Grouper {
     out_.group_of[v.index] = g;
   }
 
+  /// Whether a member has one nest of loops behind the space, with lanes innermost whatever the target.
+  bool ends_in_lanes(ValueId v) const {
+    const Node& node = graph_.producer(v);
+    if (joined_axis(node)) return false;  // a loop for each part
+    if (kind(v) != Kind::reduction || node.op == Op::fold_) return true;
+    const std::size_t rank = graph_.type(graph_.operands(node)[0]).rank();
+    return std::ranges::count(reduced_axes(node), static_cast<std::int64_t>(rank) - 1) == 0;
+  }
+
+  /// Whether the loops of `first` are open still where `later` is computed, for which all members up to it
+  /// have to be known: they are members over the same loops, none of which waits for a turn of the others.
+  bool share_loops(const Group& group, ValueId first, ValueId later) const {
+    if (graph_.type(first).rank() == group.space.size()) return true;
+    auto member = std::ranges::find(group.members, first);
+    const auto is_alike = [&](ValueId v) {
+      return graph_.type(v).shape == graph_.type(first).shape && ends_in_lanes(v) && !out_.is_turned[v.index];
+    };
+    if (!ends_in_lanes(first)) return false;
+    while (*member != later)
+      if (!is_alike(*++member)) return false;
+    return true;
+  }
+
   /// Reads another member at an index other than its own; of a concat that is a part's.
   bool is_turned(ValueId member) const {
     const auto reads_elsewhere = [&](ValueId v) {
@@ -195,11 +218,14 @@ class Grouper {
 
   void collect_reads() {
     out_.is_turned.assign(graph_.value_count(), false);
+    out_.is_reloaded.assign(graph_.value_count(), false);
     for (const Group& group : out_.groups) {
       Leaves reads;
       for (ValueId member : group.members) out_.is_turned[member.index] = is_turned(member);
       for (ValueId member : group.members)
         for (const auto& [leaf, prefix] : leaves_of(member)) {
+          if (group_of(leaf) == group_of(member) && !share_loops(group, leaf, member))
+            out_.is_reloaded[leaf.index] = true;
           const auto [it, is_new] = reads.emplace(leaf, prefix);
           if (!is_new) it->second = std::min(it->second, prefix);
         }

@@ -48,6 +48,9 @@ struct Grouping {
   /// By value: a member that reads another one at an index of its own behind the space, so that all of the
   /// other's elements there come first.
   std::vector<bool> is_turned;
+  /// By value: a member that another one reads which does not share its loops behind the space, so that it is
+  /// in no register any more.
+  std::vector<bool> is_reloaded;
 };
 
 struct GroupingOptions {

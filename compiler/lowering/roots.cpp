@@ -111,6 +111,8 @@ class Classifier {
       for (ValueId operand : operands) compute(operand);
     const bool repeats = node.op == Op::broadcast_ || node.op == Op::window_;
     if (repeats && is_dear(strip_layout(operands[0]))) compute(strip_layout(operands[0]));
+    if (repeats && turns_lanes(strip_layout(operands[0], Op::transpose_)))
+      compute(strip_layout(operands[0], Op::transpose_));
     if (std::holds_alternative<ir::ReductionLowering>(ir::def(node.op).lowering) &&
         is_worth_keeping(operands[0]))
       compute(operands[0]);
@@ -142,6 +144,14 @@ class Classifier {
   void count_arrays(const Node& node) {
     const ValueId v = Graph::result(node);
     if (kinds_[v.index] == Kind::inlined) arrays_[v.index] = arrays_below(node);
+  }
+
+  /// Whether v is a transpose after which the operand's last axis is not the last: each read strides.
+  bool turns_lanes(ValueId v) const {
+    const Node& node = graph_.producer(v);
+    if (node.op != Op::transpose_) return false;
+    const auto& permutation = std::get<ir::Integers>(node.attributes[0]);
+    return permutation.back() + 1 != static_cast<std::int64_t>(permutation.size());
   }
 
   /// Whether reading it back costs less than another pass that computes it again: a derivative of an

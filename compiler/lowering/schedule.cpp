@@ -222,12 +222,65 @@ LoopPlan plan_convolution(const GroupShape& group, const ir::Target& target, int
   return plan;
 }
 
+/// Turns of two axes that share a register tile of one vector each: as many as registers allow, with the
+/// fewest loads for an accumulator.
+struct JammedPair {
+  int first, second;
+};
+
+JammedPair jammed_pair(const Dim& first, const Dim& second, int budget, bool loads_both) {
+  const std::int64_t n = guess(first), m = guess(second);
+  const auto tiles = [](std::int64_t turns, std::int64_t most) { return (turns + most - 1) / most; };
+  JammedPair best{1, 1};
+  double best_cost = 0;
+  for (std::int64_t a = 1; a <= std::min<std::int64_t>(n, budget); ++a)
+    for (std::int64_t b = 1; b <= m && a * b + a + (loads_both ? b : 1) <= budget; ++b) {
+      const double tile_count = static_cast<double>(tiles(n, a) * tiles(m, b));
+      // Products take a half cycle each, loads as much, and a tile hides latency from 8 accumulators on.
+      const double cost = tile_count * static_cast<double>(std::max<std::int64_t>(a * b, 8) + (a + b) / 2) +
+                          (n % a == 0 ? 0 : 0.5) + (m % b == 0 ? 0 : 0.5);
+      if (best_cost != 0 && cost >= best_cost) continue;
+      best = {static_cast<int>(a), static_cast<int>(b)};
+      best_cost = cost;
+    }
+  return best;
+}
+
+/// Blocks of images are tasks, and rows of pixels where those are few; tiles of pixels (or taps) × channels.
+/// A weight's gradient has its channels as tasks, and within one the images, and for each all taps.
+LoopPlan plan_images_in_lanes(const GroupShape& group, const ir::Target& target, int level) {
+  constexpr std::int64_t kMostTapsUnrolled = 8, kTasksWanted = 8;
+  LoopPlan plan;
+  const auto [inner, outer] = *group.convolution->tile_axes;
+  const std::size_t lanes = group.convolution->lane_axis;
+  const int budget = target.vector_registers / (ir::size_of(group.widest) / 4) - 2;
+  const JammedPair tile = level < 2 ? JammedPair{1, 1}
+                                    : jammed_pair(group.space[inner], group.space[outer], budget,
+                                                  group.convolution->loads_other_in_lanes);
+  const std::int64_t taps = group.convolution->last_range.constant().value_or(0);
+  plan.reduce_unroll = level < 2 ? 1 : taps >= 1 && taps <= kMostTapsUnrolled ? static_cast<int>(taps) : 2;
+  const bool is_whole = group.is_blocked && guess(group.space[outer]) % tile.second == 0;
+  if (is_whole) plan.levels.push_back({outer, {tile.second, false}, 1, tile.second});
+  plan.levels_around_blocks = plan.levels.size();
+  std::int64_t tasks = group.is_blocked ? kTasksWanted : 1;
+  for (std::size_t axis = 0; axis < group.space.size(); ++axis) {
+    if (axis == inner || axis == outer || axis == lanes) continue;
+    plan.levels.push_back({axis, {}, tasks < kTasksWanted ? 1 : 0});
+    tasks *= guess(group.space[axis]);
+  }
+  if (!is_whole) plan.levels.push_back({outer, {tile.second, false}, 0});
+  plan.levels.push_back({inner, {tile.first, false}, 0});
+  plan.levels.push_back({lanes, {1, true}, 0});
+  return plan;
+}
+
 LoopPlan plan_points(const GroupShape& group, const ir::Target& target, int level) {
   LoopPlan plan;
   const std::size_t rank = group.space.size();
   std::int64_t inside = std::min(guess(group.work) * group.cost, kLargest);
   for (std::size_t axis = 1; axis < rank; ++axis)
     inside = std::min(inside * guess(group.space[axis]), kLargest);
+  const std::vector<int> jams = jams_around_lanes(group.space, target.lanes);
   for (std::size_t axis = 0; axis < rank; ++axis) {
     const bool is_lanes = axis + 1 == rank && !group.has_lanes_inside;
     // A transposing copy turns whole blocks of lanes × lanes in registers, one at a time.
@@ -236,9 +289,10 @@ LoopPlan plan_points(const GroupShape& group, const ir::Target& target, int leve
     // Short rows leave a vector's latency open: several at a time.
     if (level >= 2 && axis + 1 == rank && group.has_lanes_inside && guess(group.work) <= 4 * target.lanes)
       entry.schedule.unroll = 4;
-    if (axis == 0)
-      entry.task_block =
-          round_up(std::max<std::int64_t>(1, kPointTask / inside), is_lanes ? 4 * target.lanes : 4);
+    if (level >= 2 && !is_lanes && !group.has_lanes_inside && !group.turned_axis)
+      entry.schedule.unroll = jams[axis];
+    const std::int64_t multiple = is_lanes ? 4 * target.lanes : kPointTask >= inside ? 4 : 1;
+    if (axis == 0) entry.task_block = round_up(std::max<std::int64_t>(1, kPointTask / inside), multiple);
     plan.levels.push_back(entry);
   }
   return plan;
@@ -252,9 +306,30 @@ std::int64_t guess(const Dim& extent) {
   return std::clamp<std::int64_t>(value.value_or(kLargest), 1, kLargest);
 }
 
+std::vector<int> jams_around_lanes(const ir::Shape& shape, int lanes) {
+  constexpr std::int64_t kMostVectors = 4;
+  std::vector<int> jams(shape.size(), 1);
+  if (shape.empty()) return jams;
+  const std::int64_t last = shape.back().constant().value_or(0);
+  if (last == 0 || last > kMostVectors * lanes) return jams;
+  std::int64_t room = kMostVectors;
+  const auto jam = [&](std::size_t axis, std::int64_t turns) {
+    jams[axis] = static_cast<int>(std::min(turns, room));
+    room /= jams[axis];
+    return jams[axis] == turns;
+  };
+  bool is_whole = jam(shape.size() - 1, (last + lanes - 1) / lanes);
+  for (std::size_t axis = shape.size() - 1; axis-- > 0 && is_whole;)
+    is_whole =
+        jam(axis, std::max<std::int64_t>(shape[axis].constant().value_or(1), 1)) && shape[axis].is_constant();
+  return jams;
+}
+
 LoopPlan plan_loops(const GroupShape& group, const ir::Target& target, int level) {
   if (group.space.empty()) return {};
-  LoopPlan plan = group.convolution         ? plan_convolution(group, target, level)
+  LoopPlan plan = group.convolution && group.convolution->tile_axes
+                      ? plan_images_in_lanes(group, target, level)
+                  : group.convolution       ? plan_convolution(group, target, level)
                   : group.has_rows_in_lanes ? plan_rows_in_lanes(group, target, level)
                   : group.is_contraction    ? plan_contraction(group, target, level)
                                             : plan_points(group, target, level);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "ir/kernel.h"
@@ -23,11 +24,15 @@ struct LoopPlan {
   std::size_t levels_around_blocks = 1;  // where the sum runs in blocks: the other levels are within one
 };
 
-/// A contraction over windows, with channels in lanes.
+/// A contraction over windows, with channels in lanes, or images.
 struct ConvolutionShape {
   std::size_t lane_axis;
+  /// With images in lanes: the last axis that only the windowed operand has, and the last that only the other
+  /// one has.
+  std::optional<std::pair<std::size_t, std::size_t>> tile_axes;
   std::optional<std::size_t> contiguous_axis;  // along which the windowed operand is read with stride 1
   ir::Dim last_range;                          // extent of the innermost sum
+  bool loads_other_in_lanes = false;           // images are lanes of both operands
 };
 
 /// What a group does at each point of its space, for the sizes of tiles and tasks.
@@ -54,6 +59,10 @@ constexpr std::int64_t kFewRows = 5, kFewRowsInLanes = 3;
 
 /// An extent, or what a free one counts as where a size has to be guessed.
 std::int64_t guess(const ir::Dim& extent);
+
+/// Turns, by axis, of the loops around one in lanes that share a trip: where the last axis is a vector or a
+/// few long, so that a trip is about four, and its loops' own work does not show.
+std::vector<int> jams_around_lanes(const ir::Shape& shape, int lanes);
 
 LoopPlan plan_loops(const GroupShape& group, const ir::Target& target, int level);
 

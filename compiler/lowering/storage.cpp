@@ -191,15 +191,9 @@ class Assigner {
 
   void assign_workspace() {
     std::vector<std::int32_t> last_read(graph_.value_count(), Grouping::kNone);
-    std::vector<bool> is_reloaded(graph_.value_count(), false);
     for (std::size_t g = 0; g < grouping_.reads.size(); ++g)
-      for (const Grouping::Read& read : grouping_.reads[g]) {
+      for (const Grouping::Read& read : grouping_.reads[g])
         last_read[read.value.index] = static_cast<std::int32_t>(g);
-        // A member with loops of its own is out of sight for the next one, unless that stores it too.
-        if (group_of(read.value) == static_cast<std::int32_t>(g))
-          is_reloaded[read.value.index] =
-              graph_.type(read.value).rank() > group(static_cast<std::int32_t>(g)).space.size();
-      }
     const auto end = static_cast<std::int32_t>(grouping_.groups.size());
     for (const Storage::Copy& copy : out_.copies) last_read[copy.value.index] = end;
     for (std::int32_t g = 0; g < end; ++g) {
@@ -208,7 +202,7 @@ class Assigner {
       out_.is_packed_before.push_back(false);
       if (group(g).is_turns) place_carried_stacks(g, last_read);
       for (ValueId v : group(g).members) {
-        const bool is_needed = last_read[v.index] > g || is_reloaded[v.index];
+        const bool is_needed = last_read[v.index] > g || grouping_.is_reloaded[v.index];
         if (!is_needed || !out_.places[v.index].empty() || is_loop_value(v)) continue;
         out_.places[v.index] = {slot(bytes_of(graph_.type(v)), g, last_read[v.index])};
       }

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "compiler/passes/passes.h"
+#include "compiler/passes/windows.h"
 #include "ir/axis_groups.h"
 #include "ir/bodies.h"
 #include "ir/ops/einsum.h"
@@ -87,18 +88,6 @@ struct Convolution {
   std::string& x() { return spec.operands[windows]; }
   std::string& other() { return spec.operands[1 - windows]; }
 };
-
-/// Letters of the axes that windows over v lie on, and of their taps.
-std::string window_letters(const Graph& graph, ValueId v, std::string letters) {
-  std::string out;
-  for (const Node* node = &graph.producer(v); node->op == Op::window_;
-       node = &graph.producer(graph.operands(*node)[0])) {
-    const auto axis = static_cast<std::size_t>(std::get<std::int64_t>(node->attributes[0]));
-    out += letters.substr(axis, 2);
-    letters.erase(axis + 1, 1);
-  }
-  return out;
-}
 
 std::optional<Convolution> convolution(const Graph& graph, const Node& node) {
   Convolution c{ir::ops::parse_einsum(std::get<std::string>(node.attributes[0])), 0, ' ', ' ', false};

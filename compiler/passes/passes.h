@@ -54,6 +54,10 @@ ir::Program accumulate_gradients(const ir::Program& program);
 /// the sum of what it stacks (a bias' gradient) becomes one sum behind the loop, in the order of the stack.
 ir::Program hoist_contractions(const ir::Program& program);
 
+/// Stores the tensors between convolutions of few channels with some images side by side, where they are
+/// learned: [B, c, h, w] -> [blocks, c, h, w, lanes]. Runs at every level, for it changes the order of sums.
+ir::Program images_in_lanes(const ir::Program& program);
+
 /// Stores the tensors between convolutions with their channels last, where there are enough for lanes: a
 /// transpose stands where that begins and ends. Runs at every level, for it changes the order of sums.
 ir::Program channels_last(const ir::Program& program);

@@ -24,7 +24,8 @@ constexpr std::array kPipeline = {
     Pass{"contract_overlaps", contract_overlaps, Stage::joint, Stage::joint},
     Pass{"canonicalize", canonicalize, Stage::joint, Stage::joint},  // sees the expanded ops
     Pass{"hoist_contractions", hoist_contractions, Stage::joint, Stage::joint},
-    Pass{"channels_last", channels_last, Stage::joint, Stage::joint},  // no rule may undo its transposes
+    Pass{"images_in_lanes", images_in_lanes, Stage::joint, Stage::joint},  // takes what it is better for
+    Pass{"channels_last", channels_last, Stage::joint, Stage::joint},      // no rule may undo its transposes
     Pass{"drop_unused", drop_unused, Stage::joint, Stage::joint},
 };
 

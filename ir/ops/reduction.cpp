@@ -90,7 +90,8 @@ std::vector<MaybeValue> extremum_jvp(Builder& b, const NodeView& n, std::span<co
   const ValueId x = n.operand(0);
   const ValueId hit = b.convert(b.compare(Op::eq_, x, spread(b, n, n.result())), b.type(x).element);
   const ValueId count = b.reduce_sum(hit, axes_of(n.attributes));
-  const ValueId share = b.div(hit, spread(b, n, count));
+  const ValueId share =
+      b.mul(hit, spread(b, n, b.div(b.full_like(count, 1), count)));  // one division for all
   return {b.reduce_sum(b.mul(share, *tangents[0]), axes_of(n.attributes))};
 }
 

@@ -14,12 +14,14 @@ from nets import NETS
 from peers import peers_of
 
 HERE = Path(__file__).resolve().parent
-# The best of what peers offer: no page faults for large temporaries, no spinning while others are measured.
+# The best of what peers offer: no page faults for large temporaries, huge pages as mlpc has them, no spinning while others
+# are measured.
 PEER_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_TOP_PAD_": str(1 << 28),
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "JAX_PLATFORMS": "cpu",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
