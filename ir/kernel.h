@@ -162,8 +162,8 @@ struct TaskSplit {
 };
 
 /// A function over buffers. The loops of `tasks` are the outermost ones, nested in this order and without
-/// limits; around them stand only statements without stores. Two buffers may be one memory where each element is read, if at all,
-/// only by the turn that writes it (an in-place update).
+/// limits; around them stand only statements without stores. Two buffers may be one memory where each element
+/// is read, if at all, only by the turn that writes it (an in-place update).
 struct Kernel {
   std::string name;
   std::vector<KernelBuffer> buffers;
@@ -175,12 +175,13 @@ struct Kernel {
 /// Bytes to add to a buffer's address, inside of loops over turns and behind them.
 struct TurnOffset {
   enum class Kind : std::uint8_t {
-    turn,  // the turn's number times `bytes`: an element of a sequence
-    now,   // of a loop value that is there twice, the copy that this turn reads …
-    next,  // … and the one that it writes: 0 or `bytes`, in turn
-    last,  // what the last of `length` turns wrote, when they are over; the first value where there was none
+    turn,   // the turn's number times `bytes`: an element of a sequence
+    now,    // of a loop value that is there twice, the copy that this turn reads …
+    next,   // … and the one that it writes: 0 or `bytes`, in turn
+    last,   // what the last of `length` turns wrote, when they are over; the first value where there was none
+    fixed,  // in every turn and outside of them
   } kind;
-  std::uint32_t loop = 0;  // the number of loops around it; not of Kind::last
+  std::uint32_t loop = 0;  // the number of loops around it; not of Kind::last and fixed
   Dim length;              // of Kind::last only
   Dim bytes;
   friend bool operator==(const TurnOffset&, const TurnOffset&) = default;
@@ -231,9 +232,21 @@ struct TurnLoop {
   bool reverse = false;  // turns are numbered from length - 1 to 0
   std::vector<Action> actions;
 };
-struct Action {
-  std::variant<KernelCall, FiniteCheck, TurnLoop> kind;
+/// Runs the actions in each of n tasks, one after the other and without a meeting in between: a task is the
+/// one of its number of every kernel below. All of these have n tasks, cut from one loop each; of the memory
+/// that the phase writes, a task touches only what it writes itself.
+struct Phase {
+  std::vector<Action> actions;
 };
+struct Action {
+  std::variant<KernelCall, FiniteCheck, TurnLoop, Phase> kind;
+};
+/// Those that a loop or a phase runs; null for other actions.
+inline const std::vector<Action>* actions_inside(const Action& action) {
+  if (const auto* loop = std::get_if<TurnLoop>(&action.kind)) return &loop->actions;
+  const auto* phase = std::get_if<Phase>(&action.kind);
+  return phase ? &phase->actions : nullptr;
+}
 
 struct WorkspaceSlot {
   Dim bytes;  // the plan rounds it up to 64

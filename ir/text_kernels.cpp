@@ -20,7 +20,7 @@ constexpr std::array<std::string_view, 8> kReducers = {"sum", "prod", "max",    
                                                        "any", "all",  "argmax", "fma"};
 constexpr std::array<std::string_view, 10> kSpaces = {"input", "result", "params",   "state",     "state_out",
                                                       "slots", "grads",  "tangents", "workspace", "scalar"};
-constexpr std::array<std::string_view, 4> kOffsets = {"turn", "now", "next", "last"};
+constexpr std::array<std::string_view, 5> kOffsets = {"turn", "now", "next", "last", "fixed"};
 
 // ---- Printing ----
 
@@ -132,6 +132,7 @@ class KernelPrinter {
 };
 
 std::string offset_text(const TurnOffset& offset) {
+  if (offset.kind == TurnOffset::Kind::fixed) return fmt::format(" [fixed by {}]", offset.bytes.text());
   const std::string of =
       offset.kind == TurnOffset::Kind::last ? offset.length.text() : fmt::format("{}", offset.loop);
   return fmt::format(" [{} {} by {}]", kOffsets[static_cast<std::size_t>(offset.kind)], of,
@@ -166,9 +167,10 @@ std::string actions_text(const std::vector<Action>& actions, std::size_t depth) 
     } else if (const auto* check = std::get_if<FiniteCheck>(&action.kind)) {
       out += fmt::format("check_finite {} {}\n", name_of(check->type), ref_text(check->value));
     } else {
-      const auto& loop = std::get<TurnLoop>(action.kind);
-      out += fmt::format("turns {}{} {{\n", loop.length.text(), loop.reverse ? " reverse" : "");
-      out += actions_text(loop.actions, depth + 1);
+      const auto* loop = std::get_if<TurnLoop>(&action.kind);
+      out += loop ? fmt::format("turns {}{} {{\n", loop->length.text(), loop->reverse ? " reverse" : "")
+                  : "phase {\n";
+      out += actions_text(*actions_inside(action), depth + 1);
       out.append(2 * depth, ' ');
       out += "}\n";
     }
@@ -424,7 +426,7 @@ TurnOffset parse_offset(Reader& r) {
   TurnOffset out{static_cast<TurnOffset::Kind>(found - kOffsets.begin()), 0, {}, {}};
   if (out.kind == TurnOffset::Kind::last)
     out.length = r.dim();
-  else
+  else if (out.kind != TurnOffset::Kind::fixed)
     out.loop = r.index();
   r.expect("by");
   out.bytes = r.dim();
@@ -478,6 +480,10 @@ std::vector<Action> parse_actions(Reader& r, int depth) {
       loop.actions = parse_actions(r, depth + 1);
       r.expect("}");
       out.push_back({std::move(loop)});
+    } else if (r.accept("phase")) {
+      r.expect("{");
+      out.push_back({Phase{parse_actions(r, depth + 1)}});
+      r.expect("}");
     } else {
       r.expect("call");
       out.push_back({parse_call(r)});

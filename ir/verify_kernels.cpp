@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "ir/error.h"
+#include "ir/kernel_tasks.h"
 #include "ir/op.h"
 #include "ir/verify.h"
 
@@ -258,7 +259,7 @@ class EntryVerifier {
   void run() const {
     for (std::uint32_t input : e_.inputs)
       if (input >= p_.header.inputs.size()) fail("entry {}: there is no input {}", e_.name, input);
-    actions(e_.actions, 0);
+    actions(e_.actions, 0, false);
   }
 
  private:
@@ -269,14 +270,19 @@ class EntryVerifier {
   }
 
   /// `loops`: how many there are around.
-  void actions(const std::vector<Action>& list, std::uint32_t loops) const {
+  void actions(const std::vector<Action>& list, std::uint32_t loops, bool in_phase) const {
     for (const Action& action : list) {
       if (const auto* check = std::get_if<FiniteCheck>(&action.kind)) {
-        if (loops > 0) fail("entry {}: a check stands in a loop", e_.name);
+        if (loops > 0 || in_phase) fail("entry {}: a check stands in a loop", e_.name);
         place(check->value, loops);
       } else if (const auto* loop = std::get_if<TurnLoop>(&action.kind)) {
         dims(loop->length, "a length's");
-        actions(loop->actions, loops + 1);
+        actions(loop->actions, loops + 1, in_phase);
+      } else if (const auto* phase = std::get_if<Phase>(&action.kind)) {
+        if (in_phase) fail("entry {}: a phase stands in another one", e_.name);
+        actions(phase->actions, loops, true);
+        if (!has_equal_tasks(p_.kernels, phase->actions))
+          fail("entry {}: the kernels of a phase are cut into different tasks", e_.name);
       } else {
         call(std::get<KernelCall>(action.kind), loops);
       }
@@ -295,7 +301,8 @@ class EntryVerifier {
     for (const TurnOffset& offset : ref.offsets) {
       dims(offset.length, "an offset's");
       dims(offset.bytes, "an offset's");
-      if (offset.kind != TurnOffset::Kind::last && offset.loop >= loops)
+      const bool is_of_loop = offset.kind != TurnOffset::Kind::last && offset.kind != TurnOffset::Kind::fixed;
+      if (is_of_loop && offset.loop >= loops)
         fail("entry {}: there is no loop {} around a call", e_.name, offset.loop);
     }
     place_without_offset(ref, loops);

@@ -4,32 +4,10 @@
 #include <array>
 
 #include "compiler/codegen/kernel_nest.h"
-#include "ir/error.h"
+#include "ir/kernel_tasks.h"
 
 namespace mlpc::codegen {
 namespace {
-
-/// Null if no loop of the kernel's tasks has the variable.
-const ir::Loop* find_loop(const ir::Block& block, ir::VarId var) {
-  for (const ir::Statement& statement : block) {
-    const auto* loop = std::get_if<ir::Loop>(&statement.kind);
-    if (!loop) continue;
-    if (loop->var == var) return loop;
-    if (const ir::Loop* inner = find_loop(loop->body, var)) return inner;
-  }
-  return nullptr;
-}
-
-ir::Dim task_extent(const ir::Kernel& kernel, const ir::TaskSplit& split) {
-  const ir::Loop* loop = find_loop(kernel.body, split.var);
-  if (!loop) fail("kernel `{}` has no loop over i{} for its tasks", kernel.name, split.var.index);
-  return loop->extent;
-}
-
-ir::Dim task_count(const ir::Kernel& kernel, const ir::TaskSplit& split) {
-  if (split.block < 1) fail("kernel `{}` has tasks of {} turns", kernel.name, split.block);
-  return ir::Dim::floordiv(task_extent(kernel, split) + ir::Dim(split.block - 1), split.block);
-}
 
 TurnRange task_range(KernelState& state, const ir::Dim& extent, std::int64_t block, llvm::Value* number) {
   llvm::IRBuilder<>& builder = state.builder;
@@ -49,11 +27,11 @@ std::map<ir::VarId, TurnRange> task_ranges(KernelState& state) {
     const ir::TaskSplit& split = state.kernel.tasks[i];
     llvm::Value* number = rest;
     if (i > 0) {
-      llvm::Value* count = state.dim_value(task_count(state.kernel, split));
+      llvm::Value* count = state.dim_value(ir::task_count(state.kernel, split));
       number = state.builder.CreateURem(rest, count);
       rest = state.builder.CreateUDiv(rest, count);
     }
-    ranges[split.var] = task_range(state, task_extent(state.kernel, split), split.block, number);
+    ranges[split.var] = task_range(state, ir::task_extent(state.kernel, split), split.block, number);
   }
   return ranges;
 }
@@ -101,12 +79,6 @@ llvm::Function* emit_kernel(llvm::Module& module, const ir::Kernel& kernel, cons
   }
   merge_blocks(*function);
   return function;
-}
-
-ir::Dim task_count(const ir::Kernel& kernel) {
-  ir::Dim count = 1;
-  for (const ir::TaskSplit& split : kernel.tasks) count = count * task_count(kernel, split);
-  return count;
 }
 
 }  // namespace mlpc::codegen

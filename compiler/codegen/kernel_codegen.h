@@ -22,7 +22,4 @@ llvm::Function* emit_kernel(llvm::Module& module, const ir::Kernel& kernel, cons
 /// The same function as one that another module defines.
 llvm::Function* declare_kernel(llvm::Module& module, const ir::Kernel& kernel);
 
-/// The number of tasks: the product of ⌈extent / block⌉.
-ir::Dim task_count(const ir::Kernel& kernel);
-
 }  // namespace mlpc::codegen

@@ -56,6 +56,11 @@ void call_kernel(ModelState& s, llvm::Value* context, llvm::Value* task) {
 }
 
 /// void(ptr context, i64 task, i32 worker): what the hook calls.
+llvm::FunctionType* task_type(ModelState& s) {
+  return llvm::FunctionType::get(s.b.getVoidTy(), {s.ptr, s.i64, s.i32}, false);
+}
+
+/// Runs a task of the context's kernel.
 llvm::Function* task_function(ModelState& s) {
   const auto resume = s.b.saveIP();
   llvm::Function* f = s.internal("task", s.b.getVoidTy(), {s.ptr, s.i64, s.i32});
@@ -66,22 +71,12 @@ llvm::Function* task_function(ModelState& s) {
   return f;
 }
 
-}  // namespace
-
-llvm::StructType* context_type(ModelState& s) {
-  std::size_t most_buffers = 0;
-  for (const ir::Kernel& kernel : s.program.kernels)
-    most_buffers = std::max(most_buffers, kernel.buffers.size());
-  return llvm::StructType::get(s.context,
-                               {s.ptr, s.ptr, s.ptr, s.ptr, llvm::ArrayType::get(s.ptr, most_buffers)});
-}
-
-llvm::Function* run_function(ModelState& s) {
-  if (llvm::Function* made = s.module.getFunction("run")) return made;
+/// void(ptr context, ptr kernel, ptr refs, i64 n): writes down which kernel runs, and where its buffers are.
+llvm::Function* find_function(ModelState& s) {
+  if (llvm::Function* made = s.module.getFunction("find")) return made;
   const auto resume = s.b.saveIP();
-  llvm::Function* f = s.internal("run", s.b.getVoidTy(), {s.ptr, s.ptr, s.ptr, s.i64, s.i64});
-  llvm::Value *context = f->getArg(0), *refs = f->getArg(2), *tasks = f->getArg(4);
-  llvm::Function* task = task_function(s);
+  llvm::Function* f = s.internal("find", s.b.getVoidTy(), {s.ptr, s.ptr, s.ptr, s.i64});
+  llvm::Value *context = f->getArg(0), *refs = f->getArg(2);
   s.begin(f);
   s.b.CreateStore(f->getArg(1), field_of(s, context, context_field::kernel));
   llvm::Value* places = s.b.CreateLoad(s.ptr, field_of(s, context, context_field::places));
@@ -94,6 +89,54 @@ llvm::Function* run_function(ModelState& s) {
     llvm::Value* place = s.b.CreateLoad(s.ptr, s.b.CreateInBoundsGEP(s.ptr, places, number));
     s.b.CreateStore(s.b.CreateInBoundsGEP(s.i8, place, bytes), s.b.CreateInBoundsGEP(s.ptr, buffers, i));
   });
+  s.b.CreateRetVoid();
+  s.b.restoreIP(resume);
+  return f;
+}
+
+}  // namespace
+
+llvm::StructType* context_type(ModelState& s) {
+  std::size_t most_buffers = 0;
+  for (const ir::Kernel& kernel : s.program.kernels)
+    most_buffers = std::max(most_buffers, kernel.buffers.size());
+  return llvm::StructType::get(
+      s.context, {s.ptr, s.ptr, s.ptr, s.ptr, s.ptr, llvm::ArrayType::get(s.ptr, most_buffers)});
+}
+
+llvm::Function* run_function(ModelState& s) {
+  if (llvm::Function* made = s.module.getFunction("run")) return made;
+  const auto resume = s.b.saveIP();
+  llvm::Function* f = s.internal("run", s.b.getVoidTy(), {s.ptr, s.ptr, s.ptr, s.i64, s.i64});
+  llvm::Function* task = task_function(s);
+  s.begin(f);
+  llvm::Value* context = f->getArg(0);
+  s.b.CreateCall(find_function(s), {context, f->getArg(1), f->getArg(2), f->getArg(3)});
+  s.b.CreateCall(fork_function(s), {context, task, f->getArg(4)});
+  s.b.CreateRetVoid();
+  s.b.restoreIP(resume);
+  return f;
+}
+
+llvm::Function* run_task_function(ModelState& s) {
+  if (llvm::Function* made = s.module.getFunction("run_task")) return made;
+  const auto resume = s.b.saveIP();
+  llvm::Function* f = s.internal("run_task", s.b.getVoidTy(), {s.ptr, s.ptr, s.ptr, s.i64, s.i64});
+  s.begin(f);
+  llvm::Value* context = f->getArg(0);
+  s.b.CreateCall(find_function(s), {context, f->getArg(1), f->getArg(2), f->getArg(3)});
+  call_kernel(s, context, f->getArg(4));
+  s.b.CreateRetVoid();
+  s.b.restoreIP(resume);
+  return f;
+}
+
+llvm::Function* fork_function(ModelState& s) {
+  if (llvm::Function* made = s.module.getFunction("fork")) return made;
+  const auto resume = s.b.saveIP();
+  llvm::Function* f = s.internal("fork", s.b.getVoidTy(), {s.ptr, s.ptr, s.i64});
+  llvm::Value *context = f->getArg(0), *task = f->getArg(1), *tasks = f->getArg(2);
+  s.begin(f);
   llvm::Value* args = s.b.CreateLoad(s.ptr, field_of(s, context, context_field::args));
   llvm::Value* parallel = s.b.CreateLoad(s.ptr, s.args_at(args, args_field::parallel));
   auto* hook = llvm::BasicBlock::Create(s.context, "hook", f);
@@ -106,7 +149,7 @@ llvm::Function* run_function(ModelState& s) {
   s.b.CreateCall(hook_type, parallel, {host, tasks, task, context});
   s.b.CreateRetVoid();
   s.b.SetInsertPoint(serial);
-  s.loop(tasks, [&](llvm::Value* i) { call_kernel(s, context, i); });
+  s.loop(tasks, [&](llvm::Value* i) { s.b.CreateCall(task_type(s), task, {context, i, s.b.getInt32(0)}); });
   s.b.CreateRetVoid();
   s.b.restoreIP(resume);
   return f;
@@ -120,7 +163,7 @@ BufferTable::BufferTable(const ir::Program& header, const ir::LoweredEntry& entr
 void BufferTable::note(const std::vector<ir::Action>& actions) {
   for (const ir::Action& action : actions) {
     if (const auto* check = std::get_if<ir::FiniteCheck>(&action.kind)) note(check->value);
-    if (const auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) note(loop->actions);
+    if (const std::vector<ir::Action>* inside = ir::actions_inside(action)) note(*inside);
     if (const auto* call = std::get_if<ir::KernelCall>(&action.kind)) {
       for (const BufferRef& ref : call->buffers) note(ref);
       buffer_count_ += call->buffers.size();

@@ -9,17 +9,24 @@
 
 namespace mlpc::codegen {
 
-/// What one call of an entry knows, and its kernel's tasks. One layout for all entries of a model.
+/// What one call of an entry knows, and its kernel's tasks; each task of a phase has one of its own. One
+/// layout for all entries of a model.
 namespace context_field {
-enum : unsigned { dims, args, places, kernel, buffers };
+enum : unsigned { dims, args, places, turns, kernel, buffers };
 }
 llvm::StructType* context_type(ModelState& s);
 
-/// void(context, kernel, i64 *refs, i64 n, i64 tasks), once a model: finds the kernel's n buffers and runs
-/// its tasks, by the caller's hook where it gave one and there are several. refs: for each buffer the number
-/// of a place in context->places, and the bytes behind it. So a call is two lines of data and one
-/// instruction.
+// Of these functions each is there once a model. A kernel's buffers are data, so that a call is two lines of
+// it and one instruction: i64 *refs has for each buffer the number of a place in context->places, and the
+// bytes behind it.
+
+/// void(context, kernel, refs, i64 n, i64 tasks): finds the kernel's n buffers and runs its tasks.
 llvm::Function* run_function(ModelState& s);
+/// void(context, kernel, refs, i64 n, i64 task): the same for one of the tasks.
+llvm::Function* run_task_function(ModelState& s);
+/// void(context, function, i64 tasks): runs function(context, task, worker) for all tasks, by the caller's
+/// hook where it gave one and there are several.
+llvm::Function* fork_function(ModelState& s);
 
 /// Where an entry's buffers are: the places that its calls are relative to, and the data of the calls.
 class BufferTable {

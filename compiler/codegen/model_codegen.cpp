@@ -133,7 +133,7 @@ std::vector<bool> kernels_that_share_memory(const ir::KernelProgram& program) {
   const auto note = [&](const auto& self, const std::vector<ir::Action>& actions) -> void {
     for (const ir::Action& action : actions) {
       if (const auto* call = std::get_if<ir::KernelCall>(&action.kind)) note_call(*call);
-      if (const auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) self(self, loop->actions);
+      if (const std::vector<ir::Action>* inside = ir::actions_inside(action)) self(self, *inside);
     }
   };
   for (const ir::LoweredEntry& entry : program.entries) note(note, entry.actions);

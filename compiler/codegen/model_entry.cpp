@@ -1,12 +1,9 @@
-#include <llvm/IR/Intrinsics.h>
-
 #include <algorithm>
 #include <set>
 
-#include "compiler/codegen/kernel_codegen.h"
+#include "compiler/codegen/model_actions.h"
 #include "compiler/codegen/model_call.h"
 #include "compiler/codegen/model_state.h"
-#include "compiler/codegen/model_turns.h"
 #include "ir/error.h"
 #include "runtime/abi.h"
 
@@ -35,9 +32,7 @@ class EntryEmitter {
     plan_ = f->getArg(0);
     args_ = f->getArg(1);
     s_.begin(f);
-    context_ = s_.b.CreateAlloca(context_type(s_));
-    places_ = s_.b.CreateAlloca(llvm::ArrayType::get(s_.ptr, buffers_.place_count()));
-    turns_at_ = s_.b.CreateAlloca(llvm::ArrayType::get(s_.i64, depth_));
+    frame_ = allocate_frame(s_, buffers_, depth_);
     accumulate_at_ = s_.b.CreateAlloca(s_.i8);
     ranges_ = s_.b.CreateAlloca(llvm::ArrayType::get(range_type(), most_ranges()));
     check_structs();
@@ -47,7 +42,8 @@ class EntryEmitter {
     check_indexes();
     fill_context();
     if (entry_kind(e_.name) == MLPC_INIT) zero_buffers();
-    for (const ir::Action& action : e_.actions) act(action);
+    ActionEmitter actions(s_, e_, buffers_, depth_, frame_, dims, args_);
+    for (const ir::Action& action : e_.actions) actions.act(action);
     buffers_.finish(s_);
     s_.b.CreateRet(s_.b.getInt32(MLPC_OK));
     return f;
@@ -61,8 +57,9 @@ class EntryEmitter {
     std::size_t depth = 0;
     for (const ir::Action& action : actions) {
       if (const auto* call = std::get_if<ir::KernelCall>(&action.kind)) note_uses(*call);
-      if (const auto* loop = std::get_if<ir::TurnLoop>(&action.kind))
-        depth = std::max(depth, 1 + note_uses(loop->actions));
+      const std::size_t own = std::holds_alternative<ir::TurnLoop>(action.kind) ? 1 : 0;
+      if (const std::vector<ir::Action>* inside = ir::actions_inside(action))
+        depth = std::max(depth, own + note_uses(*inside));
     }
     return depth;
   }
@@ -236,7 +233,7 @@ class EntryEmitter {
     s_.b.SetInsertPoint(good);
   }
 
-  // ---- Actions ----
+  // ---- The context ----
 
   /// What lies between the tensors is 0, so that a whole buffer can be compared, copied or summed.
   void zero_buffers() {
@@ -254,16 +251,17 @@ class EntryEmitter {
   }
 
   llvm::Value* place_at(std::size_t number) {
-    return s_.b.CreateConstInBoundsGEP1_64(s_.ptr, places_, number);
+    return s_.b.CreateConstInBoundsGEP1_64(s_.ptr, frame_.places, number);
   }
 
   void fill_context() {
     const auto put = [&](unsigned field, llvm::Value* v) {
-      s_.b.CreateStore(v, s_.b.CreateStructGEP(context_type(s_), context_, field));
+      s_.b.CreateStore(v, s_.b.CreateStructGEP(context_type(s_), frame_.context, field));
     };
     put(context_field::dims, dims_at_);
     put(context_field::args, args_);
-    put(context_field::places, places_);
+    put(context_field::places, frame_.places);
+    put(context_field::turns, frame_.turns);
     llvm::Value* flag = s_.b.CreateAnd(arg(args_field::flags, s_.i32), s_.b.getInt32(MLPC_ACCUMULATE));
     s_.b.CreateStore(s_.b.CreateTrunc(flag, s_.i8), accumulate_at_);
     for (const BufferRef* ref : buffers_.bases())
@@ -274,73 +272,8 @@ class EntryEmitter {
     s_.loop(s_.b.getInt64(e_.slots.size()), [&](llvm::Value* i) {
       llvm::Value* offset = s_.b.CreateLoad(s_.i64, s_.b.CreateInBoundsGEP(s_.i64, offsets, i));
       s_.b.CreateStore(s_.b.CreateInBoundsGEP(s_.i8, workspace, offset),
-                       s_.b.CreateInBoundsGEP(s_.ptr, places_, i));
+                       s_.b.CreateInBoundsGEP(s_.ptr, frame_.places, i));
     });
-  }
-
-  void act(const ir::Action& action) {
-    if (const auto* check = std::get_if<ir::FiniteCheck>(&action.kind))
-      check_finite(*check);
-    else if (const auto* loop = std::get_if<ir::TurnLoop>(&action.kind))
-      run_turns(*loop);
-    else
-      guarded_call(std::get<ir::KernelCall>(action.kind));
-  }
-
-  // ---- Loops over turns ----
-
-  void run_turns(const ir::TurnLoop& loop) {
-    llvm::Value* length = (*dims_)(loop.length);
-    llvm::Value* number_at = turn_at(turns_.size());
-    s_.loop(length, [&](llvm::Value* before) {
-      llvm::Value* number =
-          loop.reverse ? s_.b.CreateSub(s_.b.CreateSub(length, before), s_.b.getInt64(1)) : before;
-      s_.b.CreateStore(number, number_at);
-      turns_.push_back({number, before});
-      std::set<std::size_t> moved;
-      for (const ir::Action& action : loop.actions)
-        if (const auto* call = std::get_if<ir::KernelCall>(&action.kind)) move_places(*call, moved);
-      for (const ir::Action& action : loop.actions) act(action);
-      turns_.pop_back();
-    });
-  }
-
-  llvm::Value* turn_at(std::size_t depth) {
-    return s_.b.CreateConstInBoundsGEP1_64(s_.i64, turns_at_, depth);
-  }
-
-  /// Writes down where the call's buffers are in these turns, but for those that `moved` has.
-  void move_places(const ir::KernelCall& call, std::set<std::size_t>& moved) {
-    for (const BufferRef& ref : call.buffers)
-      if (const std::size_t number = buffers_.find(ref).number;
-          !ref.offsets.empty() && moved.insert(number).second)
-        s_.b.CreateStore(address(ref), place_at(number));
-  }
-
-  void guarded_call(const ir::KernelCall& kernel_call) {
-    if (!kernel_call.guard) return call(kernel_call);
-    const ir::CallGuard& guard = *kernel_call.guard;
-    llvm::Value* extent = (*dims_)(guard.extent);
-    llvm::Value* least = s_.b.getInt64(static_cast<std::uint64_t>(guard.least));
-    llvm::Value* holds =
-        guard.negated ? s_.b.CreateICmpSLT(extent, least) : s_.b.CreateICmpSGE(extent, least);
-    llvm::Function* f = s_.b.GetInsertBlock()->getParent();
-    auto* made = llvm::BasicBlock::Create(s_.context, "made", f);
-    auto* after = llvm::BasicBlock::Create(s_.context, "after", f);
-    s_.b.CreateCondBr(holds, made, after);
-    s_.b.SetInsertPoint(made);
-    call(kernel_call);
-    s_.b.CreateBr(after);
-    s_.b.SetInsertPoint(after);
-  }
-
-  void check_finite(const ir::FiniteCheck& check) {
-    llvm::Type* type = check.type == ir::ElementType::f64 ? s_.f64 : s_.b.getFloatTy();
-    llvm::Value* value = s_.b.CreateLoad(type, address(check.value));
-    llvm::Value* magnitude = s_.b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, value);
-    llvm::Value* is_bad = s_.b.CreateNot(s_.b.CreateFCmpOLT(magnitude, llvm::ConstantFP::getInfinity(type)));
-    llvm::Value* asked = s_.b.CreateAnd(arg(args_field::flags, s_.i32), s_.b.getInt32(MLPC_CHECK_FINITE));
-    s_.return_if(s_.b.CreateAnd(is_bad, s_.b.CreateICmpNE(asked, s_.b.getInt32(0))), MLPC_NOT_FINITE);
   }
 
   static unsigned scalar_field(ir::Role role) {
@@ -360,14 +293,6 @@ class EntryEmitter {
       default:
         fail("{} is no scalar of a call", name_of(role));
     }
-  }
-
-  /// Of a kernel's buffer, in these turns.
-  llvm::Value* address(const BufferRef& ref) {
-    const BufferTable::Place place = buffers_.find(ref, false);
-    llvm::Value* base = s_.b.CreateLoad(s_.ptr, place_at(place.number));
-    base = s_.b.CreateConstInBoundsGEP1_64(s_.i8, base, static_cast<std::uint64_t>(place.bytes));
-    return address_in_turn(s_, ref, base, turns_, *dims_);
   }
 
   /// What the buffer's place holds.
@@ -396,27 +321,19 @@ class EntryEmitter {
         break;
     }
     if (ref.role == ir::Role::accumulate) return accumulate_at_;
-    if (ref.role == ir::Role::turn) return turn_at(ref.index);
+    if (ref.role == ir::Role::turn) return turn_number_at(s_, frame_.turns, ref.index);
     return s_.args_at(args_, scalar_field(ref.role));
-  }
-
-  void call(const ir::KernelCall& call) {
-    std::set<std::size_t> moved;
-    if (turns_.empty()) move_places(call, moved);
-    const ir::Kernel& kernel = s_.program.kernels[call.kernel];
-    s_.b.CreateCall(run_function(s_), {context_, s_.kernels[call.kernel], buffers_.add_call(s_, call),
-                                       s_.b.getInt64(call.buffers.size()), (*dims_)(task_count(kernel))});
   }
 
   ModelState& s_;
   const ir::LoweredEntry& e_;
   std::set<Space> used_, written_;
   BufferTable buffers_;
-  std::size_t depth_;        // of loops over turns
-  std::vector<Turn> turns_;  // of the loops that the builder stands in, outermost first
+  std::size_t depth_;  // of loops over turns
+  ActionFrame frame_{};
   DimValues* dims_ = nullptr;
   llvm::Value *plan_ = nullptr, *args_ = nullptr, *dims_at_ = nullptr, *ranges_ = nullptr;
-  llvm::Value *context_ = nullptr, *places_ = nullptr, *turns_at_ = nullptr, *accumulate_at_ = nullptr;
+  llvm::Value* accumulate_at_ = nullptr;
 };
 
 }  // namespace

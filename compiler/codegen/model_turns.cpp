@@ -17,6 +17,8 @@ llvm::Value* times_of(ModelState& s, const ir::TurnOffset& offset, const std::ve
       return is_odd(s, turns[offset.loop].before);
     case Kind::next:
       return s.b.CreateXor(is_odd(s, turns[offset.loop].before), s.b.getInt64(1));
+    case Kind::fixed:
+      return s.b.getInt64(1);
     case Kind::last:
       break;
   }

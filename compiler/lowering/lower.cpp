@@ -4,6 +4,7 @@
 
 #include "compiler/lowering/emit_group.h"
 #include "compiler/lowering/packing.h"
+#include "compiler/lowering/phases.h"
 #include "compiler/lowering/prepare.h"
 #include "ir/error.h"
 #include "ir/text.h"
@@ -18,6 +19,17 @@ class KernelTable {
  public:
   explicit KernelTable(std::vector<ir::Kernel>& kernels) : kernels_(kernels) {}
 
+  /// Those that actions call.
+  void add(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels) {
+    for (ir::Action& action : actions) {
+      if (auto* call = std::get_if<ir::KernelCall>(&action.kind))
+        call->kernel = add(std::move(kernels[call->kernel]));
+      if (auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) add(loop->actions, kernels);
+      if (auto* phase = std::get_if<ir::Phase>(&action.kind)) add(phase->actions, kernels);
+    }
+  }
+
+ private:
   std::uint32_t add(ir::Kernel kernel) {
     const auto [it, is_new] =
         by_text_.try_emplace(ir::print(kernel), static_cast<std::uint32_t>(kernels_.size()));
@@ -28,7 +40,6 @@ class KernelTable {
     return it->second;
   }
 
- private:
   std::vector<ir::Kernel>& kernels_;
   std::unordered_map<std::string, std::uint32_t> by_text_;
 };
@@ -39,10 +50,11 @@ std::optional<ir::ValueId> total_loss(const Graph& graph) {
   return std::nullopt;
 }
 
-/// The actions of a graph's groups, one group after the other.
+/// The actions of a graph's groups, one group after the other; each call has a kernel of its own.
 class ActionWriter {
  public:
-  ActionWriter(const EntryContext& context, KernelTable& kernels) : c_(context), kernels_(kernels) {}
+  ActionWriter(const EntryContext& context, std::vector<ir::Kernel>& kernels)
+      : c_(context), kernels_(kernels) {}
 
   std::vector<ir::Action> run() {
     const std::optional<ir::ValueId> loss = total_loss(c_.graph);
@@ -67,8 +79,9 @@ class ActionWriter {
   }
 
   void call(EmittedKernel emitted) {
-    out_.push_back(
-        {ir::KernelCall{kernels_.add(std::move(emitted.kernel)), std::move(emitted.buffers), emitted.guard}});
+    const auto kernel = static_cast<std::uint32_t>(kernels_.size());
+    kernels_.push_back(std::move(emitted.kernel));
+    out_.push_back({ir::KernelCall{kernel, std::move(emitted.buffers), emitted.guard}});
   }
 
   void turns(const TurnStorage& t) {
@@ -81,7 +94,7 @@ class ActionWriter {
   }
 
   const EntryContext& c_;
-  KernelTable& kernels_;
+  std::vector<ir::Kernel>& kernels_;
   std::vector<ir::Action> out_;
 };
 
@@ -93,7 +106,10 @@ ir::LoweredEntry lower_entry(const Graph& source, const ir::Target& target, int 
   const EntryContext context{graph, grouping, storage, target, level, graph.name == "init"};
   ir::LoweredEntry entry;
   entry.name = graph.name;
-  entry.actions = ActionWriter(context, kernels).run();
+  std::vector<ir::Kernel> own;
+  entry.actions = ActionWriter(context, own).run();
+  if (level >= 2) form_phases(entry.actions, own, target);
+  kernels.add(entry.actions, own);
   for (const Graph::Result& r : graph.results) entry.writes_grads |= r.role == ir::Role::grad;
   entry.inputs = std::move(storage.inputs);
   entry.results = std::move(storage.results);

@@ -4,6 +4,7 @@
 
 #include "compiler/lowering/convolution.h"
 #include "compiler/lowering/packing.h"
+#include "compiler/lowering/schedule.h"
 #include "ir/ops/einsum.h"
 #include "ir/rebuild.h"
 
@@ -28,6 +29,30 @@ ValueId lane_last(Builder& b, ValueId operand, std::string& letters, char lane) 
   letters.erase(at, 1);
   letters += lane;
   return b.transpose(operand, std::move(permutation));
+}
+
+/// Where the sum runs over the same first axes of both operands, but in another order, the smaller one is
+/// turned into the order of the other: then these axes are one loop, and both are read from end to end.
+void align_contracted(Builder& b, ir::ops::EinsumSpec& spec, std::vector<ValueId>& operands) {
+  const std::size_t count = spec.contracted.size();
+  if (operands.size() != 2 || count < 2) return;
+  const auto is_first = [&](const std::string& letters) {
+    return letters.size() >= count && std::ranges::all_of(letters.substr(0, count), [&](char letter) {
+             return spec.contracted.find(letter) != std::string::npos;
+           });
+  };
+  if (!std::ranges::all_of(spec.operands, is_first)) return;
+  const auto size = [&](ValueId v) { return guess(b.type(v).element_count()); };
+  const std::size_t turned = size(operands[0]) < size(operands[1]) ? 0 : 1;
+  std::string &letters = spec.operands[turned], order = spec.operands[1 - turned].substr(0, count);
+  ir::Integers permutation;
+  for (char letter : order) permutation.push_back(static_cast<std::int64_t>(letters.find(letter)));
+  for (std::size_t axis = count; axis < letters.size(); ++axis)
+    permutation.push_back(static_cast<std::int64_t>(axis));
+  spec.contracted = order;
+  if (std::ranges::is_sorted(permutation)) return;
+  letters.replace(0, count, order);
+  operands[turned] = b.transpose(operands[turned], std::move(permutation));
 }
 
 /// With the last of a chain of reshapes, so that all of them view one buffer.
@@ -67,8 +92,10 @@ ValueId contraction(Builder& b, const Node& node, std::vector<ValueId> operands)
     for (std::size_t k = 0; k < operands.size(); ++k)
       if (!reads_windows(b.graph(), operands[k]) && !has_rows_in_lanes(b.graph(), spec, operands))
         operands[k] = lane_last(b, operands[k], spec.operands[k], lanes);
-  if (std::ranges::none_of(operands, [&](ValueId v) { return reads_windows(b.graph(), v); }))
+  if (std::ranges::none_of(operands, [&](ValueId v) { return reads_windows(b.graph(), v); })) {
+    align_contracted(b, spec, operands);
     merge_contracted(b, spec, operands);
+  }
   return b.einsum(spec.text(), operands);
 }
 
@@ -81,7 +108,7 @@ bool stays_in_place(const Graph& graph, const Graph::Result& result) {
 
 }  // namespace
 
-Graph prepare(const Graph& graph) {
+Graph prepare(const Graph& graph, std::span<const std::uint32_t> in_place) {
   Graph out = ir::rebuild(graph, [&](Builder& b, ir::Copier& copier, const Node& node) {
     if (node.op != Op::einsum_) return false;
     copier.bind(Graph::result(node), contraction(b, node, copier.operands(node)));
@@ -90,6 +117,7 @@ Graph prepare(const Graph& graph) {
   Builder b(out);
   for (std::size_t i = 0; i < graph.results.size(); ++i) {
     const Graph::Result& result = graph.results[i];
+    if (result.role == Role::stacked && std::ranges::find(in_place, result.index) != in_place.end()) continue;
     if (graph.producer(result.value).op == Op::parameter_ && !stays_in_place(graph, result))
       out.results[i].value = b.value(Op::stop_grad_, {out.results[i].value});
   }

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <span>
+
 #include "ir/graph.h"
 
 namespace mlpc::lowering {
@@ -8,6 +11,7 @@ namespace mlpc::lowering {
 /// place), and the operand of a contraction that runs along the result's last axis has that axis last, by a
 /// transposed copy (W in dX = δ Wᵀ: its panels are then read with stride 1; the copy costs about as much as 8
 /// rows of the product).
-ir::Graph prepare(const ir::Graph& graph);
+///   in_place : numbers of a body's stacked results that are loop values, and need no copy
+ir::Graph prepare(const ir::Graph& graph, std::span<const std::uint32_t> in_place = {});
 
 }  // namespace mlpc::lowering

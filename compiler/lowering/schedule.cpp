@@ -11,7 +11,6 @@ namespace {
 
 using ir::Dim;
 
-constexpr std::int64_t kFreeExtent = 64;    // what a free dim counts as where a size has to be guessed
 constexpr std::int64_t kLargest = 1 << 20;  // a guess, so that products of three do not overflow
 constexpr std::int64_t kContractionTask =
     1 << 19;  // multiply-adds: about 4 us, against 0.2 us to hand a task out
@@ -21,11 +20,6 @@ constexpr std::int64_t kRowsOfTask = 128;
 constexpr std::int64_t kLeastTiles = 4;           // of rows a task: the last one is a smaller tile
 constexpr int kMostRows = 14;                     // of a register tile
 constexpr std::int64_t kStreamedBytes = 1 << 18;  // of an operand that has to stay in L2: half of it
-
-std::int64_t guess(const Dim& dim) {
-  const std::optional<std::int64_t> extent = dim.evaluate([](std::string_view) { return kFreeExtent; });
-  return std::clamp<std::int64_t>(extent.value_or(kLargest), 1, kLargest);
-}
 
 std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
@@ -305,6 +299,12 @@ LoopPlan plan_points(const GroupShape& group, const ir::Target& target, int leve
 }
 
 }  // namespace
+
+std::int64_t guess(const Dim& extent) {
+  constexpr std::int64_t kFreeExtent = 64;
+  const std::optional<std::int64_t> value = extent.evaluate([](std::string_view) { return kFreeExtent; });
+  return std::clamp<std::int64_t>(value.value_or(kLargest), 1, kLargest);
+}
 
 std::vector<int> jams_around_lanes(const ir::Shape& shape, int lanes) {
   constexpr std::int64_t kMostVectors = 4;

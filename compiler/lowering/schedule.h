@@ -57,6 +57,9 @@ struct GroupShape {
 /// rows run in lanes, each row would turn W anew.
 constexpr std::int64_t kFewRows = 5, kFewRowsInLanes = 3;
 
+/// An extent, or what a free one counts as where a size has to be guessed.
+std::int64_t guess(const ir::Dim& extent);
+
 /// Turns, by axis, of the loops around one in lanes that share a trip: where the last axis is a vector or a
 /// few long, so that a trip is about four, and its loops' own work does not show.
 std::vector<int> jams_around_lanes(const ir::Shape& shape, int lanes);

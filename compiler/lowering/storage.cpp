@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/lowering/carried_stacks.h"
 #include "compiler/lowering/packing.h"
 #include "compiler/lowering/prepare.h"
 #include "compiler/lowering/roots.h"
@@ -108,10 +109,10 @@ class Assigner {
 
   void place_turn_result(const Graph::Result& r) {
     std::vector<BufferRef>& places = out_.places[r.value.index];
-    if (r.role == Role::stacked)
-      places.insert(places.end(), body_->stacked[r.index].begin(), body_->stacked[r.index].end());
-    else if (group_of(r.value) != Grouping::kNone)  // else it is what it was
-      places.push_back(body_->loops[r.index].next);
+    if (group_of(r.value) == Grouping::kNone) return;  // it is what it was
+    const std::vector<BufferRef> next = {r.role == Role::loop ? body_->loops[r.index].next : BufferRef{}};
+    for (const BufferRef& ref : r.role == Role::loop ? next : body_->stacked[r.index])
+      if (std::ranges::find(places, ref) == places.end()) places.push_back(ref);
   }
 
   BufferRef place_of(const Graph::Parameter& p) {
@@ -199,6 +200,7 @@ class Assigner {
       out_.packed_slots.push_back(Storage::kNoSlot);
       out_.scratch_slots.push_back(Storage::kNoSlot);
       out_.is_packed_before.push_back(false);
+      if (group(g).is_turns) place_carried_stacks(g, last_read);
       for (ValueId v : group(g).members) {
         const bool is_needed = last_read[v.index] > g || grouping_.is_reloaded[v.index];
         if (!is_needed || !out_.places[v.index].empty() || is_loop_value(v)) continue;
@@ -258,6 +260,50 @@ class Assigner {
            v.index - node.first_result < ir::ops::ScanSpec::of(node.attributes).loop_count();
   }
 
+  /// The slots of stacks that have a loop value in them, with room for one element more.
+  void place_carried_stacks(std::int32_t g, const std::vector<std::int32_t>& last_read) {
+    const Node& node = graph_.producer(group(g).members.front());
+    const ir::ops::ScanSpec spec = ir::ops::ScanSpec::of(node.attributes);
+    carried_ = carried_stacks(spec.body.graph(), spec.loop_count());
+    carried_slots_.assign(spec.loop_count(), std::nullopt);
+    for (std::size_t i = 0; i < carried_.size(); ++i) {
+      std::int32_t until = last_read[Graph::result(node, i).index];
+      for (std::optional<std::uint32_t>* stack : {&carried_[i].before, &carried_[i].after}) {
+        if (!*stack) continue;
+        const ValueId v = Graph::result(node, spec.loop_count() + **stack);
+        if (!out_.places[v.index].empty() || last_read[v.index] <= g)
+          stack->reset();
+        else
+          until = std::max(until, last_read[v.index]);
+      }
+      if (!carried_[i].before && !carried_[i].after) continue;
+      const ir::Dim element = bytes_of(graph_.type(Graph::result(node, i)));
+      const BufferRef first = slot(element * (spec.length + ir::Dim(1)), g, until),
+                      second = behind(first, element);
+      carried_slots_[i] = first;
+      const auto put = [&](std::optional<std::uint32_t> stack, const BufferRef& ref) {
+        if (stack) out_.places[Graph::result(node, spec.loop_count() + *stack).index] = {ref};
+      };
+      put(carried_[i].before, spec.reverse ? second : first);
+      put(carried_[i].after, spec.reverse ? first : second);
+    }
+  }
+
+  static BufferRef behind(const BufferRef& ref, const ir::Dim& bytes) {
+    return with_offset(ref, {ir::TurnOffset::Kind::fixed, 0, {}, bytes});
+  }
+
+  /// Of a loop value in its stack: turns begin with one element and end with the next, or the one before.
+  BodyPlaces::LoopValue place_in_stack(const BufferRef& stack, ValueId v, const ir::ops::ScanSpec& spec,
+                                       std::uint32_t depth) const {
+    const ir::Dim element = bytes_of(graph_.type(v));
+    const ir::TurnOffset turn{ir::TurnOffset::Kind::turn, depth, {}, element};
+    const BufferRef end = behind(stack, element * spec.length);
+    const BufferRef low = with_offset(stack, turn), high = with_offset(behind(stack, element), turn);
+    return spec.reverse ? BodyPlaces::LoopValue{end, high, low, stack}
+                        : BodyPlaces::LoopValue{stack, low, high, end};
+  }
+
   void assign_turns(std::int32_t g, const std::vector<std::int32_t>& last_read) {
     const Node& node = graph_.producer(group(g).members.front());
     const ir::ops::ScanSpec spec = ir::ops::ScanSpec::of(node.attributes);
@@ -265,7 +311,10 @@ class Assigner {
     for (ValueId v : graph_.operands(node)) operands.push_back(viewed(graph_, grouping_.kinds, v));
     const std::size_t consts = spec.const_count(), loops = spec.loop_count();
     auto turns = std::make_shared<TurnStorage>();
-    turns->body = prepare(spec.body.graph());
+    std::vector<std::uint32_t> in_place;
+    for (const CarriedStack& stack : carried_)
+      if (stack.before) in_place.push_back(*stack.before);
+    turns->body = prepare(spec.body.graph(), in_place);
     turns->grouping = group_values(turns->body, options_);
     turns->length = spec.length;
     turns->reverse = spec.reverse;
@@ -273,7 +322,9 @@ class Assigner {
     for (std::size_t k = 0; k < consts; ++k) places.consts.push_back(place(operands[k]));
     for (std::size_t i = 0; i < loops; ++i) {
       const ValueId result = Graph::result(node, i);
-      places.loops.push_back(assign_loop_value(*turns, i, g, last_read[result.index], places.depth));
+      places.loops.push_back(carried_slots_[i]
+                                 ? place_in_stack(*carried_slots_[i], result, spec, places.depth)
+                                 : assign_loop_value(*turns, i, g, last_read[result.index], places.depth));
       turns->first.push_back({operands[consts + i], places.loops.back().first});
       for (const BufferRef& ref : out_.places[result.index]) turns->last.push_back({result, ref});
       out_.places[result.index] = {places.loops.back().last};
@@ -340,6 +391,8 @@ class Assigner {
   const Uses uses_;
   SlotAllocator& slots_;
   const BodyPlaces* body_;
+  std::vector<CarriedStack> carried_;                    // of the loop over turns whose places are chosen
+  std::vector<std::optional<BufferRef>> carried_slots_;  // by its loop values
   Storage out_;
 };
 

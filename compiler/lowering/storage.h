@@ -42,8 +42,9 @@ struct Storage {
 };
 
 /// A loop over turns. Consts and sequences are read where they are, stacked results written where they go: a
-/// turn's element lies `turn` elements from the first. A loop value has a slot, which the turn that writes
-/// the new value overwrites in place, if that can be; else two copies in it are written and read in turn.
+/// turn's element lies `turn` elements from the first. A loop value that is stacked, too, is in its stack.
+/// Else it has a slot, which the turn that writes the new value overwrites in place, if that can be; or two
+/// copies in it are written and read in turn.
 struct TurnStorage {
   ir::Graph body;  // prepared
   Grouping grouping;

@@ -49,13 +49,17 @@ class ScanHoister {
       if (!into.has(Graph::result(body_.node({i})))) into.copy({i});
     into.add_results();
     const std::vector<Behind> behind = hoist_behind();
-    if (!is_before && behind.empty()) return false;
+    const std::vector<Total> totals = find_totals();
+    if (!is_before && behind.empty() && totals.empty()) return false;
     const std::vector<ValueId> results =
         ir::ops::scan(b_, {ir::Body(std::move(body)), spec_.length, spec_.reverse}, operands_);
     for (std::size_t r = 0; r < results.size(); ++r) {
-      const auto found = std::ranges::find(behind, r, &Behind::result);
-      const ValueId value =
-          found == behind.end() ? results[r] : over_turns(found->contraction, results[found->stacked]);
+      const auto product = std::ranges::find(behind, r, &Behind::result);
+      const auto total = std::ranges::find(totals, r, &Total::loop);
+      const ValueId value = product != behind.end()
+                                ? over_turns(product->contraction, results[product->stacked])
+                            : total != totals.end() ? sum_of(*total, results[total->stacked])
+                                                    : results[r];
       copier_.stand_in(Graph::result(node_, r), value);
     }
     return true;
@@ -66,6 +70,13 @@ class ScanHoister {
   struct Behind {
     std::size_t result, stacked;
     Contraction contraction;
+  };
+
+  /// A loop value to which each turn adds the sum of what it stacks anyway, and that no turn reads otherwise:
+  /// a bias' gradient. Turns would wait for each other's sums, or rows within a turn.
+  struct Total {
+    std::size_t loop, stacked;  // among the results
+    ir::Integers axes;
   };
 
   const Graph::Parameter* parameter(ValueId v, Role role) const {
@@ -116,23 +127,56 @@ class ScanHoister {
     return any;
   }
 
-  /// Stacked results that nothing in the body reads, of what is stacked too.
-  std::vector<Behind> hoist_behind() const {
+  std::vector<int> uses_in_body() const {
     std::vector<int> uses(body_.value_count(), 0);
     for (std::uint32_t i = 0; i < body_.node_count(); ++i)
       for (ValueId v : body_.operands(body_.node({i}))) ++uses[v.index];
     for (const Graph::Result& r : body_.results) ++uses[r.value.index];
+    return uses;
+  }
+
+  /// The number of the stacked result that is v.
+  std::optional<std::size_t> stacked_result(ValueId v) const {
+    for (const Graph::Result& r : body_.results)
+      if (r.role == Role::stacked && r.value == v) return spec_.loop_count() + r.index;
+    return std::nullopt;
+  }
+
+  /// Stacked results that nothing in the body reads, of what is stacked too.
+  std::vector<Behind> hoist_behind() const {
+    const std::vector<int> uses = uses_in_body();
     std::vector<Behind> out;
     for (const Graph::Result& r : body_.results) {
       const std::optional<Contraction> found = contraction(r.value);
       if (r.role != Role::stacked || !found || uses[r.value.index] != 1) continue;
-      for (const Graph::Result& other : body_.results)
-        if (other.role == Role::stacked && other.value == found->value) {
-          out.push_back({spec_.loop_count() + r.index, spec_.loop_count() + other.index, *found});
-          break;
-        }
+      if (const std::optional<std::size_t> stacked = stacked_result(found->value))
+        out.push_back({spec_.loop_count() + r.index, *stacked, *found});
     }
     return out;
+  }
+
+  std::vector<Total> find_totals() const {
+    const std::vector<int> uses = uses_in_body();
+    std::vector<Total> out;
+    for (const Graph::Result& r : body_.results) {
+      const Node& node = body_.producer(r.value);
+      if (r.role != Role::loop || node.op != Op::add_) continue;
+      for (const std::size_t k : {0U, 1U}) {
+        const ValueId before = body_.operands(node)[k], term = body_.operands(node)[1 - k];
+        const Graph::Parameter* loop = parameter(before, Role::loop);
+        const Node& sum = body_.producer(term);
+        if (!loop || loop->index != r.index || uses[before.index] != 1 || sum.op != Op::reduce_sum_) continue;
+        if (const std::optional<std::size_t> stacked = stacked_result(body_.operands(sum)[0]))
+          out.push_back({r.index, *stacked, std::get<ir::Integers>(sum.attributes[0])});
+      }
+    }
+    return out;
+  }
+
+  ValueId sum_of(const Total& total, ValueId stacked) {
+    ir::Integers axes = {0};
+    for (std::int64_t axis : total.axes) axes.push_back(axis + 1);
+    return b_.add(operands_[spec_.const_count() + total.loop], b_.reduce_sum(stacked, std::move(axes)));
   }
 
   /// The contraction of all turns: they are rows of their own, or more of the rows that there are.

@@ -49,7 +49,7 @@ TEST_CASE("loops over turns are read as they are printed, nested ones, too") {
       call 0(workspace 0 [now 0 by 64] [turn 1 by 0], result 0) when T >= 3
     }
   }
-  call 0(workspace 0 [last T by 64], result 0)
+  call 0(workspace 0 [last T by 64] [fixed by 16], result 0)
 )");
   const KernelProgram program = parse_kernels(text, "dump");
   CHECK(print(program) == text);
@@ -72,6 +72,23 @@ TEST_CASE("a turn that is in no loop, and loops too deep, are errors that say wh
   std::string deep;
   for (int i = 0; i < 40; ++i) deep += "  turns T {\n";
   CHECK(error_of(deep).find("loops are nested too deep") != std::string::npos);
+}
+
+TEST_CASE("a phase is read as it is printed, and has kernels that are cut alike, no check and no phase") {
+  std::string text = program_of(
+      "  phase {\n    call 0(input 0, workspace 0)\n    turns T {\n      call 0(input 0 "
+      "[turn 0 by 16], workspace 0)\n    }\n  }\n");
+  CHECK_THROWS_WITH_AS(parse_kernels(text, "dump"),
+                       "dump: error: entry infer: the kernels of a phase are cut into different tasks",
+                       Error);
+  text.insert(text.find("  for %i0"), "  task %i0 block 2\n");
+  CHECK(print(parse_kernels(text, "dump")) == text);
+  CHECK(error_of("  phase {\n  }\n") ==
+        "dump: error: entry infer: the kernels of a phase are cut into different tasks");
+  CHECK(error_of("  phase {\n    check_finite f32 result 0\n  }\n") ==
+        "dump: error: entry infer: a check stands in a loop");
+  CHECK(error_of("  phase {\n    phase {\n    }\n  }\n") ==
+        "dump: error: entry infer: a phase stands in another one");
 }
 
 }  // namespace

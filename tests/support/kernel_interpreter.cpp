@@ -1,12 +1,12 @@
 #include "tests/support/kernel_interpreter.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <optional>
-#include <unordered_map>
 
 #include "ir/error.h"
 
@@ -47,6 +47,20 @@ void MemoryNotes::write(const std::byte* to, std::size_t bytes) {
   std::vector<bool>* region = region_of(to, bytes, offset);
   if (!region) fail("memory is written that belongs to no buffer");
   for (std::size_t i = 0; i < bytes; ++i) (*region)[offset + i] = true;
+}
+
+bool TaskAccesses::read(const std::byte* at, std::int64_t task) {
+  Touch& touch = touches_[at];
+  touch.reader = touch.reader == kNobody || touch.reader == task ? task : kEverybody;
+  return touch.writer == kNobody || touch.writer == task;
+}
+
+bool TaskAccesses::write(const std::byte* at, std::int64_t task) {
+  Touch& touch = touches_[at];
+  const bool is_alone =
+      (touch.writer == kNobody || touch.writer == task) && (touch.reader == kNobody || touch.reader == task);
+  touch.writer = task;
+  return is_alone;
 }
 
 namespace {
@@ -122,43 +136,18 @@ std::int64_t divide(std::int64_t a, std::int64_t b) {
   return b == -1 ? static_cast<std::int64_t>(-static_cast<std::uint64_t>(a)) : a / b;
 }
 
-/// Which tasks of one kernel read and wrote each element. Tasks may run at the same time, so what one
-/// writes, no other may touch.
-class TaskAccesses {
- public:
-  static constexpr std::int64_t kNobody = -1, kEverybody = -2;  // kEverybody: before the tasks' loops
-
-  /// Whether the access is free of conflicts with those before.
-  bool read(const std::byte* at, std::int64_t task) {
-    Touch& touch = touches_[at];
-    touch.reader = touch.reader == kNobody || touch.reader == task ? task : kEverybody;
-    return touch.writer == kNobody || touch.writer == task;
-  }
-  bool write(const std::byte* at, std::int64_t task) {
-    Touch& touch = touches_[at];
-    const bool is_alone = (touch.writer == kNobody || touch.writer == task) &&
-                          (touch.reader == kNobody || touch.reader == task);
-    touch.writer = task;
-    return is_alone;
-  }
-
- private:
-  struct Touch {
-    std::int64_t reader = kNobody, writer = kNobody;
-  };
-  std::unordered_map<const std::byte*, Touch> touches_;
-};
-
 class Interpreter {
  public:
   Interpreter(const ir::Kernel& kernel, bool has_fma,
               const std::function<std::int64_t(std::string_view)>& dim,
-              const std::vector<std::byte*>& buffers, MemoryNotes* notes)
+              const std::vector<std::byte*>& buffers, MemoryNotes* notes, const OneTask* task)
       : kernel_(kernel),
         has_fma_(has_fma),
         dim_(dim),
         buffers_(buffers),
         notes_(notes),
+        only_(task),
+        accesses_(task ? task->accesses : own_accesses_),
         vars_(kernel.var_count),
         scalars_(kernel.scalar_count),
         types_(kernel.scalar_count) {}
@@ -204,6 +193,7 @@ class Interpreter {
 
   /// The task that the open loops belong to.
   std::int64_t task() const {
+    if (only_) return only_->number;
     if (open_tasks_ < kernel_.tasks.size()) return TaskAccesses::kEverybody;
     std::int64_t number = 0;
     for (std::size_t i = 0; i < kernel_.tasks.size(); ++i)
@@ -271,13 +261,17 @@ class Interpreter {
 
   void run(const ir::Loop& loop) {
     const bool is_cut = open_tasks_ < kernel_.tasks.size() && kernel_.tasks[open_tasks_].var == loop.var;
+    std::int64_t low = 0, high = size(loop.extent);
     if (is_cut) {
       const std::int64_t block = kernel_.tasks[open_tasks_++].block;
-      task_counts_.push_back((size(loop.extent) + block - 1) / block);
+      task_counts_.push_back((high + block - 1) / block);
+      if (only_ && task_counts_.back() > 1) {
+        low = only_->number * block;
+        high = std::min(high, low + block);
+      }
     }
-    std::int64_t turns = size(loop.extent);
-    if (loop.limit) turns = std::min(turns, size(loop.limit->end) - value(loop.limit->first));
-    for (vars_[loop.var.index] = 0; vars_[loop.var.index] < turns; ++vars_[loop.var.index]) run(loop.body);
+    if (loop.limit) high = std::min(high, size(loop.limit->end) - value(loop.limit->first));
+    for (vars_[loop.var.index] = low; vars_[loop.var.index] < high; ++vars_[loop.var.index]) run(loop.body);
     if (is_cut) {
       --open_tasks_;
       task_counts_.pop_back();
@@ -535,7 +529,9 @@ class Interpreter {
   const std::function<std::int64_t(std::string_view)>& dim_;
   const std::vector<std::byte*>& buffers_;
   MemoryNotes* notes_;
-  TaskAccesses accesses_;
+  const OneTask* only_;
+  TaskAccesses own_accesses_;
+  TaskAccesses& accesses_;
   std::size_t open_tasks_ = 0;             // of kernel_.tasks, from the outside in
   std::vector<std::int64_t> task_counts_;  // by open task split
   std::vector<std::int64_t> vars_;
@@ -547,8 +543,8 @@ class Interpreter {
 
 void interpret(const ir::Kernel& kernel, bool has_fma,
                const std::function<std::int64_t(std::string_view)>& dim,
-               const std::vector<std::byte*>& buffers, MemoryNotes* notes) {
-  Interpreter(kernel, has_fma, dim, buffers, notes).run(kernel.body);
+               const std::vector<std::byte*>& buffers, MemoryNotes* notes, const OneTask* task) {
+  Interpreter(kernel, has_fma, dim, buffers, notes, task).run(kernel.body);
 }
 
 }  // namespace mlpc::testing

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "ir/kernel.h"
@@ -26,15 +27,40 @@ class MemoryNotes {
   std::map<const std::byte*, std::vector<bool>> regions_;
 };
 
+/// Which tasks read and wrote each element. Tasks may run at the same time, so what one writes, no other may
+/// touch.
+class TaskAccesses {
+ public:
+  static constexpr std::int64_t kNobody = -1, kEverybody = -2;  // kEverybody: before the tasks' loops
+
+  /// Whether the access is free of conflicts with those before.
+  bool read(const std::byte* at, std::int64_t task);
+  bool write(const std::byte* at, std::int64_t task);
+
+ private:
+  struct Touch {
+    std::int64_t reader = kNobody, writer = kNobody;
+  };
+  std::unordered_map<const std::byte*, Touch> touches_;
+};
+
+/// One task of a kernel, and what the tasks of its phase touched.
+struct OneTask {
+  std::int64_t number;
+  TaskAccesses& accesses;
+};
+
 /// Runs a kernel turn by turn, in the order of its text: what every schedule must give, bit for bit; exp and
 /// the like are the standard library's.
 ///   buffers : the memory of the kernel's buffers, changed in place
 ///   notes   : of all that memory; null: what is read before it is written goes unnoticed
+///   task    : null: all tasks. Else the kernel is cut in one loop
 /// Throws mlpc::Error for an index outside of its axis, for two tasks one of which writes what the other
 /// touches, and for a read of what nothing was written to.
 void interpret(const ir::Kernel& kernel, bool has_fma,
                const std::function<std::int64_t(std::string_view)>& dim,
-               const std::vector<std::byte*>& buffers, MemoryNotes* notes = nullptr);
+               const std::vector<std::byte*>& buffers, MemoryNotes* notes = nullptr,
+               const OneTask* task = nullptr);
 
 /// Philox4x32-10: four words for a counter and a key.
 std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);

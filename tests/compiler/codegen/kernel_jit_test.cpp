@@ -21,6 +21,7 @@
 #include <random>
 
 #include "compiler/codegen/kernel_codegen.h"
+#include "ir/kernel_tasks.h"
 #include "tests/support/kernel_interpreter.h"
 
 namespace mlpc::codegen {
@@ -66,7 +67,7 @@ std::unique_ptr<llvm::Module> make_module(llvm::LLVMContext& context, const ir::
   builder.CreateCall(function, {run->getArg(0), run->getArg(1), run->getArg(2)});
   builder.CreateRetVoid();
   llvm::Function* count = exported("task_count", int64, {pointer});
-  builder.CreateRet(emit_dim(builder, task_count(kernel), count->getArg(0), dim_names));
+  builder.CreateRet(emit_dim(builder, ir::task_count(kernel), count->getArg(0), dim_names));
   std::string text;
   llvm::raw_string_ostream stream(text);
   REQUIRE_MESSAGE(!llvm::verifyModule(*module, &stream), text);

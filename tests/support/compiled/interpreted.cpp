@@ -6,6 +6,7 @@
 
 #include "compiler/lowering/lower.h"
 #include "ir/error.h"
+#include "ir/kernel_tasks.h"
 #include "ir/target.h"
 #include "ir/text.h"
 #include "tests/support/kernel_interpreter.h"
@@ -47,24 +48,36 @@ class Call {
     }
   }
 
-  void run(const std::vector<Action>& actions) {
+  /// `task`: of the phase that these actions stand in.
+  void run(const std::vector<Action>& actions, const OneTask* task = nullptr) {
     const bool has_fma = target_named(kernels_.header.target)->has_fma;
     for (const Action& action : actions) {
-      if (const auto* loop = std::get_if<TurnLoop>(&action.kind)) run_turns(*loop);
+      if (const auto* loop = std::get_if<TurnLoop>(&action.kind)) run_turns(*loop, task);
+      if (const auto* phase = std::get_if<Phase>(&action.kind)) run_phase(*phase);
       const auto* call = std::get_if<KernelCall>(&action.kind);
       if (!call) continue;  // the check of the loss, which was not asked for
       std::vector<std::byte*> buffers;
       for (const BufferRef& ref : call->buffers) buffers.push_back(place(ref) + offset(ref));
-      interpret(kernels_.kernels[call->kernel], has_fma, value_in(dims_), buffers, &notes_);
+      interpret(kernels_.kernels[call->kernel], has_fma, value_in(dims_), buffers, &notes_, task);
     }
   }
 
-  void run_turns(const TurnLoop& loop) {
+  /// From the last task to the first: any order must do.
+  void run_phase(const Phase& phase) {
+    TaskAccesses accesses;
+    for (std::int64_t i = value_of(task_count(kernels_.kernels[kernels_of(phase.actions).front()]));
+         i-- > 0;) {
+      const OneTask task{i, accesses};
+      run(phase.actions, &task);
+    }
+  }
+
+  void run_turns(const TurnLoop& loop, const OneTask* task) {
     const std::int64_t length = value_of(loop.length);
     turns_.emplace_back();
     for (std::int64_t i = 0; i < length; ++i) {
       turns_.back() = {loop.reverse ? length - 1 - i : i, i};
-      run(loop.actions);
+      run(loop.actions, task);
     }
     turns_.pop_back();
   }
@@ -76,6 +89,7 @@ class Call {
     for (const TurnOffset& o : ref.offsets) {
       const std::int64_t bytes = value_of(o.bytes);
       if (o.kind == TurnOffset::Kind::turn) out += turns_[o.loop].number * bytes;
+      if (o.kind == TurnOffset::Kind::fixed) out += bytes;
       if (o.kind == TurnOffset::Kind::now) out += turns_[o.loop].before % 2 * bytes;
       if (o.kind == TurnOffset::Kind::next) out += (1 - turns_[o.loop].before % 2) * bytes;
       if (o.kind == TurnOffset::Kind::last) out += std::max<std::int64_t>(value_of(o.length), 0) % 2 * bytes;

@@ -1,0 +1,177 @@
+#include "compiler/codegen/model_actions.h"
+
+#include <llvm/IR/Intrinsics.h>
+
+#include "ir/kernel_tasks.h"
+#include "runtime/abi.h"
+
+namespace mlpc::codegen {
+
+using ir::BufferRef;
+
+namespace {
+
+llvm::Value* before_at(ModelState& s, llvm::Value* turns, std::size_t loop) {
+  return s.b.CreateConstInBoundsGEP1_64(s.i64, turns, 2 * loop + 1);
+}
+
+}  // namespace
+
+llvm::Value* turn_number_at(ModelState& s, llvm::Value* turns, std::size_t loop) {
+  return s.b.CreateConstInBoundsGEP1_64(s.i64, turns, 2 * loop);
+}
+
+ActionFrame allocate_frame(ModelState& s, const BufferTable& buffers, std::size_t depth) {
+  llvm::Value* context = s.b.CreateAlloca(context_type(s));
+  llvm::Value* places = s.b.CreateAlloca(llvm::ArrayType::get(s.ptr, buffers.place_count()));
+  return {context, places, s.b.CreateAlloca(llvm::ArrayType::get(s.i64, 2 * depth))};
+}
+
+void ActionEmitter::act(const ir::Action& action) {
+  if (const auto* check = std::get_if<ir::FiniteCheck>(&action.kind))
+    check_finite(*check);
+  else if (const auto* loop = std::get_if<ir::TurnLoop>(&action.kind))
+    run_turns(*loop);
+  else if (const auto* phase = std::get_if<ir::Phase>(&action.kind))
+    run_phase(*phase);
+  else
+    guarded_call(std::get<ir::KernelCall>(action.kind));
+}
+
+void ActionEmitter::run_turns(const ir::TurnLoop& loop) {
+  llvm::Value* length = dims_(loop.length);
+  llvm::Value* number_at = turn_number_at(s_, frame_.turns, turns_.size());
+  llvm::Value* turns_before_at = before_at(s_, frame_.turns, turns_.size());
+  s_.loop(length, [&](llvm::Value* before) {
+    llvm::Value* number =
+        loop.reverse ? s_.b.CreateSub(s_.b.CreateSub(length, before), s_.b.getInt64(1)) : before;
+    s_.b.CreateStore(number, number_at);
+    s_.b.CreateStore(before, turns_before_at);
+    turns_.push_back({number, before});
+    move_places(loop.actions);
+    for (const ir::Action& action : loop.actions) act(action);
+    turns_.pop_back();
+  });
+}
+
+/// Writes down where the buffers of all calls are in these turns.
+void ActionEmitter::move_places(const std::vector<ir::Action>& actions) {
+  std::set<std::size_t> moved;
+  for (const ir::Action& action : actions)
+    if (const auto* call = std::get_if<ir::KernelCall>(&action.kind)) move_places(*call, moved);
+}
+
+/// The same for one call, but for the buffers that `moved` has.
+void ActionEmitter::move_places(const ir::KernelCall& call, std::set<std::size_t>& moved) {
+  for (const BufferRef& ref : call.buffers)
+    if (const std::size_t number = buffers_.find(ref).number;
+        !ref.offsets.empty() && moved.insert(number).second)
+      s_.b.CreateStore(address(ref), s_.b.CreateConstInBoundsGEP1_64(s_.ptr, frame_.places, number));
+}
+
+void ActionEmitter::guarded_call(const ir::KernelCall& kernel_call) {
+  if (!kernel_call.guard) return call(kernel_call);
+  const ir::CallGuard& guard = *kernel_call.guard;
+  llvm::Value* extent = dims_(guard.extent);
+  llvm::Value* least = s_.b.getInt64(static_cast<std::uint64_t>(guard.least));
+  llvm::Value* holds = guard.negated ? s_.b.CreateICmpSLT(extent, least) : s_.b.CreateICmpSGE(extent, least);
+  llvm::Function* f = s_.b.GetInsertBlock()->getParent();
+  auto* made = llvm::BasicBlock::Create(s_.context, "made", f);
+  auto* after = llvm::BasicBlock::Create(s_.context, "after", f);
+  s_.b.CreateCondBr(holds, made, after);
+  s_.b.SetInsertPoint(made);
+  call(kernel_call);
+  s_.b.CreateBr(after);
+  s_.b.SetInsertPoint(after);
+}
+
+void ActionEmitter::call(const ir::KernelCall& call) {
+  std::set<std::size_t> moved;
+  if (turns_.empty()) move_places(call, moved);
+  llvm::Value* tasks = task_ ? task_ : dims_(ir::task_count(s_.program.kernels[call.kernel]));
+  s_.b.CreateCall(task_ ? run_task_function(s_) : run_function(s_),
+                  {frame_.context, s_.kernels[call.kernel], buffers_.add_call(s_, call),
+                   s_.b.getInt64(call.buffers.size()), tasks});
+}
+
+void ActionEmitter::check_finite(const ir::FiniteCheck& check) {
+  llvm::Type* type = check.type == ir::ElementType::f64 ? s_.f64 : s_.b.getFloatTy();
+  llvm::Value* value = s_.b.CreateLoad(type, address(check.value));
+  llvm::Value* magnitude = s_.b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, value);
+  llvm::Value* is_bad = s_.b.CreateNot(s_.b.CreateFCmpOLT(magnitude, llvm::ConstantFP::getInfinity(type)));
+  llvm::Value* flags = s_.b.CreateLoad(s_.i32, s_.args_at(args_, args_field::flags));
+  llvm::Value* asked = s_.b.CreateAnd(flags, s_.b.getInt32(MLPC_CHECK_FINITE));
+  s_.return_if(s_.b.CreateAnd(is_bad, s_.b.CreateICmpNE(asked, s_.b.getInt32(0))), MLPC_NOT_FINITE);
+}
+
+/// Of a kernel's buffer, in these turns.
+llvm::Value* ActionEmitter::address(const BufferRef& ref) {
+  const BufferTable::Place place = buffers_.find(ref, false);
+  llvm::Value* at = s_.b.CreateConstInBoundsGEP1_64(s_.ptr, frame_.places, place.number);
+  llvm::Value* base = s_.b.CreateLoad(s_.ptr, at);
+  base = s_.b.CreateConstInBoundsGEP1_64(s_.i8, base, static_cast<std::uint64_t>(place.bytes));
+  return address_in_turn(s_, ref, base, turns_, dims_);
+}
+
+// ---- Phases ----
+
+void ActionEmitter::run_phase(const ir::Phase& phase) {
+  llvm::Function* task = phase_function(phase);
+  const std::uint32_t any = ir::kernels_of(phase.actions).front();
+  s_.b.CreateCall(fork_function(s_), {frame_.context, task, dims_(ir::task_count(s_.program.kernels[any]))});
+}
+
+/// void(ptr context, i64 task, i32 worker). Tasks stand in other turns at the same time, so each has its own
+/// context.
+llvm::Function* ActionEmitter::phase_function(const ir::Phase& phase) {
+  const auto resume = s_.b.saveIP();
+  llvm::Function* f = s_.internal(e_.name + ".phase", s_.b.getVoidTy(), {s_.ptr, s_.i64, s_.i32});
+  s_.begin(f);
+  const ActionFrame frame = allocate_frame(s_, buffers_, depth_);
+  copy_context(f->getArg(0), frame);
+  const auto field = [&](unsigned number) {
+    return s_.b.CreateLoad(s_.ptr, s_.b.CreateStructGEP(context_type(s_), frame.context, number));
+  };
+  llvm::Value *dims_at = field(context_field::dims), *args = field(context_field::args);
+  llvm::BasicBlock* ready = s_.b.GetInsertBlock();
+  auto* next = llvm::BasicBlock::Create(s_.context, "actions", f);
+  s_.b.CreateBr(next);
+  s_.b.SetInsertPoint(next);
+  DimValues dims(*ready, dims_at, s_.dims());
+  ActionEmitter inside(s_, e_, buffers_, depth_, frame, dims, args);
+  inside.task_ = f->getArg(1);
+  for (std::size_t loop = 0; loop < turns_.size(); ++loop)
+    inside.turns_.push_back({s_.b.CreateLoad(s_.i64, turn_number_at(s_, frame.turns, loop)),
+                             s_.b.CreateLoad(s_.i64, before_at(s_, frame.turns, loop))});
+  if (!turns_.empty()) inside.move_places(phase.actions);
+  for (const ir::Action& action : phase.actions) inside.act(action);
+  s_.b.CreateRetVoid();
+  s_.b.restoreIP(resume);
+  return f;
+}
+
+void ActionEmitter::copy_context(llvm::Value* outer, const ActionFrame& to) {
+  const auto field = [&](llvm::Value* context, unsigned number) {
+    return s_.b.CreateStructGEP(context_type(s_), context, number);
+  };
+  const auto copy_all = [&](llvm::Type* type, unsigned which, llvm::Value* own, std::size_t count) {
+    llvm::Value* from = s_.b.CreateLoad(s_.ptr, field(outer, which));
+    s_.loop(s_.b.getInt64(count), [&](llvm::Value* i) {
+      llvm::Value* word = s_.b.CreateLoad(type, s_.b.CreateInBoundsGEP(type, from, i));
+      s_.b.CreateStore(word, s_.b.CreateInBoundsGEP(type, own, i));
+    });
+    s_.b.CreateStore(own, field(to.context, which));
+  };
+  for (const unsigned same : {context_field::dims, context_field::args})
+    s_.b.CreateStore(s_.b.CreateLoad(s_.ptr, field(outer, same)), field(to.context, same));
+  copy_all(s_.ptr, context_field::places, to.places, buffers_.place_count());
+  copy_all(s_.i64, context_field::turns, to.turns, 2 * turns_.size());
+  for (const BufferRef* ref : buffers_.bases())
+    if (ref->space == BufferRef::Space::scalar && ref->role == ir::Role::turn) {
+      const std::size_t number = buffers_.find(*ref, false).number;
+      s_.b.CreateStore(turn_number_at(s_, to.turns, ref->index),
+                       s_.b.CreateConstInBoundsGEP1_64(s_.ptr, to.places, number));
+    }
+}
+
+}  // namespace mlpc::codegen

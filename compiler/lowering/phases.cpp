@@ -1,0 +1,288 @@
+#include "compiler/lowering/phases.h"
+
+#include <algorithm>
+#include <bit>
+#include <map>
+#include <optional>
+#include <set>
+#include <tuple>
+
+#include "compiler/lowering/row_loops.h"
+#include "compiler/lowering/schedule.h"
+
+namespace mlpc::lowering {
+namespace {
+
+using ir::Dim;
+
+/// How many scalar statements a block runs.
+double work_of(const ir::Block& block) {
+  double work = 0;
+  for (const ir::Statement& statement : block) {
+    double turns = 1;
+    if (const auto* loop = std::get_if<ir::Loop>(&statement.kind))
+      turns = static_cast<double>(guess(loop->extent));
+    if (const auto* loop = std::get_if<ir::Recurrence>(&statement.kind))
+      turns = static_cast<double>(guess(loop->extent));
+    if (const auto* reduce = std::get_if<ir::Reduce>(&statement.kind))
+      for (const ir::Reduce::Range& range : reduce->ranges) turns *= static_cast<double>(guess(range.extent));
+    std::visit(
+        [&](const auto& kind) {
+          if constexpr (requires { kind.body; })
+            work += turns * work_of(kind.body);
+          else
+            work += turns;
+        },
+        statement.kind);
+  }
+  return work;
+}
+
+/// A kernel's loop over the rows of a phase: `turns` of it are a row.
+struct Cut {
+  std::uint32_t kernel;
+  const RowLoop* loop;
+  std::int64_t turns;
+};
+
+/// Memory that a phase touches: what BufferRefs of one space and number have in common.
+using Memory = std::tuple<ir::BufferRef::Space, std::uint32_t>;
+struct Touched {
+  bool is_written = false;
+  bool is_by_rows = true;  // each row by its own turns only, and rows lie `row_bytes` apart
+  Dim row_bytes;
+};
+
+/// What was gathered for a phase.
+struct Draft {
+  Dim rows;
+  std::vector<Cut> cuts;
+  std::map<Memory, Touched> memory;
+  std::map<Memory, std::int64_t> shared_bytes;  // of what all tasks read
+  double work = 0;                              // of all rows, with one of the calls that guards choose from
+  double squares = 0;                           // of each call's work, summed
+  std::size_t steps = 0;                        // calls of a kernel, loops counted as many
+  std::size_t end = 0;                          // the action behind it
+  std::set<std::size_t> before;                 // actions that are taken out
+};
+
+class PhaseFormer {
+ public:
+  PhaseFormer(std::vector<ir::Kernel>& kernels, const ir::Target& target)
+      : kernels_(kernels), target_(target) {
+    for (const ir::Kernel& kernel : kernels) {
+      loops_.push_back(row_loops(kernel));
+      works_.push_back(work_of(kernel.body));
+    }
+  }
+
+  void run(std::vector<ir::Action>& actions) {
+    std::vector<ir::Action> out;
+    for (std::size_t i = 0; i < actions.size();) {
+      Draft best;
+      for (const Dim& rows : possible_rows(actions[i]))
+        if (Draft draft = drafted(rows, actions, i); best.work < draft.work) best = std::move(draft);
+      if (best.work > 0 && cut(best)) {
+        ir::Phase phase;
+        for (std::size_t k = i; k < best.end; ++k)
+          (best.before.contains(k) ? out : phase.actions).push_back(std::move(actions[k]));
+        out.push_back({std::move(phase)});
+        i = best.end;
+        continue;
+      }
+      if (auto* loop = std::get_if<ir::TurnLoop>(&actions[i].kind)) run(loop->actions);
+      out.push_back(std::move(actions[i++]));
+    }
+    actions = std::move(out);
+  }
+
+ private:
+  /// The extents of the first kernel's loops.
+  std::vector<Dim> possible_rows(const ir::Action& action) const {
+    std::vector<Dim> out;
+    if (const auto* call = std::get_if<ir::KernelCall>(&action.kind))
+      for (const RowLoop& loop : loops_[call->kernel]) out.push_back(loop.extent);
+    if (const std::vector<ir::Action>* inside = ir::actions_inside(action))
+      for (const ir::Action& a : *inside)
+        for (const Dim& rows : possible_rows(a))
+          if (std::ranges::find(out, rows) == out.end()) out.push_back(rows);
+    return out;
+  }
+
+  /// From action i on, as long a phase as can be. What has other rows, but nothing to do with the actions
+  /// before it, may stand between them: it runs before the phase.
+  Draft drafted(const Dim& rows, const std::vector<ir::Action>& actions, std::size_t i) const {
+    Draft draft{rows};
+    std::set<std::size_t> between;
+    for (std::size_t k = i; k < actions.size(); ++k) {
+      if (add(draft, actions[k])) {
+        draft.end = k + 1;
+        draft.before.merge(between);
+        between.clear();
+      } else if (k > i && is_independent(draft, actions[k])) {
+        between.insert(k);
+      } else {
+        break;
+      }
+    }
+    return draft;
+  }
+
+  static bool is_independent_call(const Draft& draft, const ir::KernelCall& call, const ir::Kernel& kernel) {
+    for (std::size_t i = 0; i < call.buffers.size(); ++i) {
+      const auto found = draft.memory.find(memory_of(call.buffers[i]));
+      if (found != draft.memory.end() && (found->second.is_written || kernel.buffers[i].is_written))
+        return false;
+    }
+    return true;
+  }
+
+  bool is_independent(const Draft& draft, const ir::Action& action) const {
+    if (const auto* call = std::get_if<ir::KernelCall>(&action.kind))
+      return is_independent_call(draft, *call, kernels_[call->kernel]);
+    const auto* loop = std::get_if<ir::TurnLoop>(&action.kind);
+    return loop &&
+           std::ranges::all_of(loop->actions, [&](const ir::Action& a) { return is_independent(draft, a); });
+  }
+
+  /// False where the action cannot be a part of the phase: then the draft is what it was.
+  bool add(Draft& draft, const ir::Action& action) const {
+    Draft longer = draft;
+    if (!add_all(longer, action, 1)) return false;
+    draft = std::move(longer);
+    return true;
+  }
+
+  bool add_all(Draft& draft, const ir::Action& action, double times) const {
+    if (const auto* call = std::get_if<ir::KernelCall>(&action.kind)) return add_call(draft, *call, times);
+    const auto* loop = std::get_if<ir::TurnLoop>(&action.kind);
+    if (!loop) return false;
+    draft.steps += 2;
+    return std::ranges::all_of(loop->actions, [&](const ir::Action& inside) {
+      return add_all(draft, inside, times * static_cast<double>(guess(loop->length)));
+    });
+  }
+
+  bool add_call(Draft& draft, const ir::KernelCall& call, double times) const {
+    for (const RowLoop& loop : loops_[call.kernel]) {
+      const std::optional<Dim> turns = loop.extent.divided_by(draft.rows);
+      if (!turns || turns->constant().value_or(0) < 1) continue;
+      Draft longer = draft;
+      const Cut cut{call.kernel, &loop, *turns->constant()};
+      if (!touch(longer, call, cut)) continue;
+      longer.cuts.push_back(cut);
+      if (!call.guard || !call.guard->negated) {
+        const double work = works_[call.kernel];
+        longer.work += times * work;
+        longer.squares += times * work * work;
+        ++longer.steps;
+        if (!keeps_near(longer, call, loop)) continue;
+      }
+      draft = std::move(longer);
+      return true;
+    }
+    return false;
+  }
+
+  /// Whether what all tasks read stays in L2 while they pass.
+  bool keeps_near(Draft& draft, const ir::KernelCall& call, const RowLoop& loop) const {
+    constexpr std::int64_t kNearBytes = 1 << 19;  // a quarter of it
+    for (std::size_t i = 0; i < call.buffers.size(); ++i) {
+      const ir::Type& type = kernels_[call.kernel].buffers[i].type;
+      if (!loop.row_bytes[i])
+        draft.shared_bytes[memory_of(call.buffers[i])] =
+            guess(type.element_count() * Dim(ir::size_of(type.element)));
+    }
+    std::int64_t sum = 0;
+    for (const auto& [memory, bytes] : draft.shared_bytes) sum += bytes;
+    return sum <= kNearBytes;
+  }
+
+  static Memory memory_of(const ir::BufferRef& ref) { return {ref.space, ref.index}; }
+
+  /// False where two tasks would touch what one of them writes.
+  bool touch(Draft& draft, const ir::KernelCall& call, const Cut& cut) const {
+    const ir::Kernel& kernel = kernels_[call.kernel];
+    for (std::size_t i = 0; i < call.buffers.size(); ++i) {
+      const ir::BufferRef& ref = call.buffers[i];
+      const auto [it, is_new] = draft.memory.try_emplace(memory_of(ref));
+      Touched& touched = it->second;
+      touched.is_written |= kernel.buffers[i].is_written;
+      const std::optional<Dim>& bytes = cut.loop->row_bytes[i];
+      if (bytes) {
+        const Dim row_bytes = Dim(cut.turns) * *bytes;
+        touched.is_by_rows &=
+            (is_new || touched.row_bytes == row_bytes) && has_whole_rows(ref, draft.rows * row_bytes);
+        touched.row_bytes = row_bytes;
+      } else {
+        touched.is_by_rows = false;
+      }
+      if (touched.is_written && !touched.is_by_rows) return false;
+    }
+    return true;
+  }
+
+  /// Whether the element of each turn starts with the first row.
+  static bool has_whole_rows(const ir::BufferRef& ref, const Dim& bytes) {
+    return std::ranges::all_of(ref.offsets, [&](const ir::TurnOffset& offset) {
+      return offset.bytes == Dim(0) || offset.bytes.divided_by(bytes).has_value();
+    });
+  }
+
+  /// Cuts the draft's kernels, if that pays.
+  bool cut(const Draft& draft) {
+    constexpr int kLeastRows = 8, kMostRows = 64;
+    constexpr double kWorkOfTask =
+        1 << 19;  // statements: at least two microseconds, against one to hand it out
+    constexpr double kWorkOfCall = 1 << 15;  // on the average of where work is done, against ten nanoseconds
+    constexpr double kMostTasks = 64;
+    if (draft.steps < 2) return false;  // its own tasks do
+    const auto all_rows = static_cast<double>(guess(draft.rows));
+    const double least =
+        all_rows * std::max(kWorkOfTask / draft.work, kWorkOfCall * draft.work / draft.squares);
+    if (least > kMostRows) return false;
+    int rows = kLeastRows;
+    while (rows < kMostRows && rows < std::max(least, all_rows / kMostTasks)) rows *= 2;
+    if (draft.rows.constant().value_or(2 * rows) < 2 * rows) return false;
+    for (const Cut& c : draft.cuts) {
+      ir::Kernel& kernel = kernels_[c.kernel];
+      kernel.tasks = c.loop->around;
+      kernel.tasks.push_back({c.loop->var, c.turns * rows});
+      if (rows <= 2 * kLeastRows) widen_tiles(kernel, c.loop->var, kLeastRows);
+    }
+    return true;
+  }
+
+  /// Tiles of a contraction are the rows of the smallest task, where that leaves registers for two vectors:
+  /// then each row of the weights that are near is read once a tile.
+  void widen_tiles(ir::Kernel& kernel, ir::VarId row, int rows) const {
+    ir::Loop *row_loop = nullptr, *lanes = nullptr;
+    for (ir::Loop* loop = only_loop(kernel.body); loop; loop = only_loop(loop->body)) {
+      if (loop->var == row) row_loop = loop;
+      if (loop->schedule.lanes) lanes = loop;
+    }
+    if (!row_loop || !lanes || row_loop->schedule.unroll < 2) return;
+    int bytes = 4;
+    for (const ir::KernelBuffer& buffer : kernel.buffers)
+      bytes = std::max(bytes, ir::size_of(buffer.type.element));
+    const int vectors = (target_.vector_registers - 2) / (rows + 1) * 4 / bytes;
+    if (vectors < 2) return;
+    row_loop->schedule.unroll = rows;
+    lanes->schedule.unroll =
+        std::min(lanes->schedule.unroll, static_cast<int>(std::bit_floor(static_cast<unsigned>(vectors))));
+  }
+
+  std::vector<ir::Kernel>& kernels_;
+  const ir::Target& target_;
+  std::vector<std::vector<RowLoop>> loops_;  // by kernel
+  std::vector<double> works_;
+};
+
+}  // namespace
+
+void form_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
+                 const ir::Target& target) {
+  PhaseFormer(kernels, target).run(actions);
+}
+
+}  // namespace mlpc::lowering

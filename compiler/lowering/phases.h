@@ -1,0 +1,16 @@
+#pragma once
+
+#include <vector>
+
+#include "ir/kernel.h"
+#include "ir/target.h"
+
+namespace mlpc::lowering {
+
+/// Makes phases of kernels that follow each other, and of loops over turns of them, where all can be cut into
+/// tasks of the same rows: each task then goes through all turns, and none waits for another one.
+///   kernels: one for each call; those in phases are cut anew
+void form_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
+                 const ir::Target& target);
+
+}  // namespace mlpc::lowering

@@ -1,0 +1,73 @@
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "compiler/lowering/lower.h"
+#include "ir/kernel_tasks.h"
+#include "ir/text.h"
+
+// Kernels and loops over turns whose tasks are the same rows run without a meeting.
+
+namespace mlpc::lowering {
+namespace {
+
+/// A loop over T turns of B rows of 64 numbers, the next of which are `next`, some value of the body.
+ir::KernelProgram recurrent(const std::string& next) {
+  const std::string text = fmt::format(R"(mlpc.graph 1 joint
+model m : f32
+source ""
+target "x86-64-v4"
+dim B
+dim T
+input "U" : f32[64, 64]
+input "xs" : f32[T, B, 64]
+train "{{}}"
+graph body.0 {{
+  %U = parameter const 0 "U" : f32[64, 64]
+  %h = parameter loop 0 "h" : f32[B, 64]
+  %x = parameter sequence 0 "x" : f32[B, 64]
+  %r = einsum("ij,jk->ik", %h, %U) : f32[B, 64]
+  %z = add(%r, %x) : f32[B, 64]
+  %y = tanh(%z) : f32[B, 64]
+  %sum = reduce_sum(%y; axes=[0]) : f32[64]
+  %sums = broadcast(%sum; shape=[B, 64], axes=[1]) : f32[B, 64]
+  %mixed = mul(%y, %sums) : f32[B, 64]
+  return loop 0 "h" %{0}
+  return stacked 0 "hs" %{0}
+}}
+graph infer {{
+  %U = parameter input 0 "U" : f32[64, 64]
+  %xs = parameter input 1 "xs" : f32[T, B, 64]
+  %zero = constant(; value=f32(0)) : f32[]
+  %h0 = broadcast(%zero; shape=[B, 64], axes=[]) : f32[B, 64]
+  %h, %hs = scan(%U, %h0, %xs; body=body.0, consts=1, loops=1, length=[T], reverse=0) : f32[B, 64], f32[T, B, 64]
+  return output 0 "hs" %hs
+}}
+)",
+                                       next);
+  return lower(ir::parse_program(text, "test"), {2});
+}
+
+/// Whether a phase has a whole loop over turns.
+bool has_loop_in_phase(const ir::KernelProgram& program) {
+  for (const ir::Action& action : program.entries[0].actions)
+    if (const auto* phase = std::get_if<ir::Phase>(&action.kind))
+      for (const ir::Action& inside : phase->actions)
+        if (std::holds_alternative<ir::TurnLoop>(inside.kind)) return true;
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("tasks of a loop over turns are rows, where no turn reads another row") {
+  const ir::KernelProgram program = recurrent("y");
+  CHECK(has_loop_in_phase(program));
+  const std::string text = ir::print(program);
+  CHECK(ir::print(ir::parse_kernels(text, "phases")) == text);  // and the verifier takes it
+  for (const ir::Action& action : program.entries[0].actions)
+    if (const auto* phase = std::get_if<ir::Phase>(&action.kind))
+      CHECK(ir::has_equal_tasks(program.kernels, phase->actions));
+}
+
+TEST_CASE("turns that sum over rows meet") { CHECK_FALSE(has_loop_in_phase(recurrent("mixed"))); }
+
+}  // namespace mlpc::lowering
