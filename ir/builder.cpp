@@ -27,7 +27,7 @@ void check_attributes(Op op, const Attributes& attributes) {
 Builder::Builder(Graph& graph) : graph_(graph) {
   for (std::uint32_t i = 0; i < graph.node_count(); ++i) {
     const Node& n = graph.node({i});
-    if (n.op != Op::parameter_) interned_.emplace(hash_of(n.op, graph.operands(n), n.attributes), NodeId{i});
+    if (n.op != Op::parameter_) interned_.insert(hash_of(n.op, graph.operands(n), n.attributes), {i});
   }
 }
 
@@ -36,14 +36,13 @@ NodeId Builder::make(Op op, std::span<const ValueId> operands, Attributes attrib
   const OpDef& record = def(op);
   check_arity(record, operands.size());
   const std::size_t hash = hash_of(op, operands, attributes);
-  const auto [first, last] = interned_.equal_range(hash);
-  for (auto it = first; it != last; ++it)
-    if (is_same(graph_, graph_.node(it->second), op, operands, attributes)) return it->second;
+  const auto is_it = [&](NodeId id) { return is_same(graph_, graph_.node(id), op, operands, attributes); };
+  if (const std::optional<NodeId> there = interned_.find(hash, is_it)) return *there;
   std::vector<Type> types;
   for (ValueId v : operands) types.push_back(graph_.type(v));
   std::vector<Type> results = record.type_rule(types, attributes);
   const NodeId id = graph_.append(op, operands, std::move(attributes), std::move(results));
-  interned_.emplace(hash, id);
+  interned_.insert(hash, id);
   return id;
 }
 

@@ -3,10 +3,10 @@
 #include <initializer_list>
 #include <span>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "ir/graph.h"
+#include "ir/node_table.h"
 #include "ir/op.h"
 
 namespace mlpc::ir {
@@ -78,7 +78,7 @@ class Builder {
 
  private:
   Graph& graph_;
-  std::unordered_multimap<std::size_t, NodeId> interned_;  // by hash of (op, operands, attributes)
+  NodeTable interned_;  // by hash of (op, operands, attributes)
 };
 
 }  // namespace mlpc::ir

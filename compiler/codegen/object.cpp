@@ -51,11 +51,12 @@ void add_passes(llvm::legacy::PassManager& passes, llvm::TargetMachine& machine,
   passes.add(llvm::createFreeMachineFunctionPass());
 }
 
-std::string machine_code(const ir::KernelProgram& program, const ModelPart& part,
-                         llvm::CodeGenFileType type) {
+std::string machine_code(const ir::KernelProgram& program, const ModelPart& part, llvm::CodeGenFileType type,
+                         Effort effort = Effort::usual) {
   llvm::LLVMContext context;
   const std::unique_ptr<llvm::Module> module = emit_part(program, part, context);
   const auto machine = make_target_machine(*ir::target_named(program.header.target));
+  if (effort == Effort::least) machine->setOptLevel(llvm::CodeGenOptLevel::None);
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream stream(bytes);
   llvm::legacy::PassManager passes;
@@ -76,14 +77,14 @@ std::string emit_text(const ir::KernelProgram& program, TextFormat format) {
   return text;
 }
 
-std::vector<std::string> emit_objects(const ir::KernelProgram& program, std::size_t most) {
+std::vector<std::string> emit_objects(const ir::KernelProgram& program, std::size_t most, Effort effort) {
   const std::vector<ModelPart> parts = parts_of(program, most);
   std::vector<std::string> objects(parts.size());
   std::vector<std::exception_ptr> problems(parts.size());
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
     for (std::size_t part = next++; part < parts.size(); part = next++) try {
-        objects[part] = machine_code(program, parts[part], llvm::CodeGenFileType::ObjectFile);
+        objects[part] = machine_code(program, parts[part], llvm::CodeGenFileType::ObjectFile, effort);
       } catch (...) {
         problems[part] = std::current_exception();
       }

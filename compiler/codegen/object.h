@@ -16,9 +16,14 @@ std::string emit_text(const ir::KernelProgram& program, TextFormat format);
 
 constexpr std::size_t kMostObjects = 8;
 
+/// How hard LLVM tries. `usual` is what products have; `least` takes a third of the time or less, for tests
+/// that compile programs by the thousand: other instructions, results of the same bits.
+enum class Effort : std::uint8_t { usual, least };
+
 /// At most so many objects that make one model together, compiled on as many threads as there are processors.
-/// Their number and bytes follow from the program and `most` alone.
-std::vector<std::string> emit_objects(const ir::KernelProgram& program, std::size_t most = kMostObjects);
+/// Their number and bytes follow from the program, `most` and `effort` alone.
+std::vector<std::string> emit_objects(const ir::KernelProgram& program, std::size_t most = kMostObjects,
+                                      Effort effort = Effort::usual);
 
 /// "22.1.8": another one may give other bytes.
 std::string_view llvm_version();

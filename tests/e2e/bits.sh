@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# -O0, -O1, -O2, JIT and library, C and the trainer, any number of workers: the same bits.
+# -O0 to -O3, JIT and library, C and the trainer, any number of workers: the same bits.
 . "$(dirname "$0")/common.sh"
 net=$source_dir/examples/fashion.net
 rows=${ROWS:-600}
@@ -13,7 +13,7 @@ train() { # NAME WORKERS OPTION…
   $mlpc train "$net" "${data[@]}" --train.epochs=1 --seed=3 --workers="$workers" --quiet -o "$name.safetensors" "$@"
 }
 train o2 1
-for level in 0 1; do
+for level in 0 1 3; do
   train o$level 1 -O$level
   cmp o2.safetensors o$level.safetensors || fail "-O$level trains to other bits"
 done

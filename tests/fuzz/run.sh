@@ -14,6 +14,6 @@ for entry in "${entries[@]}"; do
   seeds=(tests/fuzz/corpus/"$entry")
   [ "$entry" != net ] || seeds+=(tests/errors examples)
   mkdir -p build/fuzz/found/"$entry"
-  build/fuzz/fuzz_"$entry" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1 \
+  build/fuzz/fuzz_"$entry" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=16384 -print_final_stats=1 \
     -dict=tests/fuzz/words.dict -artifact_prefix=build/fuzz/findings/"$entry"- build/fuzz/found/"$entry" "${seeds[@]}"
 done

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <limits>
 
 #include "compiler/passes/pipeline.h"
 #include "ir/builder.h"
@@ -10,6 +9,7 @@
 #include "tests/support/compiled/compiled.h"
 #include "tests/support/compiled/interpreted.h"
 #include "tests/support/random_nodes.h"
+#include "tests/support/tolerance.h"
 
 // Every op, compiled, against its f64 reference.
 
@@ -24,8 +24,6 @@ using testing::RandomNode;
 using testing::same_bits;
 
 constexpr std::size_t kCases = 12;  // applications of each op, all in one model
-// Sums have at most 250 terms of magnitude below 1, and functions err by a few units in the last place.
-constexpr double kUnits = 250;
 
 std::int64_t no_dim(std::string_view) { return 0; }
 
@@ -62,21 +60,14 @@ Model model_of(Op op, ElementType floats, Random& random) {
   return model;
 }
 
-bool is_close(double value, double expected, double unit) {
-  if (std::isnan(expected)) return std::isnan(value);
-  if (std::isinf(expected)) return value == expected;
-  return std::abs(value - expected) <= unit * std::max(1.0, std::abs(expected));
-}
-
 void check_close(const Graph& graph, const std::vector<HostTensor>& values,
                  const std::vector<HostTensor>& expected) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const Type& type = graph.type(graph.results[i].value);
-    const double epsilon = type.element == ElementType::f32   ? std::numeric_limits<float>::epsilon()
-                           : type.element == ElementType::f64 ? std::numeric_limits<double>::epsilon()
-                                                              : 0;
+    const double error = testing::kUnitsOfOp * testing::unit_of(type.element);
     for (std::size_t j = 0; j < expected[i].values.size(); ++j)
-      CHECK_MESSAGE(is_close(values[i].values[j], expected[i].values[j], kUnits * epsilon),
+      CHECK_MESSAGE(testing::agree(values[i].values[j], expected[i].values[j],
+                                   error * std::max(1.0, std::abs(expected[i].values[j]))),
                     type.text() << " element " << j << ": " << values[i].values[j] << ", not "
                                 << expected[i].values[j]);
   }
@@ -133,10 +124,10 @@ graph infer {
       CompiledProgram(joint, 2).run("infer", {{{2, 3}, {16384, 16385, -HUGE_VAL, 1e30, 0, -HUGE_VAL}},
                                               {{2, 3}, {0.75, 0.25, 0, 1, 0, 0}},
                                               {{2}, {1, 0}}});
-  constexpr double kFloat = std::numeric_limits<float>::epsilon();
+  const double error = testing::kUnitsOfCrossEntropy * testing::unit_of(ElementType::f32);
   const double log_sum = std::log1p(std::exp(-1.0));  // beside the larger logit
-  CHECK(std::abs(results[0].values[0] - (log_sum + 0.75)) <= 4 * kFloat);
-  CHECK(std::abs(results[1].values[0] - log_sum) <= 4 * kFloat);
+  CHECK(std::abs(results[0].values[0] - (log_sum + 0.75)) <= error);
+  CHECK(std::abs(results[1].values[0] - log_sum) <= error);
   CHECK(results[0].values[1] == 0);
   CHECK(results[1].values[1] == 0);
 }

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "compiler/lowering/lower.h"
@@ -12,6 +11,7 @@
 #include "tests/support/compiled/compiled.h"
 #include "tests/support/compiled/interpreted.h"
 #include "tests/support/random_scan.h"
+#include "tests/support/tolerance.h"
 
 // Loops over turns: their values and gradients are the evaluator's, compiled at -O0 and -O2, with the same
 // bits, and interpreted at -O1, read back from their text.
@@ -30,9 +30,6 @@ using testing::same_bits;
 using Values = std::vector<HostTensor>;
 
 constexpr std::size_t kScans = 5;  // with random bodies
-// Bodies contract: each of 7 turns errs by a few units, and so do sums of 200 terms of magnitude 1.
-constexpr double kTolerance = 2000 * std::numeric_limits<double>::epsilon();
-constexpr double kFloatTolerance = 2000 * static_cast<double>(std::numeric_limits<float>::epsilon());
 
 /// The scan of parameters and inputs; its loss is ⟨ȳ, y⟩ with numbers ȳ.
 Program program_of(const RandomNode& node) {
@@ -97,7 +94,9 @@ Values arguments_for(const Graph& graph, const Dims& dims, std::uint64_t seed) {
 }
 
 /// Every entry of the program at these dims, at every level: one of them interpreted.
-void check_program(const Program& program, const std::vector<Dims>& at, double tolerance) {
+void check_program(const Program& program, const std::vector<Dims>& at,
+                   double units = testing::kUnitsOfScan) {
+  const double tolerance = units * testing::unit_of(program.element);
   const Program joint = passes::run_pipeline(program, Stage::joint);
   const CompiledProgram plain(joint, 0), tiled(joint, 2);
   const InterpretedProgram interpreted(joint, 1);
@@ -120,7 +119,7 @@ TEST_CASE(
   Random random(5);
   for (std::size_t i = 0; i < kScans; ++i) {
     INFO("scan " << i);
-    check_program(program_of(testing::random_scan(ElementType::f64, random)), {{}}, kTolerance);
+    check_program(program_of(testing::random_scan(ElementType::f64, random)), {{}});
   }
 }
 
@@ -195,8 +194,7 @@ graph forward {
 
 TEST_CASE("a recurrent net of free length and rows: 0, 1 and more turns, few rows and many") {
   check_program(recurrent_program(),
-                {{{"B", 1}, {"T", 1}}, {{"B", 3}, {"T", 2}}, {{"B", 17}, {"T", 5}}, {{"B", 70}, {"T", 3}}},
-                kFloatTolerance);
+                {{{"B", 1}, {"T", 1}}, {{"B", 3}, {"T", 2}}, {{"B", 17}, {"T", 5}}, {{"B", 70}, {"T", 3}}});
 }
 
 TEST_CASE("a loop without turns gives its first values") {
@@ -320,7 +318,7 @@ TEST_CASE(
       for (std::uint32_t k = 0; k < body->graph().node_count(); ++k)
         contractions += body->graph().node({k}).op == Op::einsum_;
   CHECK(contractions == 2);  // h U and z̄ Uᵀ
-  check_program(packed_program(), {{{"B", 2}, {"T", 3}}, {{"B", 6}, {"T", 2}}}, kTolerance);
+  check_program(packed_program(), {{{"B", 2}, {"T", 3}}, {{"B", 6}, {"T", 2}}});
 }
 
 TEST_CASE("kernels do not depend on the length, and equal bodies share them") {

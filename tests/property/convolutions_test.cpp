@@ -8,6 +8,7 @@
 #include "ir/error.h"
 #include "tests/support/compiled/compiled.h"
 #include "tests/support/random_program.h"
+#include "tests/support/tolerance.h"
 
 // Convolutions and pooling, as a frontend writes them, with their gradients: what is compiled has the values
 // of the graph before any rewrite, and the same bits at every level.
@@ -19,7 +20,6 @@ using namespace ir;
 using testing::CompiledProgram;
 
 const Dim kN = Dim::named(testing::kFreeDim);
-constexpr double kTolerance = 1e-10;  // f64, sums of some hundred terms, relative to the greatest value
 
 struct Geometry {
   std::int64_t channels, outputs, extent, taps, stride = 1, dilation = 1, padding = 0;
@@ -94,8 +94,9 @@ const Graph& grad_of(const Program& program) { return *program.find("grad"); }
 bool is_near(const HostTensor& a, const HostTensor& b) {
   double greatest = 1;
   for (double value : b.values) greatest = std::max(greatest, std::abs(value));
+  const double bound = testing::kUnitsOfConvolution * testing::unit_of(ElementType::f64) * greatest;
   return std::ranges::equal(a.values, b.values, [&](double value, double expected) {
-    return std::abs(value - expected) <= kTolerance * greatest;
+    return testing::agree(value, expected, bound);
   });
 }
 

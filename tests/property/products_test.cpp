@@ -7,6 +7,7 @@
 #include "ir/evaluate.h"
 #include "tests/support/compiled/compiled.h"
 #include "tests/support/random_program.h"
+#include "tests/support/tolerance.h"
 
 // Products of matrices that are large enough for schedules of their own (sums in blocks, rows in lanes): the
 // values of the evaluator, and the same bits at every level and in any order of the tasks.
@@ -52,13 +53,10 @@ Program dense_layer(std::int64_t depth, std::int64_t columns, ElementType floats
   return program;
 }
 
-/// By the bound of a sum of that depth in one chain: |error| ≤ γ(depth) Σ |x w|, here of normal factors.
-bool is_near(const std::vector<HostTensor>& values, const std::vector<HostTensor>& expected,
-             std::int64_t depth, double epsilon) {
-  const double bound = static_cast<double>(depth) * epsilon * static_cast<double>(depth);
+bool is_near(const std::vector<HostTensor>& values, const std::vector<HostTensor>& expected, double bound) {
   for (std::size_t i = 0; i < values.size(); ++i)
     for (std::size_t j = 0; j < values[i].values.size(); ++j)
-      if (!(std::abs(values[i].values[j] - expected[i].values[j]) <= bound)) return false;
+      if (!testing::agree(values[i].values[j], expected[i].values[j], bound)) return false;
   return true;
 }
 
@@ -84,15 +82,14 @@ TEST_CASE("large products have the evaluator's values, and the same bits at ever
     INFO(c.depth << " × " << c.columns << " " << c.target);
     const Program program = dense_layer(c.depth, c.columns, c.floats, c.target);
     const Graph& graph = program.graphs.front();
-    const double epsilon = c.floats == ElementType::f32 ? 0x1p-24 : 0x1p-53;
+    const double bound = testing::units_of_products(c.depth) * testing::unit_of(c.floats);
     const CompiledProgram tiled(program, 2), fused(program, 1), plain(program, 0);
     for (std::int64_t rows : c.rows) {
       INFO(rows << " rows");
       const std::vector<HostTensor> arguments = testing::arguments_for(graph, rows);
       const testing::Dims dims = {{testing::kFreeDim, rows}};
       const std::vector<HostTensor> values = tiled.run("infer", arguments, dims);
-      CHECK(is_near(values, evaluate(graph, arguments, [&](std::string_view) { return rows; }), c.depth,
-                    epsilon));
+      CHECK(is_near(values, evaluate(graph, arguments, [&](std::string_view) { return rows; }), bound));
       CHECK(testing::same_bits(values, tiled.run_backwards("infer", arguments, dims)));
       CHECK(testing::same_bits(values, fused.run("infer", arguments, dims)));
       CHECK(testing::same_bits(values, plain.run("infer", arguments, dims)));

@@ -7,6 +7,7 @@
 #include "ir/builder.h"
 #include "ir/error.h"
 #include "tests/support/compiled/compiled.h"
+#include "tests/support/tolerance.h"
 
 // Elementwise ops, compiled, at zeros of both signs, denormals, infinities and NaN.
 
@@ -39,15 +40,11 @@ constexpr double kSpecials[] = {0.0,
                                 -750};
 constexpr auto kCount = static_cast<std::int64_t>(std::size(kSpecials) * std::size(kSpecials));
 
-// Functions err by a few units in the last place, by more where the result is below the normal numbers.
-constexpr double kRelative = 1e-13, kAbsolute = 1e-300;
-
 /// Zeros, infinities and NaN exactly; a zero has its sign.
 bool is_right(double value, double expected) {
-  if (std::isnan(expected)) return std::isnan(value);
-  if (expected == 0 || std::isinf(expected))
-    return value == expected && std::signbit(value) == std::signbit(expected);
-  return std::abs(value - expected) <= kRelative * std::abs(expected) + kAbsolute;
+  if (expected == 0) return value == 0 && std::signbit(value) == std::signbit(expected);
+  const double relative = testing::kUnitsOfFunction * testing::unit_of(ElementType::f64);
+  return testing::agree(value, expected, relative * std::abs(expected) + testing::kBelowNormal);
 }
 
 /// All pairs of special values: the first, or the second.

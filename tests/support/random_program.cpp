@@ -20,8 +20,8 @@ constexpr std::size_t kTrials = 48;           // of operands and attributes, for
 constexpr std::size_t kOpsTried = 16;         // for one more node
 constexpr std::size_t kPairsTried = 8;        // of lowerings, for a node that makes a rare one
 constexpr std::size_t kOperandsTried = 8;     // for one of the type that others have
-constexpr double kMissWeight = 0.05;          // of a pair that no node could be drawn for, in pairs drawn
-constexpr double kPairChance = 0.5;           // that a node is drawn for the pair it makes
+constexpr double kTrialWeight = 0.004;        // of a pair that a node was sought for, in pairs that there are
+constexpr double kPairChance = 0.6;           // that a node is drawn for the pair it makes
 
 Type concrete(Type type, std::int64_t extent) {
   for (Dim& dim : type.shape) dim = dim.evaluate([&](std::string_view) { return extent; }).value();
@@ -126,7 +126,7 @@ class ProgramMaker {
   /// Low for pairs that met seldom; some never do, by type.
   double need_of(std::pair<std::size_t, std::size_t> pair) {
     return static_cast<double>(counts_.pairs[pair]) +
-           kMissWeight * static_cast<double>(counts_.misses[pair]) + random_.real();
+           kTrialWeight * static_cast<double>(counts_.trials[pair]) + random_.real();
   }
 
   /// Kinds of lowering of values that are there and of ops, with how often they met; the rarest first.
@@ -150,6 +150,7 @@ class ProgramMaker {
   /// A node that reads a value so that a rare pair of lowerings meets.
   bool add_rare_pair(Builder& b) {
     for (const auto& [producer, consumer] : pairs_by_need(b.graph())) {
+      ++counts_.trials[{producer, consumer}];
       std::vector<ValueId> values;
       for (std::uint32_t i = 0; i < b.graph().value_count(); ++i)
         if (kind_of(b.graph().producer({i}).op) == producer) values.push_back({i});
@@ -158,7 +159,6 @@ class ProgramMaker {
         if (reaches_kernels(op) && kind_of(op) == consumer && def(op).arity > 0) ops.push_back(op);
       for (std::size_t trial = 0; trial < kTrials; ++trial)
         if (try_node(b, ops[random_.below(ops.size())], values[random_.below(values.size())])) return true;
-      ++counts_.misses[{producer, consumer}];
     }
     return false;
   }

@@ -16,10 +16,11 @@ inline constexpr std::int64_t kFreeExtents[] = {1, 7, 65};
 /// What has been drawn so far.
 struct DrawCounts {
   std::map<ir::Op, std::size_t> ops;  // how often each op was applied
-  /// How often an op of the second kind of lowering read one of the first, by the kinds' indexes.
+  /// How often an op of the second kind of lowering read one of the first, by the kinds' indexes: of what was
+  /// drawn, or in the place of that what the caller found in the graphs that the passes made of it.
   std::map<std::pair<std::size_t, std::size_t>, std::size_t> pairs;
-  /// How often no node was found that would make the pair.
-  std::map<std::pair<std::size_t, std::size_t>, std::size_t> misses;
+  /// How often a node was sought that would make the pair.
+  std::map<std::pair<std::size_t, std::size_t>, std::size_t> trials;
 };
 
 /// Whether inputs and results may have the type: their extents are numbers or dims, no sums or products.

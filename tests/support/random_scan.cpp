@@ -61,9 +61,15 @@ class BodyMaker {
     return b_.reduce_sum(v, all);
   }
 
-  /// A value of v's type that moves with all float values; v itself where that is no float.
+  ValueId everywhere(ValueId scalar, const Type& type) {
+    return type.rank() == 0 ? scalar : b_.broadcast(scalar, type.shape, {});
+  }
+
+  /// A value of v's type that moves with all float values; of integers, with the turns; else v itself.
   ValueId mixed(ValueId v) {
     const Type type = b_.type(v);
+    if (type.element == ElementType::i32 || type.element == ElementType::i64)
+      return b_.add(v, everywhere(b_.convert(turn_, type.element), type));
     if (!is_float(type.element)) return v;
     ValueId sum = b_.mul(b_.convert(turn_, type.element), b_.scalar(type.element, 0.125));
     for (ValueId other : values_)
@@ -73,8 +79,8 @@ class BodyMaker {
             b_.convert(total(b_.mul(wave, b_.full_like(wave, random_.between(0.1, 0.3)))), type.element);
         sum = b_.add(sum, term);
       }
-    const ValueId everywhere = type.rank() == 0 ? sum : b_.broadcast(sum, type.shape, {});
-    return b_.value(Op::tanh_, {b_.add(b_.mul(v, b_.full(type, random_.between(0.5, 1))), everywhere)});
+    const ValueId scaled = b_.mul(v, b_.full(type, random_.between(0.5, 1)));
+    return b_.value(Op::tanh_, {b_.add(scaled, everywhere(sum, type))});
   }
 
  public:

@@ -8,7 +8,9 @@ namespace {
 
 using namespace ir;
 
-constexpr double kGreatest = 100;  // of a value
+// Of a value. Integers stay far from where i32 overflows, and where f32 and f64, of which references are, do not
+// hold them.
+constexpr double kGreatest = 100, kGreatestInteger = 1e6;
 // Operands move by this much, so relative to that a jump is large, a kink is of first order, and what is
 // smooth is of second.
 constexpr double kMove = 1e-5;
@@ -75,7 +77,7 @@ bool TameValues::try_node(Op op, const std::vector<ValueId>& operands, const std
   for (std::size_t r = 0; r < waiting_.size(); ++r)
     for (std::size_t i = 0; i < waiting_[r].values.size(); ++i) {
       const double y = waiting_[r].values[i];
-      if (!(std::abs(y) <= kGreatest) && is_float(results[r].element)) return false;
+      if (!(std::abs(y) <= (is_float(results[r].element) ? kGreatest : kGreatestInteger))) return false;
       if (!is_smooth(low[r].values[i], y, high[r].values[i])) return false;
       if (!is_near(below[r].values[i], y) || !is_near(above[r].values[i], y)) return false;
     }

@@ -10,6 +10,7 @@
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "tests/support/scalar_program.h"
+#include "tests/support/tolerance.h"
 
 namespace mlpc {
 namespace {
@@ -18,11 +19,6 @@ using namespace ir;
 using testing::program_of_lines;
 using testing::values_by_name;
 using Numbers = std::vector<double>;
-
-// Closed forms and the expanded graphs differ by a few roundings.
-constexpr double kRounding = 1e-13;
-// The five-point difference of step h errs by h⁴ f⁗′/30 + ε/h.
-constexpr double kStep = 1e-3, kDifference = 1e-9;
 
 Program expanded(std::string_view lines, std::size_t params = 1, std::string_view type = "f64[]") {
   Program program = autodiff::expand_derivatives(program_of_lines(lines, params, type));
@@ -55,7 +51,8 @@ double loss_of(const Program& program, const std::vector<Numbers>& at) {
   return values_by_name(graph, named(at))[graph.results[0].value.index].values[0];
 }
 
-void check_close(const Numbers& values, const Numbers& expected, double tolerance = kRounding) {
+void check_close(const Numbers& values, const Numbers& expected,
+                 double tolerance = testing::kFormulaTolerance) {
   REQUIRE(values.size() == expected.size());
   for (std::size_t i = 0; i < values.size(); ++i)
     CHECK(std::abs(values[i] - expected[i]) <= tolerance * std::max(1.0, std::abs(expected[i])));
@@ -74,9 +71,9 @@ void check_gradient(const Program& program, const std::vector<Numbers>& at) {
         moved[r.index][j] += t;
         return loss_of(program, moved);
       };
-      const double difference = (8 * (f(kStep) - f(-kStep)) - (f(2 * kStep) - f(-2 * kStep))) / (12 * kStep);
+      const double difference = testing::five_point_difference(f, testing::kSmoothStep);
       CHECK(std::abs(values[r.value.index].values[j] - difference) <=
-            kDifference * std::max(1.0, std::abs(difference)));
+            testing::kSmoothDifference * std::max(1.0, std::abs(difference)));
     }
   }
 }
@@ -87,7 +84,8 @@ TEST_CASE("derivatives nest: the third one of tanh") {
       "%d2 = grad(%d1, %m) : f64[]\n %y = grad(%d2, %m) : f64[]");
   for (double x : {-1.5, -0.25, 0.0, 0.75}) {
     const double t = std::tanh(x);
-    CHECK(loss_of(program, {{x}}) == doctest::Approx((6 * t * t - 2) * (1 - t * t)).epsilon(kRounding));
+    CHECK(loss_of(program, {{x}}) ==
+          doctest::Approx((6 * t * t - 2) * (1 - t * t)).epsilon(testing::kFormulaTolerance));
   }
   check_gradient(program, {{0.375}});
 }
@@ -107,7 +105,7 @@ TEST_CASE("the third derivative of a tanh net is its closed form") {
     const double t = std::tanh(b[i] * x);
     expected += c[i] * b[i] * b[i] * b[i] * (6 * t * t - 2) * (1 - t * t);
   }
-  CHECK(loss_of(program, {a, b, c}) == doctest::Approx(expected).epsilon(kRounding));
+  CHECK(loss_of(program, {a, b, c}) == doctest::Approx(expected).epsilon(testing::kFormulaTolerance));
   check_gradient(program, {a, b, c});
 }
 
@@ -187,7 +185,7 @@ TEST_CASE("a gradient penalty has a gradient") {
     const double slope = b[i] * (1 - std::tanh(a[i]) * std::tanh(a[i]));
     expected += slope * slope;
   }
-  CHECK(loss_of(program, {a, b}) == doctest::Approx(expected).epsilon(kRounding));
+  CHECK(loss_of(program, {a, b}) == doctest::Approx(expected).epsilon(testing::kFormulaTolerance));
   check_gradient(program, {a, b});
 }
 

@@ -197,9 +197,10 @@ TEST_CASE("gradients of random programs hold no dead op, no inactive cotangent a
 
 TEST_CASE("gradients of the examples hold no dead op, no inactive cotangent and no zeros passed on") {
   Counted counted;
-  for (const char* name : {"lecture", "fashion", "mnist", "resnet", "tinygpt", "tagger", "heat"}) {
+  for (const char* name :
+       {"lecture", "fashion", "mnist", "resnet", "tinygpt", "tagger", "heat", "pair_vae"}) {
     INFO(std::string(name));
-    const Program program = testing::program_of(testing::file_text(testing::program_file(name)));
+    const Program program = testing::elaborated_program(name).program.value();
     check_inactive_work(autodiff::expand_derivatives(program), counted);
   }
   CHECK(counted.loops > 3);

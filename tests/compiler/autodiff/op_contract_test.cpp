@@ -13,6 +13,7 @@
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "tests/support/random_nodes.h"
+#include "tests/support/tolerance.h"
 
 // What every op owes, over the whole op table: an op is tested by existing.
 
@@ -24,16 +25,8 @@ using testing::Random;
 using testing::RandomNode;
 using testing::touches_extent;
 
-constexpr std::size_t kCases = 20;        // applications of each op
-constexpr std::size_t kCasesOfBody = 60;  // of ops that run a body: each has another one
-// The five-point difference of step h errs by h⁴ f⁗′/30 + ε/h: about 1e-11 of the summed magnitudes for the
-// functions of the table at magnitudes of 1/4 to 3/4.
-constexpr double kStep = 1e-4, kDifferenceTolerance = 1e-8;
-constexpr double kRounding = 1e-3;  // values of size 1 whose tangents are 0 have quotients of 1e-11
-// Two sums of at most 2000 products in f64, in different orders, against the sum of their magnitudes.
-constexpr double kAdjointTolerance = 1e-12;
-// A derivative and another form of it, of values of size 1, of which the second has cubes of 1/√eps.
-constexpr double kFusedTolerance = 1e-10;
+constexpr std::size_t kCases = 20;                  // applications of each op
+constexpr std::size_t kCasesOfBody = 60;            // of ops that run a body: each has another one
 constexpr std::string_view kCotangent = "y_bar";    // names of the inputs that are cotangents begin so
 constexpr std::int64_t kExtents[] = {0, 1, 7, 65};  // that an op with axes is tested at
 
@@ -112,12 +105,6 @@ double sum_of_dots(const std::vector<HostTensor>& a, const std::vector<HostTenso
   double sum = 0;
   for (std::size_t k = 0; k < a.size(); ++k) sum += dot(a[k], b[k]);
   return sum;
-}
-
-/// f'(0), by five points.
-template <typename F>
-double difference_quotient(F f) {
-  return (8 * (f(kStep) - f(-kStep)) - (f(2 * kStep) - f(-2 * kStep))) / (12 * kStep);
 }
 
 /// One application with values: its operands, a direction for each parameter, cotangents of its results.
@@ -229,7 +216,8 @@ void check_tangents(const Case& c) {
   const Graph pushed = autodiff::push_forward(forward, params, matters);
   const std::vector<HostTensor> values = evaluate(pushed, c.arguments(pushed, 0), no_dim);
   std::vector<std::vector<HostTensor>> around;
-  for (double t : {-2 * kStep, -kStep, kStep, 2 * kStep}) around.push_back(c.results_at(t));
+  for (double t : {-2 * testing::kOpStep, -testing::kOpStep, testing::kOpStep, 2 * testing::kOpStep})
+    around.push_back(c.results_at(t));
   std::size_t next = forward.results.size();
   for (std::size_t r = 0; r < forward.results.size(); ++r) {
     if (!matters[r]) continue;
@@ -237,11 +225,12 @@ void check_tangents(const Case& c) {
     const auto y = [&](std::size_t point, std::size_t i) { return around[point][r].values[i]; };
     std::vector<double> quotient;
     for (std::size_t i = 0; i < tangent.size(); ++i)
-      quotient.push_back((8 * (y(2, i) - y(1, i)) - (y(3, i) - y(0, i))) / (12 * kStep));
-    const double tolerance = kDifferenceTolerance * (std::max(largest(tangent), largest(quotient)) +
-                                                     kRounding * largest(values[r].values));
+      quotient.push_back(
+          testing::five_point_difference(y(0, i), y(1, i), y(2, i), y(3, i), testing::kOpStep));
+    const double size =
+        std::max(largest(tangent), largest(quotient)) + testing::kShareOfValues * largest(values[r].values);
     for (std::size_t i = 0; i < tangent.size(); ++i)
-      CHECK_MESSAGE(std::abs(tangent[i] - quotient[i]) <= tolerance,
+      CHECK_MESSAGE(std::abs(tangent[i] - quotient[i]) <= testing::kOpDifference * size,
                     "entry " << i << ": " << tangent[i] << ", not " << quotient[i]);
   }
 }
@@ -263,7 +252,7 @@ void check_derivatives(const Case& c, bool moves) {
   const std::vector<HostTensor> grads = gradients(c, *jacobian.find("grad"));
   double scale = 0;
   for (std::size_t k = 0; k < grads.size(); ++k) scale += magnitude(grads[k], c.directions()[k]);
-  CHECK(std::abs(sum_of_dots(grads, c.directions()) - tangent) <= kAdjointTolerance * scale);
+  CHECK(std::abs(sum_of_dots(grads, c.directions()) - tangent) <= testing::kAdjointTolerance * scale);
 }
 
 /// The gradient graph with the gradients' tangents, H ẋ, in the gradients' place.
@@ -286,9 +275,9 @@ void check_second_derivatives(const Case& c, Random& random) {
   for (const TensorInfo& param : c.program().params)
     weights.push_back(testing::random_direction(param.type, random));
   const double product = sum_of_dots(gradients(c, hessian_product(grad)), weights);
-  const double expected =
-      difference_quotient([&](double t) { return sum_of_dots(gradients(c, grad, t), weights); });
-  CHECK(product == doctest::Approx(expected).epsilon(kDifferenceTolerance).scale(1));
+  const double expected = testing::five_point_difference(
+      [&](double t) { return sum_of_dots(gradients(c, grad, t), weights); }, testing::kOpStep);
+  CHECK(product == doctest::Approx(expected).epsilon(testing::kOpDifference).scale(1));
 }
 
 /// The op was applied at all the extents, if it has axes at all.
@@ -312,7 +301,7 @@ void check_fused_derivatives(const Case& c) {
   const auto check_equal = [&](const Graph& a, const Graph& b) {
     const std::vector<HostTensor> x = gradients(c, a), y = gradients(parts, b);
     for (std::size_t k = 0; k < x.size(); ++k) {
-      const double tolerance = kFusedTolerance * (1 + largest(x[k].values));
+      const double tolerance = testing::kFusedTolerance * (1 + largest(x[k].values));
       for (std::size_t i = 0; i < x[k].values.size(); ++i)
         CHECK(std::abs(x[k].values[i] - y[k].values[i]) <= tolerance);
     }

@@ -12,6 +12,7 @@
 #include "ir/prune.h"
 #include "ir/text.h"
 #include "ir/verify.h"
+#include "tests/support/tolerance.h"
 
 // Loops: what op_contract_test.cpp asks of every op, it asks of scans over random bodies; here are their
 // structure, closed forms and special lengths.
@@ -228,10 +229,9 @@ TEST_CASE("a cell's gradients are difference quotients, for 0, 1 and 5 turns") {
           moved[k].values[i] += t;
           return gradients(jacobian, moved, turns)[0].values[0];
         };
-        constexpr double kStep = 1e-3;
-        const double quotient =
-            (8 * (loss(kStep) - loss(-kStep)) - (loss(2 * kStep) - loss(-2 * kStep))) / (12 * kStep);
-        CHECK(found[1 + k].values[i] == doctest::Approx(quotient).epsilon(1e-9).scale(1));
+        const double quotient = testing::five_point_difference(loss, testing::kSmoothStep);
+        CHECK(found[1 + k].values[i] ==
+              doctest::Approx(quotient).epsilon(testing::kSmoothDifference).scale(1));
       }
   }
 }
@@ -380,14 +380,14 @@ TEST_CASE("a cell's Hessian's product is the difference quotient of its gradient
           moved[k].values[i] += t * direction[k].values[i];
       return gradients(jacobian, moved, turns);
     };
-    constexpr double kStep = 1e-3;
+    constexpr double kStep = testing::kSmoothStep;
     const std::vector<HostTensor> f1 = gradient(kStep), b1 = gradient(-kStep), f2 = gradient(2 * kStep),
                                   b2 = gradient(-2 * kStep);
     for (std::size_t k = 1; k <= at.size(); ++k)
       for (std::size_t i = 0; i < at[k - 1].values.size(); ++i) {
-        const double quotient =
-            (8 * (f1[k].values[i] - b1[k].values[i]) - (f2[k].values[i] - b2[k].values[i])) / (12 * kStep);
-        CHECK(found[k].values[i] == doctest::Approx(quotient).epsilon(1e-9).scale(1));
+        const double quotient = testing::five_point_difference(b2[k].values[i], b1[k].values[i],
+                                                               f1[k].values[i], f2[k].values[i], kStep);
+        CHECK(found[k].values[i] == doctest::Approx(quotient).epsilon(testing::kSmoothDifference).scale(1));
       }
   }
 }

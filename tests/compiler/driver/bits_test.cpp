@@ -23,7 +23,8 @@ namespace {
 
 using Random = std::mt19937;
 
-constexpr std::int64_t kRows = 83;  // no multiple of any tile
+constexpr std::int64_t kRows = 83;          // no multiple of any tile
+constexpr std::uint32_t kMostUnrolled = 6;  // by all loops of a nest together
 
 driver::Source source_of(const std::string& path) {
   std::ifstream file(std::string(MLPC_SOURCE_DIR) + "/" + path, std::ios::binary);
@@ -100,18 +101,23 @@ runtime::Bytes trained(const ir::KernelProgram& program, std::int64_t rows, cons
   return out;
 }
 
-/// One random schedule for every loop of a block, as override_schedule reads it.
-void draw(const ir::Block& block, Random& random, std::string& text) {
+/// One random schedule for every loop of a block, as override_schedule reads it. Loops around each other
+/// multiply what they unroll: at most `most` in all, or the code has no bounds.
+void draw(const ir::Block& block, std::uint32_t most, Random& random, std::string& text) {
+  const auto unrolled = [&] { return 1 + random() % std::min(5U, most); };
   for (const ir::Statement& statement : block) {
     if (const auto* loop = std::get_if<ir::Loop>(&statement.kind)) {
-      text += fmt::format("  for %i{}{} unroll {}\n", loop->var.index, random() % 2 ? " lanes" : "",
-                          1 + random() % 5);
-      draw(loop->body, random, text);
+      const std::uint32_t unroll = unrolled();
+      text += fmt::format("  for %i{}{} unroll {}\n", loop->var.index, random() % 2 ? " lanes" : "", unroll);
+      draw(loop->body, most / unroll, random, text);
     }
     if (const auto* reduce = std::get_if<ir::Reduce>(&statement.kind)) {
-      text += fmt::format("  reduce %i{} unroll {}\n", reduce->ranges.back().var.index, 1 + random() % 4);
-      draw(reduce->body, random, text);
+      const std::uint32_t unroll = unrolled();
+      text += fmt::format("  reduce %i{} unroll {}\n", reduce->ranges.back().var.index, unroll);
+      draw(reduce->body, most / unroll, random, text);
     }
+    if (const auto* turns = std::get_if<ir::Recurrence>(&statement.kind))
+      draw(turns->body, most, random, text);
   }
 }
 
@@ -121,7 +127,7 @@ std::string random_schedule(const ir::KernelProgram& program, Random& random) {
     text += fmt::format("kernel {}\n", kernel.name);
     for (const ir::TaskSplit& task : kernel.tasks)
       text += fmt::format("  task %i{} block {}\n", task.var.index, 1 + random() % 100);
-    draw(kernel.body, random, text);
+    draw(kernel.body, kMostUnrolled, random, text);
   }
   return text;
 }
@@ -160,16 +166,26 @@ TEST_CASE("bits: few rows, whose contractions have kernels of their own, train a
   }
 }
 
-TEST_CASE("bits: random schedules train to the same") {
-  const ir::KernelProgram program = driver::compile(source_of("tests/bench/nets/mlp784.net"), {});
-  const runtime::Bytes expected = trained(program, kRows, {});
-  Random random(11);
-  for (int turn = 0; turn < 3; ++turn) {
-    const std::string schedule = random_schedule(program, random);
-    CAPTURE(schedule);
-    ir::KernelProgram other = program;
-    lowering::override_schedule(other, schedule, "schedule");
-    CHECK(trained(other, kRows, {}) == expected);
+TEST_CASE("bits: random schedules of dense, recurrent, convolutional and attention nets train to the same") {
+  struct Net {
+    const char* path;
+    std::int64_t extent;  // of every free dim
+    int schedules;
+  };
+  for (const auto& [path, extent, schedules] :
+       {Net{"tests/bench/nets/mlp784.net", kRows, 3}, Net{"examples/tagger.net", 5, 1},
+        Net{"tests/bench/nets/lenet.net", 7, 1}, Net{"tests/bench/nets/tinygpt.net", 9, 1}}) {
+    CAPTURE(path);
+    const ir::KernelProgram program = driver::compile(source_of(path), {});
+    const runtime::Bytes expected = trained(program, extent, {});
+    Random random(11);
+    for (int turn = 0; turn < schedules; ++turn) {
+      const std::string schedule = random_schedule(program, random);
+      CAPTURE(schedule);
+      ir::KernelProgram other = program;
+      lowering::override_schedule(other, schedule, "schedule");
+      CHECK(trained(other, extent, {}) == expected);
+    }
   }
 }
 

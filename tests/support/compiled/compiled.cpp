@@ -38,21 +38,24 @@ mlpc_args arguments_of(CallMemory& memory) {
   return args;
 }
 
-Program for_host(Program program) {
-  program.target = std::string(driver::host_target());
+Program for_target(Program program, const std::string& target) {
+  program.target = target;
   return program;
 }
 
-codegen::JitModel compile(const Program& program, int level) {
-  const KernelProgram kernels = lowering::lower(program, {level});
+codegen::JitModel compile(const Program& program, const CompiledProgram::Options& options) {
+  const KernelProgram kernels = lowering::lower(program, {options.level});
   verify(kernels);
-  return codegen::JitModel(kernels);
+  return {kernels.header, codegen::emit_objects(kernels, codegen::kMostObjects, options.effort)};
 }
 
 }  // namespace
 
+CompiledProgram::CompiledProgram(Program joint, const Options& options)
+    : program_(for_target(std::move(joint), options.target)), model_(compile(program_, options)) {}
+
 CompiledProgram::CompiledProgram(Program joint, int level)
-    : program_(for_host(std::move(joint))), model_(compile(program_, level)) {}
+    : CompiledProgram(std::move(joint), {level, std::string(driver::host_target())}) {}
 
 const mlpc_entry& CompiledProgram::entry(const std::string& graph) const {
   const mlpc_model& model = *model_.table();

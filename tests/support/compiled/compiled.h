@@ -4,16 +4,24 @@
 #include <vector>
 
 #include "compiler/codegen/jit.h"
+#include "compiler/codegen/object.h"
 #include "tests/support/compiled/call_memory.h"
 
 namespace mlpc::testing {
 
-/// A joint program as machine code in this process, for this machine's best target.
+/// A joint program as machine code in this process.
 class CompiledProgram {
  public:
-  /// `level` as in LoweringOptions.
+  struct Options {
+    int level;           // as in LoweringOptions
+    std::string target;  // a row that this machine runs
+    codegen::Effort effort = codegen::Effort::usual;
+  };
+  CompiledProgram(ir::Program joint, const Options& options);
+  /// For this machine's best target.
   CompiledProgram(ir::Program joint, int level);
 
+  bool has(const std::string& graph) const { return program_.find(graph) != nullptr; }
   /// What the plan of the entry of a graph's name returns for these dims.
   int plan(const std::string& graph, const Dims& dims) const;
   /// Runs the entry. `arguments`: one for each parameter of the graph, in its order. Returns one for each of
