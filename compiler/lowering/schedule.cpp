@@ -228,13 +228,15 @@ struct JammedPair {
   int first, second;
 };
 
-JammedPair jammed_pair(const Dim& first, const Dim& second, int budget, bool loads_both) {
+/// `most_second`: turns of the second axis that a tile may have.
+JammedPair jammed_pair(const Dim& first, const Dim& second, std::int64_t most_second, int budget,
+                       bool loads_both) {
   const std::int64_t n = guess(first), m = guess(second);
   const auto tiles = [](std::int64_t turns, std::int64_t most) { return (turns + most - 1) / most; };
   JammedPair best{1, 1};
   double best_cost = 0;
   for (std::int64_t a = 1; a <= std::min<std::int64_t>(n, budget); ++a)
-    for (std::int64_t b = 1; b <= m && a * b + a + (loads_both ? b : 1) <= budget; ++b) {
+    for (std::int64_t b = 1; b <= most_second && a * b + a + (loads_both ? b : 1) <= budget; ++b) {
       const double tile_count = static_cast<double>(tiles(n, a) * tiles(m, b));
       // Products take a half cycle each, loads as much, and a tile hides latency from 8 accumulators on.
       const double cost = tile_count * static_cast<double>(std::max<std::int64_t>(a * b, 8) + (a + b) / 2) +
@@ -254,9 +256,12 @@ LoopPlan plan_images_in_lanes(const GroupShape& group, const ir::Target& target,
   const auto [inner, outer] = *group.convolution->tile_axes;
   const std::size_t lanes = group.convolution->lane_axis;
   const int budget = target.vector_registers / (ir::size_of(group.widest) / 4) - 2;
+  // Tiles of a gradient's channels are its tasks, so there are two at least.
+  const std::int64_t channels = guess(group.space[outer]);
+  const std::int64_t most_channels = group.is_blocked ? std::max<std::int64_t>(channels / 2, 1) : channels;
   const JammedPair tile = level < 2 ? JammedPair{1, 1}
-                                    : jammed_pair(group.space[inner], group.space[outer], budget,
-                                                  group.convolution->loads_other_in_lanes);
+                                    : jammed_pair(group.space[inner], group.space[outer], most_channels,
+                                                  budget, group.convolution->loads_other_in_lanes);
   const std::int64_t taps = group.convolution->last_range.constant().value_or(0);
   plan.reduce_unroll = level < 2 ? 1 : taps >= 1 && taps <= kMostTapsUnrolled ? static_cast<int>(taps) : 2;
   const bool is_whole = group.is_blocked && guess(group.space[outer]) % tile.second == 0;

@@ -33,6 +33,7 @@ using ir::ValueId;
 using ir::ops::EinsumSpec;
 
 constexpr std::int64_t kFewChannels = 16;  // fill no vector
+constexpr std::int64_t kLeastLanes = 8;    // fewer are filled by a few channels, too
 
 bool has(const std::string& letters, char letter) { return letters.find(letter) != std::string::npos; }
 
@@ -428,7 +429,7 @@ class ImagesInLanes {
 ir::Program images_in_lanes(const ir::Program& program) {
   const ir::Target* target = ir::target_named(program.target);
   const std::int64_t lanes = target ? target->lanes : 1;
-  if (lanes < 2) return program;
+  if (lanes < kLeastLanes) return program;
   return ir::with_rewritten_graphs(program, [lanes](const Graph& graph) {
     const std::optional<Dim> images = images_of(graph, lanes);
     return images ? ImagesInLanes(graph, *images, lanes).run() : graph;
