@@ -22,6 +22,7 @@ input "U" : f32[64, 64]
 input "xs" : f32[T, B, 64]
 train "{{}}"
 graph body.0 {{
+  %t = parameter turn 0 "t" : i64[]
   %U = parameter const 0 "U" : f32[64, 64]
   %h = parameter loop 0 "h" : f32[B, 64]
   %x = parameter sequence 0 "x" : f32[B, 64]
