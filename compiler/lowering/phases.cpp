@@ -4,7 +4,6 @@
 #include <bit>
 #include <map>
 #include <optional>
-#include <set>
 #include <tuple>
 
 #include "compiler/lowering/row_loops.h"
@@ -61,9 +60,6 @@ struct Draft {
   std::map<Memory, std::int64_t> shared_bytes;  // of what all tasks read
   double work = 0;                              // of all rows, with one of the calls that guards choose from
   double squares = 0;                           // of each call's work, summed
-  std::size_t steps = 0;                        // calls of a kernel, loops counted as many
-  std::size_t end = 0;                          // the action behind it
-  std::set<std::size_t> before;                 // actions that are taken out
 };
 
 class PhaseFormer {
@@ -77,23 +73,20 @@ class PhaseFormer {
   }
 
   void run(std::vector<ir::Action>& actions) {
-    std::vector<ir::Action> out;
-    for (std::size_t i = 0; i < actions.size();) {
+    for (ir::Action& action : actions) {
+      auto* loop = std::get_if<ir::TurnLoop>(&action.kind);
+      if (!loop) continue;
       Draft best;
-      for (const Dim& rows : possible_rows(actions[i]))
-        if (Draft draft = drafted(rows, actions, i); best.work < draft.work) best = std::move(draft);
+      for (const Dim& rows : possible_rows(action))
+        if (Draft draft{rows}; add(draft, action, 1) && best.work < draft.work) best = std::move(draft);
       if (best.work > 0 && cut(best)) {
         ir::Phase phase;
-        for (std::size_t k = i; k < best.end; ++k)
-          (best.before.contains(k) ? out : phase.actions).push_back(std::move(actions[k]));
-        out.push_back({std::move(phase)});
-        i = best.end;
-        continue;
+        phase.actions.push_back(std::move(action));
+        action = {std::move(phase)};
+      } else {
+        run(loop->actions);
       }
-      if (auto* loop = std::get_if<ir::TurnLoop>(&actions[i].kind)) run(loop->actions);
-      out.push_back(std::move(actions[i++]));
     }
-    actions = std::move(out);
   }
 
  private:
@@ -109,57 +102,13 @@ class PhaseFormer {
     return out;
   }
 
-  /// From action i on, as long a phase as can be. What has other rows, but nothing to do with the actions
-  /// before it, may stand between them: it runs before the phase.
-  Draft drafted(const Dim& rows, const std::vector<ir::Action>& actions, std::size_t i) const {
-    Draft draft{rows};
-    std::set<std::size_t> between;
-    for (std::size_t k = i; k < actions.size(); ++k) {
-      if (add(draft, actions[k])) {
-        draft.end = k + 1;
-        draft.before.merge(between);
-        between.clear();
-      } else if (k > i && is_independent(draft, actions[k])) {
-        between.insert(k);
-      } else {
-        break;
-      }
-    }
-    return draft;
-  }
-
-  static bool is_independent_call(const Draft& draft, const ir::KernelCall& call, const ir::Kernel& kernel) {
-    for (std::size_t i = 0; i < call.buffers.size(); ++i) {
-      const auto found = draft.memory.find(memory_of(call.buffers[i]));
-      if (found != draft.memory.end() && (found->second.is_written || kernel.buffers[i].is_written))
-        return false;
-    }
-    return true;
-  }
-
-  bool is_independent(const Draft& draft, const ir::Action& action) const {
-    if (const auto* call = std::get_if<ir::KernelCall>(&action.kind))
-      return is_independent_call(draft, *call, kernels_[call->kernel]);
-    const auto* loop = std::get_if<ir::TurnLoop>(&action.kind);
-    return loop &&
-           std::ranges::all_of(loop->actions, [&](const ir::Action& a) { return is_independent(draft, a); });
-  }
-
-  /// False where the action cannot be a part of the phase: then the draft is what it was.
-  bool add(Draft& draft, const ir::Action& action) const {
-    Draft longer = draft;
-    if (!add_all(longer, action, 1)) return false;
-    draft = std::move(longer);
-    return true;
-  }
-
-  bool add_all(Draft& draft, const ir::Action& action, double times) const {
+  /// False where the action cannot be a part of the phase.
+  bool add(Draft& draft, const ir::Action& action, double times) const {
     if (const auto* call = std::get_if<ir::KernelCall>(&action.kind)) return add_call(draft, *call, times);
     const auto* loop = std::get_if<ir::TurnLoop>(&action.kind);
     if (!loop) return false;
-    draft.steps += 2;
     return std::ranges::all_of(loop->actions, [&](const ir::Action& inside) {
-      return add_all(draft, inside, times * static_cast<double>(guess(loop->length)));
+      return add(draft, inside, times * static_cast<double>(guess(loop->length)));
     });
   }
 
@@ -175,7 +124,6 @@ class PhaseFormer {
         const double work = works_[call.kernel];
         longer.work += times * work;
         longer.squares += times * work * work;
-        ++longer.steps;
         if (!keeps_near(longer, call, loop)) continue;
       }
       draft = std::move(longer);
@@ -236,7 +184,6 @@ class PhaseFormer {
         1 << 19;  // statements: at least two microseconds, against one to hand it out
     constexpr double kWorkOfCall = 1 << 15;  // on the average of where work is done, against ten nanoseconds
     constexpr double kMostTasks = 64;
-    if (draft.steps < 2) return false;  // its own tasks do
     const auto all_rows = static_cast<double>(guess(draft.rows));
     const double least =
         all_rows * std::max(kWorkOfTask / draft.work, kWorkOfCall * draft.work / draft.squares);

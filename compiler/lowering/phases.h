@@ -7,8 +7,8 @@
 
 namespace mlpc::lowering {
 
-/// Makes phases of kernels that follow each other, and of loops over turns of them, where all can be cut into
-/// tasks of the same rows: each task then goes through all turns, and none waits for another one.
+/// Makes phases of loops over turns whose kernels can all be cut into tasks of the same rows: each task then
+/// goes through all turns, and none waits for another one.
 ///   kernels: one for each call; those in phases are cut anew
 void form_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
                  const ir::Target& target);

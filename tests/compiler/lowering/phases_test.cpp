@@ -5,7 +5,7 @@
 #include "ir/kernel_tasks.h"
 #include "ir/text.h"
 
-// Kernels and loops over turns whose tasks are the same rows run without a meeting.
+// Loops over turns whose tasks are the same rows run without a meeting.
 
 namespace mlpc::lowering {
 namespace {
