@@ -347,7 +347,12 @@ TEST_CASE("kernels do not depend on the length, and equal bodies share them") {
   CHECK(few.kernels.size() == many.kernels.size());
   const auto turns = [](const KernelProgram& program) { return loops_of(program.entries[0].actions); };
   REQUIRE(turns(few).size() == 4);  // two forward, two backward
-  CHECK(kernels_of(turns(few)[0]->actions) == kernels_of(turns(few)[1]->actions));
+  // All but one: the second loop's sequence is a result of the entry, too, and so is stored once more.
+  const auto first = kernels_of(turns(few)[0]->actions), second = kernels_of(turns(few)[1]->actions);
+  REQUIRE(first.size() == second.size());
+  std::size_t different = 0;
+  for (std::size_t i = 0; i < first.size(); ++i) different += first[i] != second[i];
+  CHECK(different == 1);
 }
 
 }  // namespace
