@@ -82,8 +82,9 @@ std::optional<ValueId> no_layout(Builder& b, const Node& n, std::span<const Valu
   return std::nullopt;
 }
 
-// y + x = x + y and y · x = x · y: a broadcast stands right, and a constant behind it, so that layers have one
-// form wherever those were made first; else the operand that came first stands left, and equal ones are one node
+// y + x = x + y and y · x = x · y: a broadcast stands right, and a constant behind it, so that layers have
+// one form wherever those were made first; else the operand that came first stands left, and equal ones are
+// one node
 std::optional<ValueId> order_operands(Builder& b, const Node& n, std::span<const ValueId> x) {
   if (n.op != Op::add_ && n.op != Op::mul_) return std::nullopt;
   const auto rank = [&](ValueId v) {

@@ -50,8 +50,9 @@ ir::Program accumulate_gradients(const ir::Program& program);
 /// that of a sequence's element with a const, before the loop; and one that is stacked only, of what is
 /// stacked too, behind it. The same chains of FMAs, so the same bits.
 ///   zₜ = xₜ W   ->   z = x W, whose rows are those of all turns
-/// Weights are read once for many rows, not once for each turn's few. And a loop value to which each turn adds
-/// the sum of what it stacks (a bias' gradient) becomes one sum behind the loop, in the order of the stack.
+/// Weights are read once for many rows, not once for each turn's few. And a loop value to which each turn
+/// adds the sum of what it stacks (a bias' gradient) becomes one sum behind the loop, in the order of the
+/// stack.
 ir::Program hoist_contractions(const ir::Program& program);
 
 /// Stores the tensors between convolutions of few channels with some images side by side, where they are

@@ -8,8 +8,8 @@ namespace {
 
 using namespace ir;
 
-// Of a value. Integers stay far from where i32 overflows, and where f32 and f64, of which references are, do not
-// hold them.
+// Of a value. Integers stay far from where i32 overflows, and where f32 and f64, of which references are, do
+// not hold them.
 constexpr double kGreatest = 100, kGreatestInteger = 1e6;
 // Operands move by this much, so relative to that a jump is large, a kink is of first order, and what is
 // smooth is of second.
