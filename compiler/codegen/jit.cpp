@@ -1,7 +1,10 @@
 #include "compiler/codegen/jit.h"
 
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
+#include <llvm/ExecutionEngine/Orc/MapperJITLinkMemoryManager.h>
+#include <llvm/ExecutionEngine/Orc/MemoryMapper.h>
 #include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
+#include <llvm/Support/MathExtras.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/TargetParser/Host.h>
 
@@ -22,7 +25,16 @@ void expect(llvm::Error error, std::string_view what) {
   if (error) fail("{}: {}", what, llvm::toString(std::move(error)));
 }
 
-std::unique_ptr<llvm::orc::LLJIT> make_jit(const ir::Target& target) {
+/// One reservation for code and data of all objects: they call each other with 32-bit offsets, and in a large
+/// process two of the system's mappings may lie further apart.
+std::size_t reservation_of(const std::vector<std::string>& objects) {
+  constexpr std::size_t kPages = std::size_t{1} << 20;  // what sections lose to whole pages
+  std::size_t bytes = kPages;
+  for (const std::string& object : objects) bytes += 2 * object.size();
+  return llvm::alignTo(bytes, kPages);
+}
+
+std::unique_ptr<llvm::orc::LLJIT> make_jit(const ir::Target& target, std::size_t reservation) {
   const llvm::Triple triple{llvm::StringRef(target.triple)};
   const llvm::Triple host(llvm::sys::getProcessTriple());
   if (triple.getArch() != host.getArch() || triple.isOSBinFormatELF() != host.isOSBinFormatELF())
@@ -32,8 +44,12 @@ std::unique_ptr<llvm::orc::LLJIT> make_jit(const ir::Target& target) {
   machine.setCPU(std::string(target.llvm_cpu));
   return expect(llvm::orc::LLJITBuilder()
                     .setJITTargetMachineBuilder(std::move(machine))
-                    .setObjectLinkingLayerCreator([](llvm::orc::ExecutionSession& session) {
-                      return std::make_unique<llvm::orc::ObjectLinkingLayer>(session);
+                    .setObjectLinkingLayerCreator([&](llvm::orc::ExecutionSession& session) {
+                      using Manager = llvm::orc::MapperJITLinkMemoryManager;
+                      return std::make_unique<llvm::orc::ObjectLinkingLayer>(
+                          session,
+                          expect(Manager::CreateWithMapper<llvm::orc::InProcessMemoryMapper>(reservation),
+                                 "the JIT has no memory"));
                     })
                     .create(),
                 "the JIT does not start");
@@ -49,7 +65,7 @@ JitModel::JitModel(const ir::KernelProgram& program) : JitModel(program.header, 
 
 JitModel::JitModel(const ir::Program& header, const std::vector<std::string>& objects)
     : linked_(std::make_unique<Linked>()) {
-  linked_->jit = make_jit(*ir::target_named(header.target));
+  linked_->jit = make_jit(*ir::target_named(header.target), reservation_of(objects));
   for (std::size_t i = 0; i < objects.size(); ++i)
     expect(linked_->jit->addObjectFile(
                llvm::MemoryBuffer::getMemBufferCopy(objects[i], fmt::format("{}.{}", header.model, i))),
