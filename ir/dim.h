@@ -41,6 +41,8 @@ class Dim {
   static Dim of_atom(DimAtom atom);  // of an atom that a Dim has
   /// ⌊e / divisor⌋, divisor > 0; what divides exactly is taken out of the atom, nested ones become one.
   static Dim floordiv(const Dim& e, std::int64_t divisor);
+  /// ⌈e / divisor⌉: how many parts of that size an extent has.
+  static Dim ceildiv(const Dim& e, std::int64_t divisor) { return floordiv(e + Dim(divisor - 1), divisor); }
   /// Operands that another one is known to reach are left out: free dims are never negative.
   static Dim max(const Dim& e, const Dim& f);
 

@@ -49,7 +49,7 @@ Dim task_extent(const Kernel& kernel, const TaskSplit& split) {
 
 Dim task_count(const Kernel& kernel, const TaskSplit& split) {
   if (split.block < 1) fail("kernel `{}` has tasks of {} turns", kernel.name, split.block);
-  return Dim::floordiv(task_extent(kernel, split) + Dim(split.block - 1), split.block);
+  return Dim::ceildiv(task_extent(kernel, split), split.block);
 }
 
 Dim task_count(const Kernel& kernel) {

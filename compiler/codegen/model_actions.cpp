@@ -124,30 +124,27 @@ void ActionEmitter::run_phase(const ir::Phase& phase) {
 /// void(ptr context, i64 task, i32 worker). Tasks stand in other turns at the same time, so each has its own
 /// context.
 llvm::Function* ActionEmitter::phase_function(const ir::Phase& phase) {
-  const auto resume = s_.b.saveIP();
-  llvm::Function* f = s_.internal(e_.name + ".phase", s_.b.getVoidTy(), {s_.ptr, s_.i64, s_.i32});
-  s_.begin(f);
-  const ActionFrame frame = allocate_frame(s_, buffers_, depth_);
-  copy_context(f->getArg(0), frame);
-  const auto field = [&](unsigned number) {
-    return s_.b.CreateLoad(s_.ptr, s_.b.CreateStructGEP(context_type(s_), frame.context, number));
-  };
-  llvm::Value *dims_at = field(context_field::dims), *args = field(context_field::args);
-  llvm::BasicBlock* ready = s_.b.GetInsertBlock();
-  auto* next = llvm::BasicBlock::Create(s_.context, "actions", f);
-  s_.b.CreateBr(next);
-  s_.b.SetInsertPoint(next);
-  DimValues dims(*ready, dims_at, s_.dims());
-  ActionEmitter inside(s_, e_, buffers_, depth_, frame, dims, args);
-  inside.task_ = f->getArg(1);
-  for (std::size_t loop = 0; loop < turns_.size(); ++loop)
-    inside.turns_.push_back({s_.b.CreateLoad(s_.i64, turn_number_at(s_, frame.turns, loop)),
-                             s_.b.CreateLoad(s_.i64, before_at(s_, frame.turns, loop))});
-  if (!turns_.empty()) inside.move_places(phase.actions);
-  for (const ir::Action& action : phase.actions) inside.act(action);
-  s_.b.CreateRetVoid();
-  s_.b.restoreIP(resume);
-  return f;
+  return s_.beside(e_.name + ".phase", s_.b.getVoidTy(), {s_.ptr, s_.i64, s_.i32}, [&](llvm::Function* f) {
+    const ActionFrame frame = allocate_frame(s_, buffers_, depth_);
+    copy_context(f->getArg(0), frame);
+    const auto field = [&](unsigned number) {
+      return s_.b.CreateLoad(s_.ptr, s_.b.CreateStructGEP(context_type(s_), frame.context, number));
+    };
+    llvm::Value *dims_at = field(context_field::dims), *args = field(context_field::args);
+    llvm::BasicBlock* ready = s_.b.GetInsertBlock();
+    auto* next = llvm::BasicBlock::Create(s_.context, "actions", f);
+    s_.b.CreateBr(next);
+    s_.b.SetInsertPoint(next);
+    DimValues dims(*ready, dims_at, s_.dims());
+    ActionEmitter inside(s_, e_, buffers_, depth_, frame, dims, args);
+    inside.task_ = f->getArg(1);
+    for (std::size_t loop = 0; loop < turns_.size(); ++loop)
+      inside.turns_.push_back({s_.b.CreateLoad(s_.i64, turn_number_at(s_, frame.turns, loop)),
+                               s_.b.CreateLoad(s_.i64, before_at(s_, frame.turns, loop))});
+    if (!turns_.empty()) inside.move_places(phase.actions);
+    for (const ir::Action& action : phase.actions) inside.act(action);
+    s_.b.CreateRetVoid();
+  });
 }
 
 void ActionEmitter::copy_context(llvm::Value* outer, const ActionFrame& to) {

@@ -62,36 +62,29 @@ llvm::FunctionType* task_type(ModelState& s) {
 
 /// Runs a task of the context's kernel.
 llvm::Function* task_function(ModelState& s) {
-  const auto resume = s.b.saveIP();
-  llvm::Function* f = s.internal("task", s.b.getVoidTy(), {s.ptr, s.i64, s.i32});
-  s.begin(f);
-  call_kernel(s, f->getArg(0), f->getArg(1));
-  s.b.CreateRetVoid();
-  s.b.restoreIP(resume);
-  return f;
+  return s.beside("task", s.b.getVoidTy(), {s.ptr, s.i64, s.i32}, [&](llvm::Function* f) {
+    call_kernel(s, f->getArg(0), f->getArg(1));
+    s.b.CreateRetVoid();
+  });
 }
 
 /// void(ptr context, ptr kernel, ptr refs, i64 n): writes down which kernel runs, and where its buffers are.
 llvm::Function* find_function(ModelState& s) {
-  if (llvm::Function* made = s.module.getFunction("find")) return made;
-  const auto resume = s.b.saveIP();
-  llvm::Function* f = s.internal("find", s.b.getVoidTy(), {s.ptr, s.ptr, s.ptr, s.i64});
-  llvm::Value *context = f->getArg(0), *refs = f->getArg(2);
-  s.begin(f);
-  s.b.CreateStore(f->getArg(1), field_of(s, context, context_field::kernel));
-  llvm::Value* places = s.b.CreateLoad(s.ptr, field_of(s, context, context_field::places));
-  llvm::Value* buffers = field_of(s, context, context_field::buffers);
-  auto* pair = llvm::ArrayType::get(s.i64, 2);
-  s.loop(f->getArg(3), [&](llvm::Value* i) {
-    llvm::Value* ref = s.b.CreateInBoundsGEP(pair, refs, i);
-    llvm::Value* number = s.b.CreateLoad(s.i64, ref);
-    llvm::Value* bytes = s.b.CreateLoad(s.i64, s.b.CreateConstInBoundsGEP1_64(s.i64, ref, 1));
-    llvm::Value* place = s.b.CreateLoad(s.ptr, s.b.CreateInBoundsGEP(s.ptr, places, number));
-    s.b.CreateStore(s.b.CreateInBoundsGEP(s.i8, place, bytes), s.b.CreateInBoundsGEP(s.ptr, buffers, i));
+  return s.shared("find", s.b.getVoidTy(), {s.ptr, s.ptr, s.ptr, s.i64}, [&](llvm::Function* f) {
+    llvm::Value *context = f->getArg(0), *refs = f->getArg(2);
+    s.b.CreateStore(f->getArg(1), field_of(s, context, context_field::kernel));
+    llvm::Value* places = s.b.CreateLoad(s.ptr, field_of(s, context, context_field::places));
+    llvm::Value* buffers = field_of(s, context, context_field::buffers);
+    auto* pair = llvm::ArrayType::get(s.i64, 2);
+    s.loop(f->getArg(3), [&](llvm::Value* i) {
+      llvm::Value* ref = s.b.CreateInBoundsGEP(pair, refs, i);
+      llvm::Value* number = s.b.CreateLoad(s.i64, ref);
+      llvm::Value* bytes = s.b.CreateLoad(s.i64, s.b.CreateConstInBoundsGEP1_64(s.i64, ref, 1));
+      llvm::Value* place = s.b.CreateLoad(s.ptr, s.b.CreateInBoundsGEP(s.ptr, places, number));
+      s.b.CreateStore(s.b.CreateInBoundsGEP(s.i8, place, bytes), s.b.CreateInBoundsGEP(s.ptr, buffers, i));
+    });
+    s.b.CreateRetVoid();
   });
-  s.b.CreateRetVoid();
-  s.b.restoreIP(resume);
-  return f;
 }
 
 }  // namespace
@@ -105,54 +98,42 @@ llvm::StructType* context_type(ModelState& s) {
 }
 
 llvm::Function* run_function(ModelState& s) {
-  if (llvm::Function* made = s.module.getFunction("run")) return made;
-  const auto resume = s.b.saveIP();
-  llvm::Function* f = s.internal("run", s.b.getVoidTy(), {s.ptr, s.ptr, s.ptr, s.i64, s.i64});
-  llvm::Function* task = task_function(s);
-  s.begin(f);
-  llvm::Value* context = f->getArg(0);
-  s.b.CreateCall(find_function(s), {context, f->getArg(1), f->getArg(2), f->getArg(3)});
-  s.b.CreateCall(fork_function(s), {context, task, f->getArg(4)});
-  s.b.CreateRetVoid();
-  s.b.restoreIP(resume);
-  return f;
+  return s.shared("run", s.b.getVoidTy(), {s.ptr, s.ptr, s.ptr, s.i64, s.i64}, [&](llvm::Function* f) {
+    llvm::Value* context = f->getArg(0);
+    llvm::Function* task = task_function(s);
+    s.b.CreateCall(find_function(s), {context, f->getArg(1), f->getArg(2), f->getArg(3)});
+    s.b.CreateCall(fork_function(s), {context, task, f->getArg(4)});
+    s.b.CreateRetVoid();
+  });
 }
 
 llvm::Function* run_task_function(ModelState& s) {
-  if (llvm::Function* made = s.module.getFunction("run_task")) return made;
-  const auto resume = s.b.saveIP();
-  llvm::Function* f = s.internal("run_task", s.b.getVoidTy(), {s.ptr, s.ptr, s.ptr, s.i64, s.i64});
-  s.begin(f);
-  llvm::Value* context = f->getArg(0);
-  s.b.CreateCall(find_function(s), {context, f->getArg(1), f->getArg(2), f->getArg(3)});
-  call_kernel(s, context, f->getArg(4));
-  s.b.CreateRetVoid();
-  s.b.restoreIP(resume);
-  return f;
+  return s.shared("run_task", s.b.getVoidTy(), {s.ptr, s.ptr, s.ptr, s.i64, s.i64}, [&](llvm::Function* f) {
+    llvm::Value* context = f->getArg(0);
+    s.b.CreateCall(find_function(s), {context, f->getArg(1), f->getArg(2), f->getArg(3)});
+    call_kernel(s, context, f->getArg(4));
+    s.b.CreateRetVoid();
+  });
 }
 
 llvm::Function* fork_function(ModelState& s) {
-  if (llvm::Function* made = s.module.getFunction("fork")) return made;
-  const auto resume = s.b.saveIP();
-  llvm::Function* f = s.internal("fork", s.b.getVoidTy(), {s.ptr, s.ptr, s.i64});
-  llvm::Value *context = f->getArg(0), *task = f->getArg(1), *tasks = f->getArg(2);
-  s.begin(f);
-  llvm::Value* args = s.b.CreateLoad(s.ptr, field_of(s, context, context_field::args));
-  llvm::Value* parallel = s.b.CreateLoad(s.ptr, s.args_at(args, args_field::parallel));
-  auto* hook = llvm::BasicBlock::Create(s.context, "hook", f);
-  auto* serial = llvm::BasicBlock::Create(s.context, "serial", f);
-  llvm::Value* is_worth = s.b.CreateICmpSGT(tasks, s.b.getInt64(1));
-  s.b.CreateCondBr(s.b.CreateAnd(s.b.CreateIsNotNull(parallel), is_worth), hook, serial);
-  s.b.SetInsertPoint(hook);
-  auto* hook_type = llvm::FunctionType::get(s.b.getVoidTy(), {s.ptr, s.i64, s.ptr, s.ptr}, false);
-  llvm::Value* host = s.b.CreateLoad(s.ptr, s.args_at(args, args_field::host));
-  s.b.CreateCall(hook_type, parallel, {host, tasks, task, context});
-  s.b.CreateRetVoid();
-  s.b.SetInsertPoint(serial);
-  s.loop(tasks, [&](llvm::Value* i) { s.b.CreateCall(task_type(s), task, {context, i, s.b.getInt32(0)}); });
-  s.b.CreateRetVoid();
-  s.b.restoreIP(resume);
-  return f;
+  return s.shared("fork", s.b.getVoidTy(), {s.ptr, s.ptr, s.i64}, [&](llvm::Function* f) {
+    llvm::Value *context = f->getArg(0), *task = f->getArg(1), *tasks = f->getArg(2);
+    llvm::Value* args = s.b.CreateLoad(s.ptr, field_of(s, context, context_field::args));
+    llvm::Value* parallel = s.b.CreateLoad(s.ptr, s.args_at(args, args_field::parallel));
+    auto* hook = llvm::BasicBlock::Create(s.context, "hook", f);
+    auto* serial = llvm::BasicBlock::Create(s.context, "serial", f);
+    llvm::Value* is_worth = s.b.CreateICmpSGT(tasks, s.b.getInt64(1));
+    s.b.CreateCondBr(s.b.CreateAnd(s.b.CreateIsNotNull(parallel), is_worth), hook, serial);
+    s.b.SetInsertPoint(hook);
+    auto* hook_type = llvm::FunctionType::get(s.b.getVoidTy(), {s.ptr, s.i64, s.ptr, s.ptr}, false);
+    llvm::Value* host = s.b.CreateLoad(s.ptr, s.args_at(args, args_field::host));
+    s.b.CreateCall(hook_type, parallel, {host, tasks, task, context});
+    s.b.CreateRetVoid();
+    s.b.SetInsertPoint(serial);
+    s.loop(tasks, [&](llvm::Value* i) { s.b.CreateCall(task_type(s), task, {context, i, s.b.getInt32(0)}); });
+    s.b.CreateRetVoid();
+  });
 }
 
 BufferTable::BufferTable(const ir::Program& header, const ir::LoweredEntry& entry)

@@ -174,32 +174,28 @@ class EntryEmitter {
 
   /// i1(ptr ranges, i64 count): whether two of them meet of which one is written.
   llvm::Function* overlap_function() {
-    if (llvm::Function* f = s_.module.getFunction("overlap")) return f;
-    const auto resume = s_.b.saveIP();
-    llvm::Function* f = s_.internal("overlap", s_.i1, {s_.ptr, s_.i64});
-    s_.begin(f);
-    llvm::Value* found = s_.b.CreateAlloca(s_.i8);
-    s_.b.CreateStore(s_.b.getInt8(0), found);
-    const auto field = [&](llvm::Value* i, unsigned which) {
-      llvm::Value* range = s_.b.CreateInBoundsGEP(range_type(), f->getArg(0), i);
-      return s_.b.CreateLoad(s_.i64, s_.b.CreateStructGEP(range_type(), range, which));
-    };
-    s_.loop(f->getArg(1), [&](llvm::Value* i) {
-      llvm::Value *begin = field(i, 0), *end = field(i, 1), *is_written = field(i, 2);
-      s_.loop(i, [&](llvm::Value* j) {
-        llvm::Value *other_begin = field(j, 0), *other_end = field(j, 1);
-        llvm::Value* meets =
-            s_.b.CreateAnd(s_.b.CreateICmpULT(begin, other_end), s_.b.CreateICmpULT(other_begin, end));
-        llvm::Value* has_bytes =
-            s_.b.CreateAnd(s_.b.CreateICmpULT(begin, end), s_.b.CreateICmpULT(other_begin, other_end));
-        llvm::Value* writes = s_.b.CreateICmpNE(s_.b.CreateOr(is_written, field(j, 2)), s_.b.getInt64(0));
-        llvm::Value* bad = s_.b.CreateZExt(s_.b.CreateAnd(s_.b.CreateAnd(meets, has_bytes), writes), s_.i8);
-        s_.b.CreateStore(s_.b.CreateOr(s_.b.CreateLoad(s_.i8, found), bad), found);
+    return s_.shared("overlap", s_.i1, {s_.ptr, s_.i64}, [&](llvm::Function* f) {
+      llvm::Value* found = s_.b.CreateAlloca(s_.i8);
+      s_.b.CreateStore(s_.b.getInt8(0), found);
+      const auto field = [&](llvm::Value* i, unsigned which) {
+        llvm::Value* range = s_.b.CreateInBoundsGEP(range_type(), f->getArg(0), i);
+        return s_.b.CreateLoad(s_.i64, s_.b.CreateStructGEP(range_type(), range, which));
+      };
+      s_.loop(f->getArg(1), [&](llvm::Value* i) {
+        llvm::Value *begin = field(i, 0), *end = field(i, 1), *is_written = field(i, 2);
+        s_.loop(i, [&](llvm::Value* j) {
+          llvm::Value *other_begin = field(j, 0), *other_end = field(j, 1);
+          llvm::Value* meets =
+              s_.b.CreateAnd(s_.b.CreateICmpULT(begin, other_end), s_.b.CreateICmpULT(other_begin, end));
+          llvm::Value* has_bytes =
+              s_.b.CreateAnd(s_.b.CreateICmpULT(begin, end), s_.b.CreateICmpULT(other_begin, other_end));
+          llvm::Value* writes = s_.b.CreateICmpNE(s_.b.CreateOr(is_written, field(j, 2)), s_.b.getInt64(0));
+          llvm::Value* bad = s_.b.CreateZExt(s_.b.CreateAnd(s_.b.CreateAnd(meets, has_bytes), writes), s_.i8);
+          s_.b.CreateStore(s_.b.CreateOr(s_.b.CreateLoad(s_.i8, found), bad), found);
+        });
       });
+      s_.b.CreateRet(s_.b.CreateICmpNE(s_.b.CreateLoad(s_.i8, found), s_.b.getInt8(0)));
     });
-    s_.b.CreateRet(s_.b.CreateICmpNE(s_.b.CreateLoad(s_.i8, found), s_.b.getInt8(0)));
-    s_.b.restoreIP(resume);
-    return f;
   }
 
   /// Labels and tokens, before anything is written.

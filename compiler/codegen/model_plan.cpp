@@ -140,30 +140,26 @@ void compile_for_any_processor(ModelState& s, llvm::Function* f) {
 /// i1(ptr plan, i64 count): makes the sizes of slots, in the plan's tail, their offsets; whether they are too
 /// large together.
 llvm::Function* lay_out_function(ModelState& s) {
-  if (llvm::Function* made = s.module.getFunction("lay_out")) return made;
-  const auto resume = s.b.saveIP();
-  llvm::Function* f = s.internal("lay_out", s.i1, {s.ptr, s.i64});
-  compile_for_any_processor(s, f);
-  s.begin(f);
-  llvm::Value* sum_at = s.plan_at(f->getArg(0), plan_field::workspace_bytes);
-  llvm::Value* tail = s.plan_at(f->getArg(0), plan_field::offsets);
-  llvm::Value* is_large_at = s.b.CreateAlloca(s.i1);
-  s.b.CreateStore(s.b.getInt64(0), sum_at);
-  s.b.CreateStore(s.b.getFalse(), is_large_at);
-  s.loop(f->getArg(1), [&](llvm::Value* i) {
-    llvm::Value* slot = s.b.CreateInBoundsGEP(s.i64, tail, i);
-    llvm::Value *bytes = s.b.CreateLoad(s.i64, slot), *offset = s.b.CreateLoad(s.i64, sum_at);
-    s.b.CreateStore(offset, slot);
-    llvm::Value* rounded =
-        s.b.CreateAnd(s.b.CreateAdd(bytes, s.b.getInt64(63)), s.b.getInt64(~std::uint64_t{63}));
-    llvm::Value* sum = s.b.CreateAdd(offset, rounded);
-    s.b.CreateStore(sum, sum_at);
-    llvm::Value* is_large = s.b.CreateICmpUGT(sum, s.b.getInt64(std::uint64_t{1} << 60));
-    s.b.CreateStore(s.b.CreateOr(s.b.CreateLoad(s.i1, is_large_at), is_large), is_large_at);
+  return s.shared("lay_out", s.i1, {s.ptr, s.i64}, [&](llvm::Function* f) {
+    compile_for_any_processor(s, f);
+    llvm::Value* sum_at = s.plan_at(f->getArg(0), plan_field::workspace_bytes);
+    llvm::Value* tail = s.plan_at(f->getArg(0), plan_field::offsets);
+    llvm::Value* is_large_at = s.b.CreateAlloca(s.i1);
+    s.b.CreateStore(s.b.getInt64(0), sum_at);
+    s.b.CreateStore(s.b.getFalse(), is_large_at);
+    s.loop(f->getArg(1), [&](llvm::Value* i) {
+      llvm::Value* slot = s.b.CreateInBoundsGEP(s.i64, tail, i);
+      llvm::Value *bytes = s.b.CreateLoad(s.i64, slot), *offset = s.b.CreateLoad(s.i64, sum_at);
+      s.b.CreateStore(offset, slot);
+      llvm::Value* rounded =
+          s.b.CreateAnd(s.b.CreateAdd(bytes, s.b.getInt64(63)), s.b.getInt64(~std::uint64_t{63}));
+      llvm::Value* sum = s.b.CreateAdd(offset, rounded);
+      s.b.CreateStore(sum, sum_at);
+      llvm::Value* is_large = s.b.CreateICmpUGT(sum, s.b.getInt64(std::uint64_t{1} << 60));
+      s.b.CreateStore(s.b.CreateOr(s.b.CreateLoad(s.i1, is_large_at), is_large), is_large_at);
+    });
+    s.b.CreateRet(s.b.CreateLoad(s.i1, is_large_at));
   });
-  s.b.CreateRet(s.b.CreateLoad(s.i1, is_large_at));
-  s.b.restoreIP(resume);
-  return f;
 }
 
 void plan_entry(ModelState& s, const ir::LoweredEntry& entry, llvm::Value* plan, llvm::Value* dims) {

@@ -61,6 +61,25 @@ struct ModelState {
   /// C linkage, visible outside: NAME_suffix.
   llvm::Function* exported(std::string_view suffix, llvm::Type* result, std::vector<llvm::Type*> parameters);
   llvm::Function* internal(std::string_view name, llvm::Type* result, std::vector<llvm::Type*> parameters);
+  /// An internal function beside the one that the builder stands in: body(function) emits all of it, from the
+  /// entry block to a return.
+  template <typename Body>
+  llvm::Function* beside(std::string_view name, llvm::Type* result, std::vector<llvm::Type*> parameters,
+                         Body body) {
+    const auto resume = b.saveIP();
+    llvm::Function* function = internal(name, result, std::move(parameters));
+    begin(function);
+    body(function);
+    b.restoreIP(resume);
+    return function;
+  }
+  /// The same, for one that is there once a module.
+  template <typename Body>
+  llvm::Function* shared(std::string_view name, llvm::Type* result, std::vector<llvm::Type*> parameters,
+                         Body body) {
+    llvm::Function* made = module.getFunction(llvm::StringRef(name));
+    return made ? made : beside(name, result, std::move(parameters), body);
+  }
   llvm::Value* plan_at(llvm::Value* plan, unsigned field) {
     return b.CreateStructGEP(plan_type, plan, field);
   }

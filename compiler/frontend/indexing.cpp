@@ -86,7 +86,7 @@ Part slice(Elaborator& el, const Subscript& s, Scope* scope, const Dim& n) {
                            end.text(), n.text()),
                {}, "slices are never cut to fit");
   const Dim count = end - out.start;
-  out.extent = out.step == 1 ? count : Dim::floordiv(count + (out.step - 1), out.step);
+  out.extent = out.step == 1 ? count : Dim::ceildiv(count, out.step);
   return out;
 }
 

@@ -189,17 +189,16 @@ void GroupEmitter::open_levels(const LoopPlan& plan) {
   space_depth_ = builder_.open_blocks();
 }
 
-void GroupEmitter::open(ir::VarId var, const Dim& extent, ir::LoopSchedule schedule) {
-  builder_.open_loop(var, extent, schedule);
+void GroupEmitter::open(ir::VarId var, const Dim& extent, ir::LoopSchedule schedule,
+                        std::optional<ir::Loop::Limit> limit) {
+  builder_.open_loop(var, extent, schedule, std::move(limit));
   memo_.emplace_back();
 }
 
 void GroupEmitter::open_part(ir::VarId var, std::int64_t turns, const AffineIndex& first, const Dim& end,
                              ir::LoopSchedule schedule) {
   const bool are_whole = end.constant().value_or(1) % turns == 0;
-  builder_.open_loop(var, turns, schedule,
-                     are_whole ? std::nullopt : std::optional(ir::Loop::Limit{first, end}));
-  memo_.emplace_back();
+  open(var, turns, schedule, are_whole ? std::nullopt : std::optional(ir::Loop::Limit{first, end}));
 }
 
 void GroupEmitter::close() {
@@ -219,7 +218,7 @@ void GroupEmitter::open_level(const LoopPlan::Level& level) {
   if (level.task_block > 0) builder_.add_task_split(var, level.task_block);
   if (level.tile > 0) {
     base_[level.axis] = Dim(level.tile) * AffineIndex::of(var);
-    open(var, parts_of(space_[level.axis], level.tile), {});
+    open(var, Dim::ceildiv(space_[level.axis], level.tile), {});
   } else {
     base_[level.axis] = AffineIndex::of(var);
     open(var, space_[level.axis], level.schedule);

@@ -27,7 +27,7 @@ EmittedKernel GroupEmitter::turning() {
   const ir::VarId depth = builder_.new_var(), chunk = builder_.new_var(), row = builder_.new_var();
   builder_.add_task_split(depth, kDepthOfTask);
   open(depth, shape(operand)[1], {c_.level < 2 ? 1 : c_.target.lanes, false});
-  open(chunk, parts_of(space_[0], kTurnedRows), {});
+  open(chunk, Dim::ceildiv(space_[0], kTurnedRows), {});
   const AffineIndex first_row = Dim(kTurnedRows) * AffineIndex::of(chunk);
   open_part(row, kTurnedRows, first_row, space_[0], {1, true});
   const AffineIndex d = AffineIndex::of(depth), r = AffineIndex::of(row);
@@ -166,7 +166,7 @@ void GroupEmitter::emit_rows_in_lanes(const Group& group) {
   base_.assign(2, {});
   const ir::VarId part = builder_.new_var();
   if (plan.levels[0].task_block > 0) builder_.add_task_split(part, plan.levels[0].task_block);
-  open(part, parts_of(space_[0], kTurnedRows), plan.levels[0].schedule);
+  open(part, Dim::ceildiv(space_[0], kTurnedRows), plan.levels[0].schedule);
   const AffineIndex first_row = Dim(kTurnedRows) * AffineIndex::of(part);
   const ir::VarId outer = builder_.new_var(), column = builder_.new_var(), row = builder_.new_var();
   if (plan.levels[1].task_block > 0) builder_.add_task_split(outer, plan.levels[1].task_block);

@@ -203,16 +203,16 @@ class Grouper {
   }
 
   /// Reads another member at an index other than its own; of a concat that is a part's.
-  bool is_turned(ValueId member) const {
-    const auto reads_elsewhere = [&](ValueId v) {
-      return std::ranges::any_of(leaves_of(v), [&](const auto& leaf) {
+  bool is_turned(ValueId member, const Leaves& leaves) const {
+    const auto has_other_index = [&](const Leaves& read) {
+      return std::ranges::any_of(read, [&](const auto& leaf) {
         return group_of(leaf.first) == group_of(member) && leaf.second < graph_.type(leaf.first).rank();
       });
     };
     const Node& node = graph_.producer(member);
-    if (!joined_axis(node)) return reads_elsewhere(member);
+    if (!joined_axis(node)) return has_other_index(leaves);
     return std::ranges::any_of(graph_.operands(node), [&](ValueId part) {
-      return kind(part) == Kind::inlined && reads_elsewhere(part);
+      return kind(part) == Kind::inlined && has_other_index(leaves_of(part));
     });
   }
 
@@ -221,9 +221,14 @@ class Grouper {
     out_.is_reloaded.assign(graph_.value_count(), false);
     for (const Group& group : out_.groups) {
       Leaves reads;
-      for (ValueId member : group.members) out_.is_turned[member.index] = is_turned(member);
-      for (ValueId member : group.members)
-        for (const auto& [leaf, prefix] : leaves_of(member)) {
+      std::vector<Leaves> leaves;  // by member
+      for (ValueId member : group.members) {
+        leaves.push_back(leaves_of(member));
+        out_.is_turned[member.index] = is_turned(member, leaves.back());
+      }
+      for (std::size_t i = 0; i < leaves.size(); ++i)
+        for (const auto& [leaf, prefix] : leaves[i]) {
+          const ValueId member = group.members[i];
           if (group_of(leaf) == group_of(member) && !share_loops(group, leaf, member))
             out_.is_reloaded[leaf.index] = true;
           const auto [it, is_new] = reads.emplace(leaf, prefix);

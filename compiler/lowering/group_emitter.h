@@ -99,7 +99,8 @@ class GroupEmitter {
 
   /// Turned operands are read in blocks of lanes × lanes, which registers turn.
   void pack_panel();
-  void open(ir::VarId var, const Dim& extent, ir::LoopSchedule schedule);
+  void open(ir::VarId var, const Dim& extent, ir::LoopSchedule schedule,
+            std::optional<ir::Loop::Limit> limit = std::nullopt);
 
   /// `turns` of a part that begins at `first`, or what there is of them below `end`.
   void open_part(ir::VarId var, std::int64_t turns, const AffineIndex& first, const Dim& end,

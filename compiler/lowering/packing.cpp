@@ -106,13 +106,9 @@ bool has_rows_in_lanes(const ir::Graph& graph, ir::ValueId contraction) {
                            graph.operands(node));
 }
 
-ir::Dim parts_of(const ir::Dim& extent, std::int64_t part) {
-  return ir::Dim::floordiv(extent + ir::Dim(part - 1), part);
-}
-
 ir::Shape turned_shape(const ir::Shape& operand) {
   const std::int64_t of_chunk = std::min(operand[0].constant().value_or(kTurnedRows), kTurnedRows);
-  return {parts_of(operand[0], kTurnedRows), operand[1], of_chunk};
+  return {ir::Dim::ceildiv(operand[0], kTurnedRows), operand[1], of_chunk};
 }
 
 std::size_t turned_operand(const ir::Node& contraction) {

@@ -29,9 +29,6 @@ std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contractio
 constexpr std::int64_t kTurnedRows = 128;
 ir::Shape turned_shape(const ir::Shape& operand);
 
-/// ⌈extent / part⌉.
-ir::Dim parts_of(const ir::Dim& extent, std::int64_t part);
-
 /// Whether a product of matrices, δ W', runs with its rows in lanes: then δ, which is the smaller one, is
 /// turned before, and tiles of the result in registers, and W is read as it lies. Not in loops over turns,
 /// before which W is turned once.

@@ -4,7 +4,7 @@
 #include <bit>
 #include <map>
 #include <optional>
-#include <tuple>
+#include <utility>
 
 #include "compiler/lowering/row_loops.h"
 #include "compiler/lowering/schedule.h"
@@ -45,7 +45,7 @@ struct Cut {
 };
 
 /// Memory that a phase touches: what BufferRefs of one space and number have in common.
-using Memory = std::tuple<ir::BufferRef::Space, std::uint32_t>;
+using Memory = std::pair<ir::BufferRef::Space, std::uint32_t>;
 struct Touched {
   bool is_written = false;
   bool is_by_rows = true;  // each row by its own turns only, and rows lie `row_bytes` apart
@@ -90,7 +90,7 @@ class PhaseFormer {
   }
 
  private:
-  /// The extents of the first kernel's loops.
+  /// The extents of all kernels' loops.
   std::vector<Dim> possible_rows(const ir::Action& action) const {
     std::vector<Dim> out;
     if (const auto* call = std::get_if<ir::KernelCall>(&action.kind))

@@ -111,8 +111,9 @@ class Classifier {
       for (ValueId operand : operands) compute(operand);
     const bool repeats = node.op == Op::broadcast_ || node.op == Op::window_;
     if (repeats && is_dear(strip_layout(operands[0]))) compute(strip_layout(operands[0]));
-    if (repeats && turns_lanes(strip_layout(operands[0], Op::transpose_)))
-      compute(strip_layout(operands[0], Op::transpose_));
+    if (repeats)
+      if (const ValueId turned = strip_layout(operands[0], Op::transpose_); turns_lanes(turned))
+        compute(turned);
     if (std::holds_alternative<ir::ReductionLowering>(ir::def(node.op).lowering) &&
         is_worth_keeping(operands[0]))
       compute(operands[0]);

@@ -43,7 +43,7 @@ struct GroupShape {
   bool is_blocked = false;              // of a contraction: its sum runs in blocks
   std::int64_t row_chunk = 0;           // then: of DepthBlocks
   bool has_rows_in_lanes = false;       // of a contraction
-  bool has_few_rows = false;            // of a contraction: fewer than FewRows says, of a free number
+  bool has_few_rows = false;            // of a contraction: a few rows of a free number
   bool is_turned_in_registers = false;  // then: the streamed operand, whose columns are its rows in memory
   bool has_lanes_inside = false;        // loops or reductions inside run in lanes, so the space's own do not
   ir::ElementType widest = ir::ElementType::f32;

@@ -110,9 +110,13 @@ class Assigner {
   void place_turn_result(const Graph::Result& r) {
     std::vector<BufferRef>& places = out_.places[r.value.index];
     if (group_of(r.value) == Grouping::kNone) return;  // it is what it was
-    const std::vector<BufferRef> next = {r.role == Role::loop ? body_->loops[r.index].next : BufferRef{}};
-    for (const BufferRef& ref : r.role == Role::loop ? next : body_->stacked[r.index])
+    const auto add = [&](const BufferRef& ref) {
       if (std::ranges::find(places, ref) == places.end()) places.push_back(ref);
+    };
+    if (r.role == Role::loop)
+      add(body_->loops[r.index].next);
+    else
+      std::ranges::for_each(body_->stacked[r.index], add);
   }
 
   BufferRef place_of(const Graph::Parameter& p) {
@@ -378,7 +382,7 @@ class Assigner {
     }
     using Kind = ir::TurnOffset::Kind;
     constexpr std::int64_t kAlignment = 64;
-    const ir::Dim step = ir::Dim(kAlignment) * ir::Dim::floordiv(bytes + ir::Dim(kAlignment - 1), kAlignment);
+    const ir::Dim step = ir::Dim(kAlignment) * ir::Dim::ceildiv(bytes, kAlignment);
     const BufferRef ref = slot(step + bytes, g, last_read);
     return {ref, with_offset(ref, {Kind::now, depth, {}, step}),
             with_offset(ref, {Kind::next, depth, {}, step}),

@@ -48,8 +48,9 @@ class ScanHoister {
     for (std::uint32_t i = 0; i < body_.node_count(); ++i)
       if (!into.has(Graph::result(body_.node({i})))) into.copy({i});
     into.add_results();
-    const std::vector<Behind> behind = hoist_behind();
-    const std::vector<Total> totals = find_totals();
+    const std::vector<int> uses = uses_in_body();
+    const std::vector<Behind> behind = hoist_behind(uses);
+    const std::vector<Total> totals = find_totals(uses);
     if (!is_before && behind.empty() && totals.empty()) return false;
     const std::vector<ValueId> results =
         ir::ops::scan(b_, {ir::Body(std::move(body)), spec_.length, spec_.reverse}, operands_);
@@ -143,8 +144,7 @@ class ScanHoister {
   }
 
   /// Stacked results that nothing in the body reads, of what is stacked too.
-  std::vector<Behind> hoist_behind() const {
-    const std::vector<int> uses = uses_in_body();
+  std::vector<Behind> hoist_behind(const std::vector<int>& uses) const {
     std::vector<Behind> out;
     for (const Graph::Result& r : body_.results) {
       const std::optional<Contraction> found = contraction(r.value);
@@ -155,8 +155,7 @@ class ScanHoister {
     return out;
   }
 
-  std::vector<Total> find_totals() const {
-    const std::vector<int> uses = uses_in_body();
+  std::vector<Total> find_totals(const std::vector<int>& uses) const {
     std::vector<Total> out;
     for (const Graph::Result& r : body_.results) {
       const Node& node = body_.producer(r.value);

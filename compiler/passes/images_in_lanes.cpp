@@ -102,7 +102,7 @@ class ImagesInLanes {
       : from_(from),
         images_(std::move(images)),
         lanes_(lanes),
-        blocks_(Dim::floordiv(images_ + Dim(lanes - 1), lanes)),
+        blocks_(Dim::ceildiv(images_, lanes)),
         b_(out_),
         copier_(from, b_),
         forms_(from.value_count()),

@@ -155,8 +155,8 @@ std::optional<ValueId> fold_at_stride_one(Builder& b, FoldedProduct f) {
 // At a stride of s, element s·i + r is made by the taps s·t + r: for each r a fold at stride 1, over i.
 std::optional<ValueId> fold_at_strides(Builder& b, FoldedProduct f) {
   const std::optional<char> phase = fresh_letter(f.spec);
-  const Dim stride = f.stride, taps = Dim::floordiv(f.taps + (stride - 1), f.stride),
-            extent = Dim::floordiv(f.extent + (stride - 1), f.stride);
+  const Dim stride = f.stride, taps = Dim::ceildiv(f.taps, f.stride),
+            extent = Dim::ceildiv(f.extent, f.stride);
   if (!phase || f.dilation != 1 || !surely_not_negative(taps - 1) || !surely_not_negative(extent - f.windows))
     return std::nullopt;
   Shape by_phase = b.type(f.operands[f.q]).shape;

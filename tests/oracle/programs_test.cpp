@@ -1,12 +1,11 @@
 #include <doctest/doctest.h>
 
-#include <fstream>
 #include <random>
-#include <sstream>
 
 #include "ir/error.h"
 #include "tests/oracle/replay.h"
 #include "tests/support/compiled/compiled.h"
+#include "tests/support/files.h"
 
 // The programs of the language's reference, small and in f64: compiled code against the evaluator, which
 // shares nothing with it, and training against PyTorch's.
@@ -22,10 +21,7 @@ constexpr double kTolerance = 1e-9;  // of the largest entry of each result
 using Changes = std::vector<std::pair<std::string, std::string>>;  // of the text
 
 std::string changed(const std::string& name, const Changes& changes) {
-  std::ifstream file(MLPC_SOURCE_DIR "/examples/" + name + ".net", std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  std::string out = text.str();
+  std::string out = testing::file_text("examples/" + name + ".net");
   for (const auto& [from, to] : changes) {
     const std::size_t at = out.find(from);
     if (at == std::string::npos) fail("{} has no `{}`", name, from);

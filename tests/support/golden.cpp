@@ -6,22 +6,15 @@
 #include <fstream>
 #include <sstream>
 
-#include "ir/error.h"
+#include "tests/support/files.h"
 
 namespace mlpc::testing {
 namespace {
 
 constexpr std::string_view kBoundary = "---- expected\n";
 
-std::string path_of(const std::string& name) { return MLPC_SOURCE_DIR "/tests/golden/" + name; }
-
-std::string read(const std::string& name) {
-  std::ifstream file(path_of(name));
-  if (!file) fail("{} cannot be read", path_of(name));
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
+/// From the project's root.
+std::string path_of(const std::string& name) { return "tests/golden/" + name; }
 
 void report(const std::string& name, const std::string& expected, const std::string& output) {
   std::istringstream left(expected), right(output);
@@ -34,14 +27,14 @@ void report(const std::string& name, const std::string& expected, const std::str
 }  // namespace
 
 std::string golden_input(const std::string& name) {
-  const std::string text = read(name);
+  const std::string text = file_text(path_of(name));
   return text.substr(0, text.find(kBoundary));
 }
 
 bool matches_golden(const std::string& name, const std::string& output) {
-  const std::string input = golden_input(name), text = read(name);
+  const std::string input = golden_input(name), text = file_text(path_of(name));
   if (const char* update = std::getenv("MLPC_UPDATE_GOLDEN"); update && std::string_view(update) == "1") {
-    std::ofstream(path_of(name)) << input << kBoundary << output;
+    std::ofstream(MLPC_SOURCE_DIR "/" + path_of(name)) << input << kBoundary << output;
     return true;
   }
   const std::size_t boundary = text.find(kBoundary);

@@ -9,8 +9,6 @@ std::int64_t below(std::int64_t bound, Random& random) {
   return static_cast<std::int64_t>(random.below(static_cast<std::size_t>(bound)));
 }
 
-Dim ceiling(const Dim& n, std::int64_t divisor) { return Dim::floordiv(n + Dim(divisor - 1), divisor); }
-
 /// Every step-th element, all of them where the extent is free.
 Attributes random_slice(const Shape& shape, Random& random) {
   Shape start, extent;
@@ -19,7 +17,7 @@ Attributes random_slice(const Shape& shape, Random& random) {
     step.push_back(random.chance(0.5) ? 1 : 1 + below(3, random));
     const std::int64_t first = n.is_constant() ? below(*n.constant() + 1, random) : 0;
     start.push_back(random.chance(0.5) ? 0 : first);
-    extent.push_back(ceiling(n - start.back(), step.back()));
+    extent.push_back(Dim::ceildiv(n - start.back(), step.back()));
     if (n.is_constant() && random.chance(0.5)) extent.back() = below(*extent.back().constant() + 1, random);
   }
   return {start, extent, step};

@@ -47,7 +47,7 @@ ir::Kernel in_chunks(const Dim& extent, LoopSchedule chunks, LoopSchedule turns,
   const auto chunk = b.new_var(), i = b.new_var();
   if (block) b.add_task_split(chunk, block);
   const ir::AffineIndex first = Dim(kChunk) * at(chunk);
-  b.open_loop(chunk, Dim::floordiv(extent + Dim(kChunk - 1), kChunk), chunks);
+  b.open_loop(chunk, Dim::ceildiv(extent, kChunk), chunks);
   b.open_loop(i, kChunk, turns, ir::Loop::Limit{first, extent});
   b.store(y, {first + at(i)}, b.neg(b.load(x, {first + at(i)})));
   b.close_loop();

@@ -3,18 +3,16 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <fstream>
 #include <numeric>
 #include <random>
-#include <sstream>
 #include <thread>
 
 #include "compiler/codegen/jit.h"
 #include "compiler/codegen/object.h"
-#include "compiler/driver/compile.h"
 #include "compiler/lowering/override_schedule.h"
 #include "ir/error.h"
 #include "runtime/model.h"
+#include "tests/compiler/driver/sources.h"
 
 // Whole programs: the same bits for any workers, any order of the tasks, and any schedule.
 
@@ -25,14 +23,6 @@ using Random = std::mt19937;
 
 constexpr std::int64_t kRows = 83;          // no multiple of any tile
 constexpr std::uint32_t kMostUnrolled = 6;  // by all loops of a nest together
-
-driver::Source source_of(const std::string& path) {
-  std::ifstream file(std::string(MLPC_SOURCE_DIR) + "/" + path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  REQUIRE(!text.str().empty());
-  return {text.str(), path};
-}
 
 /// Runs tasks in a random order, on as many threads as there are workers.
 struct Shuffler {

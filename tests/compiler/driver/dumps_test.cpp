@@ -1,23 +1,17 @@
 #include <doctest/doctest.h>
 
-#include <fstream>
 #include <sstream>
 
 #include "compiler/driver/compile.h"
 #include "compiler/lowering/lower.h"
 #include "ir/error.h"
 #include "ir/text.h"
+#include "tests/support/files.h"
 
 namespace mlpc {
 namespace {
 
-driver::Source fashion() {
-  const std::string path = std::string(MLPC_SOURCE_DIR) + "/examples/fashion.net";
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return {text.str(), "fashion.net"};
-}
+driver::Source fashion() { return {testing::file_text("examples/fashion.net"), "fashion.net"}; }
 
 driver::CompileOptions options() {
   driver::CompileOptions out;

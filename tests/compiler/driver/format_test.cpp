@@ -1,22 +1,13 @@
 #include <doctest/doctest.h>
 
-#include <fstream>
 #include <sstream>
 
 #include "compiler/codegen/object.h"
-#include "compiler/driver/compile.h"
 #include "ir/text.h"
+#include "tests/compiler/driver/sources.h"
 
 namespace mlpc {
 namespace {
-
-driver::Source source_of(const std::string& path) {
-  std::ifstream file(MLPC_SOURCE_DIR "/" + path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  REQUIRE_FALSE(text.str().empty());
-  return {text.str(), path};
-}
 
 /// Blanks at the starts of lines gone, each line followed by an empty one.
 std::string misshapen(const std::string& text) {

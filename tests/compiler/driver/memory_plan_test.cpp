@@ -1,12 +1,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <fstream>
 #include <map>
-#include <sstream>
 
-#include "compiler/driver/compile.h"
 #include "ir/kernel.h"
+#include "tests/compiler/driver/sources.h"
 
 // The workspace that is planned for the bench's nets, against the bytes that are live at the worst moment,
 // found here from nothing but the kernels' calls.
@@ -153,15 +151,6 @@ std::int64_t peak_of_live_bytes(const std::vector<std::vector<Touch>>& calls) {
   return most;
 }
 
-KernelProgram compile_bench_net(const std::string& name) {
-  const std::string path = "tests/bench/nets/" + name + ".net";
-  std::ifstream file(std::string(MLPC_SOURCE_DIR) + "/" + path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  REQUIRE(!text.str().empty());
-  return driver::compile({text.str(), path}, {});
-}
-
 }  // namespace
 
 TEST_CASE("memory: the workspace of the bench's nets is near the peak of live bytes") {
@@ -185,7 +174,8 @@ TEST_CASE("memory: the workspace of the bench's nets is near the peak of live by
                       {"heat_pinn", {1024, 1024}, kTenth, 1.4},
                       {"resnet500", {32}}};
   for (const Net& net : nets) {
-    const KernelProgram program = compile_bench_net(net.name);
+    const KernelProgram program =
+        driver::compile(source_of("tests/bench/nets/" + std::string(net.name) + ".net"), {});
     REQUIRE(program.header.dims.size() == net.dims.size());
     Extents extents;
     for (std::size_t i = 0; i < net.dims.size(); ++i) extents[program.header.dims[i]] = net.dims[i];

@@ -1,25 +1,16 @@
 #pragma once
 
-#include <fstream>
 #include <map>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "compiler/frontend/frontend.h"
 #include "ir/error.h"
 #include "ir/evaluate.h"
+#include "tests/support/files.h"
 
 namespace mlpc::testing {
-
-inline std::string file_text(const std::string& path) {
-  std::ifstream file(MLPC_SOURCE_DIR "/" + path, std::ios::binary);
-  if (!file) fail("{} cannot be read", path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 /// One of the six programs of the language's reference.
 inline std::string program_file(const std::string& name) { return "examples/" + name + ".net"; }
