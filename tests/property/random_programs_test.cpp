@@ -240,20 +240,10 @@ void check_ops(const DrawCounts& counts) {
   }
 }
 
-/// Random numbers read scalars of i64: a contraction is of floats, and a fold, a scatter and a running value
-/// have an axis.
-bool is_excluded_by_type(std::size_t producer, std::size_t consumer) {
-  if (consumer != OpLowering(SourceLowering{}).index()) return false;
-  return producer == OpLowering(ContractionLowering{}).index() ||
-         producer == OpLowering(FoldLowering{}).index() ||
-         producer == OpLowering(ScatterLowering{}).index() ||
-         producer == OpLowering(CumulativeLowering{}).index();
-}
-
 void check_pairs(const Statistics& statistics) {
   for (const auto& [producer, producer_name] : lowering_kinds())
     for (const auto& [consumer, consumer_name] : lowering_kinds()) {
-      if (is_excluded_by_type(producer, consumer)) continue;
+      if (!testing::may_meet(producer, consumer)) continue;
       const auto found = statistics.pairs.find({producer, consumer});
       const std::size_t count = found == statistics.pairs.end() ? 0 : found->second;
       MESSAGE("the kind of " << producer_name << " read by that of " << consumer_name << ": " << count);

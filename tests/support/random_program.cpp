@@ -139,7 +139,8 @@ class ProgramMaker {
     std::vector<std::pair<double, std::pair<std::size_t, std::size_t>>> order;
     for (std::size_t producer : producers)
       for (std::size_t consumer : consumers)
-        order.push_back({need_of({producer, consumer}), {producer, consumer}});
+        if (may_meet(producer, consumer))
+          order.push_back({need_of({producer, consumer}), {producer, consumer}});
     std::ranges::sort(order);
     order.resize(std::min(order.size(), kPairsTried));
     std::vector<std::pair<std::size_t, std::size_t>> pairs;
@@ -147,18 +148,43 @@ class ProgramMaker {
     return pairs;
   }
 
-  /// A node that reads a value so that a rare pair of lowerings meets.
+  static std::vector<Op> ops_of(std::size_t kind) {
+    std::vector<Op> ops;
+    for (Op op : all_ops())
+      if (reaches_kernels(op) && kind_of(op) == kind && def(op).arity > 0) ops.push_back(op);
+    return ops;
+  }
+
+  template <typename Accepts>
+  static std::vector<ValueId> values_where(const Graph& graph, Accepts accepts) {
+    std::vector<ValueId> values;
+    for (std::uint32_t i = 0; i < graph.value_count(); ++i)
+      if (accepts(ValueId{i})) values.push_back({i});
+    return values;
+  }
+
+  /// A node of one of the ops that reads one of the values.
+  bool try_nodes(Builder& b, const std::vector<Op>& ops, const std::vector<ValueId>& values) {
+    if (ops.empty() || values.empty()) return false;
+    for (std::size_t trial = 0; trial < kTrials; ++trial)
+      if (try_node(b, ops[random_.below(ops.size())], values[random_.below(values.size())])) return true;
+    return false;
+  }
+
+  /// A node that reads a value so that a rare pair of lowerings meets. Random numbers read scalars of i64,
+  /// which are few: where there is none of the kind, one is made first.
   bool add_rare_pair(Builder& b) {
-    for (const auto& [producer, consumer] : pairs_by_need(b.graph())) {
+    const Graph& graph = b.graph();
+    for (const auto& [producer, consumer] : pairs_by_need(graph)) {
       ++counts_.trials[{producer, consumer}];
-      std::vector<ValueId> values;
-      for (std::uint32_t i = 0; i < b.graph().value_count(); ++i)
-        if (kind_of(b.graph().producer({i}).op) == producer) values.push_back({i});
-      std::vector<Op> ops;
-      for (Op op : all_ops())
-        if (reaches_kernels(op) && kind_of(op) == consumer && def(op).arity > 0) ops.push_back(op);
-      for (std::size_t trial = 0; trial < kTrials; ++trial)
-        if (try_node(b, ops[random_.below(ops.size())], values[random_.below(values.size())])) return true;
+      const std::vector<Op> ops = ops_of(consumer);
+      const auto is_made_by = [&](ValueId v) { return kind_of(graph.producer(v).op) == producer; };
+      if (try_nodes(b, ops, values_where(graph, is_made_by))) return true;
+      if (consumer != OpLowering(SourceLowering{}).index()) continue;
+      const auto is_integer = [&](ValueId v) { return graph.type(v).element == ElementType::i64; };
+      const std::size_t before = graph.value_count();
+      if (!try_nodes(b, ops_of(producer), values_where(graph, is_integer))) continue;
+      if (try_nodes(b, ops, values_where(graph, [&](ValueId v) { return v.index >= before; }))) return true;
     }
     return false;
   }
@@ -282,6 +308,14 @@ bool reaches_kernels(Op op) {
   const OpLowering& lowering = def(op).lowering;
   return is_drawn(op) && !std::holds_alternative<CompositeLowering>(lowering) &&
          !std::holds_alternative<std::monostate>(lowering);
+}
+
+bool may_meet(std::size_t producer, std::size_t consumer) {
+  if (consumer != OpLowering(SourceLowering{}).index()) return true;
+  return producer != OpLowering(ContractionLowering{}).index() &&
+         producer != OpLowering(FoldLowering{}).index() &&
+         producer != OpLowering(ScatterLowering{}).index() &&
+         producer != OpLowering(CumulativeLowering{}).index();
 }
 
 bool is_drawn(Op op) { return def(op).reference != nullptr; }

@@ -32,6 +32,10 @@ bool is_drawn(ir::Op op);
 /// Whether kernels are made of the op itself: it is drawn, and not written in simpler ops before lowering.
 bool reaches_kernels(ir::Op op);
 
+/// Whether an op of the second kind of lowering may read one of the first, by their indexes: random numbers
+/// read scalars of i64, a contraction is of floats, and a fold, a scatter and a running value have an axis.
+bool may_meet(std::size_t producer, std::size_t consumer);
+
 /// A program of stage graph: `forward`, of about `node_count` ops drawn by type from the whole table, those
 /// that `counts` has least of first, or so that kinds of lowering meet that it has met least, with a loss
 /// over all values that no other op reads, an output, a metric and a state; `loss`, the same without the
