@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 
 #include "ir/error.h"
 
@@ -279,6 +280,27 @@ std::optional<std::int64_t> Dim::evaluate(const ValueOf& value_of) const {
         if (__builtin_mul_overflow(product, *value, &product)) return std::nullopt;
     }
     if (__builtin_add_overflow(sum, product, &sum)) return std::nullopt;
+  }
+  return sum;
+}
+
+Dim Dim::with(const std::function<std::optional<std::int64_t>(std::string_view)>& value_of) const {
+  const auto atom_with = [&](const DimAtom& atom) {
+    if (atom.kind == DimAtom::Kind::name) {
+      const std::optional<std::int64_t> value = value_of(atom.name);
+      return value ? Dim(*value) : of_atom(atom);
+    }
+    Dim out = atom.operands[0].with(value_of);
+    if (atom.kind == DimAtom::Kind::floordiv) return floordiv(out, atom.operands[1].constant().value());
+    for (const Dim& operand : std::span(atom.operands).subspan(1)) out = max(out, operand.with(value_of));
+    return out;
+  };
+  Dim sum;
+  for (const DimTerm& term : terms_) {
+    Dim product = term.coefficient;
+    for (const DimFactor& factor : term.factors)
+      for (int i = 0; i < factor.power; ++i) product = product * atom_with(factor.atom);
+    sum = sum + product;
   }
   return sum;
 }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -238,12 +239,19 @@ struct TurnLoop {
 struct Phase {
   std::vector<Action> actions;
 };
-struct Action {
-  std::variant<KernelCall, FiniteCheck, TurnLoop, Phase> kind;
+/// Where the free dims have these extents, runs its actions, and none of those behind it: the same work by
+/// kernels in which the extents are numbers. Stands before all other actions of an entry.
+struct Specialization {
+  std::vector<std::pair<std::string, std::int64_t>> dims;
+  std::vector<Action> actions;
 };
-/// Those that a loop or a phase runs; null for other actions.
+struct Action {
+  std::variant<KernelCall, FiniteCheck, TurnLoop, Phase, Specialization> kind;
+};
+/// Those that a loop, a phase or a specialization runs; null for other actions.
 inline const std::vector<Action>* actions_inside(const Action& action) {
   if (const auto* loop = std::get_if<TurnLoop>(&action.kind)) return &loop->actions;
+  if (const auto* special = std::get_if<Specialization>(&action.kind)) return &special->actions;
   const auto* phase = std::get_if<Phase>(&action.kind);
   return phase ? &phase->actions : nullptr;
 }

@@ -158,6 +158,17 @@ std::string call_text(const KernelCall& call) {
   return out + "\n";
 }
 
+/// Of an action with others inside.
+std::string head_text(const Action& action) {
+  if (const auto* loop = std::get_if<TurnLoop>(&action.kind))
+    return fmt::format("turns {}{} {{\n", loop->length.text(), loop->reverse ? " reverse" : "");
+  const auto* special = std::get_if<Specialization>(&action.kind);
+  if (!special) return "phase {\n";
+  std::string out = "specialized";
+  for (const auto& [dim, extent] : special->dims) out += fmt::format(" {} {}", dim, extent);
+  return out + " {\n";
+}
+
 std::string actions_text(const std::vector<Action>& actions, std::size_t depth) {
   std::string out;
   for (const Action& action : actions) {
@@ -167,9 +178,7 @@ std::string actions_text(const std::vector<Action>& actions, std::size_t depth) 
     } else if (const auto* check = std::get_if<FiniteCheck>(&action.kind)) {
       out += fmt::format("check_finite {} {}\n", name_of(check->type), ref_text(check->value));
     } else {
-      const auto* loop = std::get_if<TurnLoop>(&action.kind);
-      out += loop ? fmt::format("turns {}{} {{\n", loop->length.text(), loop->reverse ? " reverse" : "")
-                  : "phase {\n";
+      out += head_text(action);
       out += actions_text(*actions_inside(action), depth + 1);
       out.append(2 * depth, ' ');
       out += "}\n";
@@ -484,6 +493,15 @@ std::vector<Action> parse_actions(Reader& r, int depth) {
       r.expect("{");
       out.push_back({Phase{parse_actions(r, depth + 1)}});
       r.expect("}");
+    } else if (r.accept("specialized")) {
+      Specialization special;
+      while (!r.accept("{")) {
+        std::string dim = r.word();
+        special.dims.emplace_back(std::move(dim), r.integer());
+      }
+      special.actions = parse_actions(r, depth + 1);
+      r.expect("}");
+      out.push_back({std::move(special)});
     } else {
       r.expect("call");
       out.push_back({parse_call(r)});

@@ -259,7 +259,15 @@ class EntryVerifier {
   void run() const {
     for (std::uint32_t input : e_.inputs)
       if (input >= p_.header.inputs.size()) fail("entry {}: there is no input {}", e_.name, input);
-    actions(e_.actions, 0, false);
+    bool is_top = true;
+    for (const Action& action : e_.actions) {
+      const auto* special = std::get_if<Specialization>(&action.kind);
+      if (special && is_top)
+        specialization(*special);
+      else
+        this->action(action, 0, false);
+      is_top &= special != nullptr;
+    }
   }
 
  private:
@@ -269,23 +277,36 @@ class EntryVerifier {
         fail("entry {}: {} `{}` is no dim of the model", e_.name, what, name);
   }
 
+  void specialization(const Specialization& special) const {
+    if (special.dims.empty()) fail("entry {}: a specialization has no dims", e_.name);
+    for (const auto& [dim, extent] : special.dims) {
+      dims(Dim::named(dim), "a specialization's");
+      if (extent < 1) fail("entry {}: a specialization is for the extent {} of `{}`", e_.name, extent, dim);
+    }
+    actions(special.actions, 0, false);
+  }
+
   /// `loops`: how many there are around.
   void actions(const std::vector<Action>& list, std::uint32_t loops, bool in_phase) const {
-    for (const Action& action : list) {
-      if (const auto* check = std::get_if<FiniteCheck>(&action.kind)) {
-        if (loops > 0 || in_phase) fail("entry {}: a check stands in a loop", e_.name);
-        place(check->value, loops);
-      } else if (const auto* loop = std::get_if<TurnLoop>(&action.kind)) {
-        dims(loop->length, "a length's");
-        actions(loop->actions, loops + 1, in_phase);
-      } else if (const auto* phase = std::get_if<Phase>(&action.kind)) {
-        if (in_phase) fail("entry {}: a phase stands in another one", e_.name);
-        actions(phase->actions, loops, true);
-        if (!has_equal_tasks(p_.kernels, phase->actions))
-          fail("entry {}: the kernels of a phase are cut into different tasks", e_.name);
-      } else {
-        call(std::get<KernelCall>(action.kind), loops);
-      }
+    for (const Action& action : list) this->action(action, loops, in_phase);
+  }
+
+  void action(const Action& action, std::uint32_t loops, bool in_phase) const {
+    if (const auto* check = std::get_if<FiniteCheck>(&action.kind)) {
+      if (loops > 0 || in_phase) fail("entry {}: a check stands in a loop", e_.name);
+      place(check->value, loops);
+    } else if (const auto* loop = std::get_if<TurnLoop>(&action.kind)) {
+      dims(loop->length, "a length's");
+      actions(loop->actions, loops + 1, in_phase);
+    } else if (const auto* phase = std::get_if<Phase>(&action.kind)) {
+      if (in_phase) fail("entry {}: a phase stands in another one", e_.name);
+      actions(phase->actions, loops, true);
+      if (!has_equal_tasks(p_.kernels, phase->actions))
+        fail("entry {}: the kernels of a phase are cut into different tasks", e_.name);
+    } else if (const auto* kernel_call = std::get_if<KernelCall>(&action.kind)) {
+      call(*kernel_call, loops);
+    } else {
+      fail("entry {}: a specialization does not stand before all else", e_.name);
     }
   }
 

@@ -34,6 +34,8 @@ void ActionEmitter::act(const ir::Action& action) {
     run_turns(*loop);
   else if (const auto* phase = std::get_if<ir::Phase>(&action.kind))
     run_phase(*phase);
+  else if (const auto* special = std::get_if<ir::Specialization>(&action.kind))
+    run_specialized(*special);
   else
     guarded_call(std::get<ir::KernelCall>(action.kind));
 }
@@ -111,6 +113,22 @@ llvm::Value* ActionEmitter::address(const BufferRef& ref) {
   llvm::Value* base = s_.b.CreateLoad(s_.ptr, at);
   base = s_.b.CreateConstInBoundsGEP1_64(s_.i8, base, static_cast<std::uint64_t>(place.bytes));
   return address_in_turn(s_, ref, base, turns_, dims_);
+}
+
+/// Returns from the entry where it ran.
+void ActionEmitter::run_specialized(const ir::Specialization& special) {
+  llvm::Value* holds = s_.b.getTrue();
+  for (const auto& [dim, extent] : special.dims)
+    holds = s_.b.CreateAnd(holds, s_.b.CreateICmpEQ(dims_(ir::Dim::named(dim)),
+                                                    s_.b.getInt64(static_cast<std::uint64_t>(extent))));
+  llvm::Function* f = s_.b.GetInsertBlock()->getParent();
+  auto* specialized = llvm::BasicBlock::Create(s_.context, "specialized", f);
+  auto* general = llvm::BasicBlock::Create(s_.context, "general", f);
+  s_.b.CreateCondBr(holds, specialized, general);
+  s_.b.SetInsertPoint(specialized);
+  for (const ir::Action& action : special.actions) act(action);
+  s_.b.CreateRet(s_.b.getInt32(MLPC_OK));
+  s_.b.SetInsertPoint(general);
 }
 
 // ---- Phases ----

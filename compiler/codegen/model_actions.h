@@ -38,6 +38,7 @@ class ActionEmitter {
   void check_finite(const ir::FiniteCheck& check);
   llvm::Value* address(const ir::BufferRef& ref);
 
+  void run_specialized(const ir::Specialization& special);
   void run_phase(const ir::Phase& phase);
   llvm::Function* phase_function(const ir::Phase& phase);
   void copy_context(llvm::Value* outer, const ActionFrame& to);

@@ -1,5 +1,6 @@
 #include "compiler/driver/compile.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -16,6 +17,7 @@
 #include "ir/target.h"
 #include "ir/text.h"
 #include "ir/verify.h"
+#include "runtime/train_settings.h"
 
 namespace mlpc::driver {
 namespace {
@@ -90,7 +92,36 @@ ir::Stage stage_of(StopAt stop) {
   return ir::Stage::joint;
 }
 
-void apply_schedule(ir::KernelProgram& program, const CompileOptions& options) {
+/// The one free dim that all inputs of rank 1 or more begin with, if there is one.
+std::optional<std::string> leading_dim(const ir::Program& program) {
+  std::optional<std::string> found;
+  for (const ir::InputInfo& input : program.inputs) {
+    if (input.type.rank() == 0) continue;
+    const std::string dim = input.type.shape[0].text();
+    if (std::ranges::find(program.dims, dim) == program.dims.end() || (found && found != dim))
+      return std::nullopt;
+    found = dim;
+  }
+  return found;
+}
+
+/// What `train` says of free dims.
+lowering::Extents batch_extents(const ir::Program& program) {
+  runtime::TrainSettings settings = runtime::parse_train_settings(program.train, program.model);
+  std::erase_if(settings.batches, [&](const auto& batch) {
+    return std::ranges::find(program.dims, batch.first) == program.dims.end();
+  });
+  if (!settings.batch) return settings.batches;
+  const std::optional<std::string> dim = leading_dim(program);
+  return dim ? lowering::Extents{{*dim, *settings.batch}} : lowering::Extents{};
+}
+
+/// Copies for given extents, at -O3 for the batches of `train` if there are no others; then the schedules.
+void adapt(ir::KernelProgram& program, const CompileOptions& options) {
+  std::vector<lowering::Extents> all = options.specializations;
+  if (options.level >= 3 && all.empty()) all.push_back(batch_extents(program.header));
+  for (const lowering::Extents& extents : all)
+    if (!extents.empty()) lowering::specialize(program, extents);
   if (options.schedule) lowering::override_schedule(program, options.schedule->text, options.schedule->name);
 }
 
@@ -135,13 +166,13 @@ ir::KernelProgram compile(const Source& source, const CompileOptions& options, c
     if (!options.target.empty() && checked_target(options.target) != program.header.target)
       fail("{} holds kernels for {}: the order of their sums belongs to it", source.name,
            program.header.target);
-    apply_schedule(program, options);
+    adapt(program, options);
     return program;
   }
   const ir::Program program = program_of(source, options, ir::Stage::joint, observer);
   const Timed timed(observer, "lower");
   ir::KernelProgram kernels = lowering::lower(program, {options.level});
-  apply_schedule(kernels, options);
+  adapt(kernels, options);
   ir::verify(kernels);
   if (observer.after_pass) observer.after_pass("lower", ir::print(kernels));
   return kernels;

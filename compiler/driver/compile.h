@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "compiler/lowering/specialize.h"
 #include "ir/kernel.h"
 
 namespace mlpc::driver {
@@ -15,7 +16,7 @@ namespace mlpc::driver {
 /// What the workspace of `grad` and `train_step` may take, at these extents of the free dims.
 struct MemoryBound {
   std::int64_t bytes = 0;
-  std::vector<std::pair<std::string, std::int64_t>> dims;
+  lowering::Extents dims;
 
   /// Throws mlpc::Error where it is not given.
   std::int64_t extent(std::string_view dim) const;
@@ -32,10 +33,11 @@ struct CompileOptions {
   std::vector<std::pair<std::string, std::string>> train;    // --train.KEY
   bool unrolls = false;                                      // --unroll
   int level = 2;
-  std::vector<std::string> entries;   // on request: jvp, hvp, jacobian
-  std::optional<MemoryBound> memory;  // --memory
-  std::optional<Source> schedule;     // see override_schedule.h
-  bool use_cache = true;              // of object code, see object_cache.h
+  std::vector<std::string> entries;                // on request: jvp, hvp, jacobian
+  std::optional<MemoryBound> memory;               // --memory
+  std::vector<lowering::Extents> specializations;  // --specialize: one copy each, see specialize.h
+  std::optional<Source> schedule;                  // see override_schedule.h
+  bool use_cache = true;                           // of object code, see object_cache.h
   std::string target;  // a row of ir/target.h; empty: what a dump says, for a source this processor
 };
 

@@ -1,8 +1,8 @@
 #include "compiler/driver/memory_bound.h"
 
 #include <algorithm>
-#include <charconv>
 
+#include "compiler/driver/extents.h"
 #include "compiler/lowering/lower.h"
 #include "compiler/passes/passes.h"
 #include "compiler/passes/pipeline.h"
@@ -12,20 +12,13 @@ namespace mlpc::driver {
 namespace {
 
 constexpr std::int64_t kMostSegments = 256, kAlignment = 64;
-
-std::int64_t positive(std::string_view text) {
-  std::int64_t value = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (problem != std::errc() || end != text.data() + text.size() || value <= 0)
-    fail("--memory: `{}` is no positive integer", text);
-  return value;
-}
+constexpr std::string_view kOption = "--memory";
 
 std::int64_t bytes_in(std::string_view text) {
   constexpr std::string_view kUnits = "KMG";
   const std::size_t unit = text.empty() ? kUnits.npos : kUnits.find(text.back());
-  if (unit == kUnits.npos) return positive(text);
-  const std::int64_t count = positive(text.substr(0, text.size() - 1));
+  if (unit == kUnits.npos) return positive(text, kOption);
+  const std::int64_t count = positive(text.substr(0, text.size() - 1), kOption);
   const auto shift = static_cast<int>(10 * (unit + 1));
   if (count > INT64_MAX >> shift) fail("--memory: `{}` is too large", text);
   return count << shift;
@@ -51,7 +44,7 @@ std::int64_t workspace_bytes(const ir::Program& joint, const MemoryBound& bound,
 }  // namespace
 
 std::int64_t MemoryBound::extent(std::string_view dim) const {
-  const auto found = std::ranges::find(dims, dim, &std::pair<std::string, std::int64_t>::first);
+  const auto found = std::ranges::find(dims, dim, &lowering::Extents::value_type::first);
   if (found == dims.end()) fail("--memory needs an extent of each free dim: --memory={},{}=…", bytes, dim);
   return found->second;
 }
@@ -73,17 +66,9 @@ ir::Program within_memory(const ir::Program& program, const MemoryBound& bound, 
 }
 
 MemoryBound parse_memory_bound(const std::string& text) {
-  MemoryBound out;
-  std::size_t begin = text.find(',');
-  out.bytes = bytes_in(std::string_view(text).substr(0, begin));
-  while (begin != std::string::npos) {
-    const std::size_t end = text.find(',', begin + 1);
-    const std::string dim = text.substr(begin + 1, end == std::string::npos ? end : end - begin - 1);
-    const std::size_t equals = dim.find('=');
-    if (equals == std::string::npos || equals == 0) fail("--memory: `{}` is not DIM=EXTENT", dim);
-    out.dims.emplace_back(dim.substr(0, equals), positive(std::string_view(dim).substr(equals + 1)));
-    begin = end;
-  }
+  const std::size_t comma = text.find(',');
+  MemoryBound out{bytes_in(std::string_view(text).substr(0, comma)), {}};
+  if (comma != std::string::npos) out.dims = parse_extents(std::string_view(text).substr(comma + 1), kOption);
   return out;
 }
 

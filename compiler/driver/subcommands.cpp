@@ -8,6 +8,7 @@
 
 #include "compiler/autodiff/explain.h"
 #include "compiler/codegen/jit.h"
+#include "compiler/driver/extents.h"
 #include "compiler/driver/format_command.h"
 #include "compiler/driver/gradcheck.h"
 #include "compiler/driver/memory_bound.h"
@@ -101,9 +102,16 @@ void add_net_options(CLI::App& app, NetOptions& options, bool input_is_required)
       ->take_all()
       ->allow_extra_args(false);
   app.add_flag("--unroll", options.unrolls, "writes the turns of for and repeat out, equal ones, too");
-  app.add_option("-O", options.level, "0 one kernel an op; 1 fused; 2 tiled (default); 3")
+  app.add_option(
+         "-O", options.level,
+         "0 one kernel an op; 1 fused; 2 tiled (default); 3 specialized for the batches of `train`, too")
       ->check(CLI::Range(0, 3));
   app.add_option("--schedule", options.schedule, "a file that replaces schedules of kernels");
+  app.add_option("--specialize", options.specializations,
+                 "DIM=EXTENT[,…]: a copy of all kernels for these extents, which runs where they are given")
+      ->take_all()
+      ->expected(1)
+      ->allow_extra_args(false);
   app.add_flag("--no-cache", options.no_cache, "object code is neither taken from the cache nor kept there");
   app.add_option("--target", options.target, "x86_64-linux-gnu, aarch64-linux-gnu, wasm32");
   app.add_option(
@@ -146,6 +154,8 @@ CompileOptions compile_options(const NetOptions& net) {
   out.entries = net.entries;
   if (!net.memory.empty()) out.memory = parse_memory_bound(net.memory);
   out.use_cache = !net.no_cache;
+  for (const std::string& extents : net.specializations)
+    out.specializations.push_back(parse_extents(extents, "--specialize"));
   if (!net.schedule.empty()) out.schedule = read_source(net.schedule);
   out.target = target_row(net.target, net.cpu);
   return out;

@@ -19,6 +19,7 @@ struct NetOptions {
   int level = 2;
   bool no_cache = false;
   std::string schedule;  // a file
+  std::vector<std::string> specializations;
   std::string target, cpu, memory;
   std::string diagnostics = "text";  // or json: how errors are printed
 };

@@ -1,8 +1,7 @@
 #include "compiler/lowering/lower.h"
 
-#include <unordered_map>
-
 #include "compiler/lowering/emit_group.h"
+#include "compiler/lowering/kernel_table.h"
 #include "compiler/lowering/packing.h"
 #include "compiler/lowering/phases.h"
 #include "compiler/lowering/prepare.h"
@@ -13,36 +12,6 @@ namespace mlpc::lowering {
 namespace {
 
 using ir::Graph;
-
-/// Keeps every distinct kernel once: equal layers share their code.
-class KernelTable {
- public:
-  explicit KernelTable(std::vector<ir::Kernel>& kernels) : kernels_(kernels) {}
-
-  /// Those that actions call.
-  void add(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels) {
-    for (ir::Action& action : actions) {
-      if (auto* call = std::get_if<ir::KernelCall>(&action.kind))
-        call->kernel = add(std::move(kernels[call->kernel]));
-      if (auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) add(loop->actions, kernels);
-      if (auto* phase = std::get_if<ir::Phase>(&action.kind)) add(phase->actions, kernels);
-    }
-  }
-
- private:
-  std::uint32_t add(ir::Kernel kernel) {
-    const auto [it, is_new] =
-        by_text_.try_emplace(ir::print(kernel), static_cast<std::uint32_t>(kernels_.size()));
-    if (is_new) {
-      kernel.name = fmt::format("k{}", kernels_.size());
-      kernels_.push_back(std::move(kernel));
-    }
-    return it->second;
-  }
-
-  std::vector<ir::Kernel>& kernels_;
-  std::unordered_map<std::string, std::uint32_t> by_text_;
-};
 
 std::optional<ir::ValueId> total_loss(const Graph& graph) {
   for (const Graph::Result& r : graph.results)

@@ -152,6 +152,8 @@ void dissolve_phases(const ir::KernelProgram& program, std::vector<ir::Action>& 
   std::vector<ir::Action> out;
   for (ir::Action& action : actions) {
     if (auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) dissolve_phases(program, loop->actions);
+    if (auto* special = std::get_if<ir::Specialization>(&action.kind))
+      dissolve_phases(program, special->actions);
     auto* phase = std::get_if<ir::Phase>(&action.kind);
     if (phase && !ir::has_equal_tasks(program.kernels, phase->actions))
       std::ranges::move(phase->actions, std::back_inserter(out));

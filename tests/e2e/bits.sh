@@ -17,6 +17,9 @@ for level in 0 1 3; do
   train o$level 1 -O$level
   cmp o2.safetensors o$level.safetensors || fail "-O$level trains to other bits"
 done
+$mlpc "$net" -O3 --emit=kernels | grep -q "specialized B 128 {" || fail "-O3 has no copy for the batches of train"
+train special 2 --specialize B=128 --specialize B=88 # the last batch has 88 rows
+cmp o2.safetensors special.safetensors || fail "--specialize trains to other bits"
 train o2w2 2
 train o2w3 3
 cmp o2.safetensors o2w2.safetensors || fail "two workers train to other bits"

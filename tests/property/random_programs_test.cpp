@@ -174,16 +174,22 @@ struct Compilation {
   std::string target = std::string(driver::host_target());
   codegen::Effort effort = codegen::Effort::usual;
   std::size_t entry = kAllEntries;  // beside grad: which of the others
+  lowering::Extents specialized = {};
 
   static constexpr std::size_t kAllEntries = SIZE_MAX;
 };
 
-/// With MLPC_LITTLE_EFFORT one pair of programs, of f64 and f32, in eight is compiled as products are.
+/// Of the pairs of programs, of f64 and f32, one in eight is specialized for the middle one of the extents.
+/// With MLPC_LITTLE_EFFORT another one in eight is compiled as products are.
 Compilation compilation_of(std::uint64_t seed) {
   const std::uint64_t turn = seed / 2 % 8;
-  if (!std::getenv("MLPC_LITTLE_EFFORT") || turn == 0) return {};
-  std::string target = turn == 1 ? std::string(driver::host_target()) : "x86-64";
-  return {std::move(target), codegen::Effort::least, seed / 16};
+  Compilation out;
+  if (turn == 2) out.specialized = {{testing::kFreeDim, testing::kFreeExtents[1]}};
+  if (!std::getenv("MLPC_LITTLE_EFFORT") || turn == 0) return out;
+  if (turn != 1) out.target = "x86-64";
+  out.effort = codegen::Effort::least;
+  out.entry = seed / 16;
+  return out;
 }
 
 Program compiled_part(Program joint, const Compilation& compilation) {
@@ -201,8 +207,8 @@ void check_program(const Program& program, const Compilation& compilation, Stati
   // One level is compiled and another interpreted: which ones, the number of nodes decides.
   const int level = static_cast<int>(program.find("forward")->node_count() % 3);
   const CompiledProgram compiled(compiled_part(joint, compilation),
-                                 {level, compilation.target, compilation.effort});
-  const InterpretedProgram interpreted(joint, 2 - level);
+                                 {level, compilation.target, compilation.effort, compilation.specialized});
+  const InterpretedProgram interpreted(joint, 2 - level, compilation.specialized);
   check_extent(program, joint, compiled, interpreted, 0, statistics);
   for (std::int64_t extent : testing::kFreeExtents)
     check_extent(program, joint, compiled, interpreted, extent, statistics);

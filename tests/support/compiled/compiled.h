@@ -5,6 +5,7 @@
 
 #include "compiler/codegen/jit.h"
 #include "compiler/codegen/object.h"
+#include "compiler/lowering/specialize.h"
 #include "tests/support/compiled/call_memory.h"
 
 namespace mlpc::testing {
@@ -16,6 +17,7 @@ class CompiledProgram {
     int level;           // as in LoweringOptions
     std::string target;  // a row that this machine runs
     codegen::Effort effort = codegen::Effort::usual;
+    lowering::Extents specialized = {};  // none: not at all
   };
   CompiledProgram(ir::Program joint, const Options& options);
   /// For this machine's best target.

@@ -52,6 +52,8 @@ class Call {
   void run(const std::vector<Action>& actions, const OneTask* task = nullptr) {
     const bool has_fma = target_named(kernels_.header.target)->has_fma;
     for (const Action& action : actions) {
+      const auto* special = std::get_if<Specialization>(&action.kind);
+      if (special && holds(*special)) return run(special->actions);
       if (const auto* loop = std::get_if<TurnLoop>(&action.kind)) run_turns(*loop, task);
       if (const auto* phase = std::get_if<Phase>(&action.kind)) run_phase(*phase);
       const auto* call = std::get_if<KernelCall>(&action.kind);
@@ -80,6 +82,11 @@ class Call {
       run(loop.actions, task);
     }
     turns_.pop_back();
+  }
+
+  bool holds(const Specialization& special) const {
+    return std::ranges::all_of(
+        special.dims, [&](const auto& dim) { return value_of(Dim::named(dim.first)) == dim.second; });
   }
 
   std::int64_t value_of(const Dim& dim) const { return dim.evaluate(value_in(dims_)).value(); }
@@ -167,7 +174,8 @@ class Call {
 };
 
 /// The kernels as their text says them.
-KernelProgram read_back(const KernelProgram& kernels) {
+KernelProgram read_back(KernelProgram kernels, const lowering::Extents& specialized) {
+  if (!specialized.empty()) lowering::specialize(kernels, specialized);
   const std::string text = print(kernels);
   KernelProgram read = parse_kernels(text, "kernels");
   if (print(read) != text) fail("the text of the kernels is not what was read from it");
@@ -176,8 +184,8 @@ KernelProgram read_back(const KernelProgram& kernels) {
 
 }  // namespace
 
-InterpretedProgram::InterpretedProgram(Program joint, int level)
-    : program_(std::move(joint)), kernels_(read_back(lowering::lower(program_, {level}))) {}
+InterpretedProgram::InterpretedProgram(Program joint, int level, const lowering::Extents& specialized)
+    : program_(std::move(joint)), kernels_(read_back(lowering::lower(program_, {level}), specialized)) {}
 
 std::vector<HostTensor> InterpretedProgram::run(const std::string& name,
                                                 const std::vector<HostTensor>& arguments,

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/lowering/specialize.h"
 #include "ir/kernel.h"
 #include "tests/support/compiled/call_memory.h"
 
@@ -12,8 +13,9 @@ namespace mlpc::testing {
 /// buffer, none read before it is written, no two tasks in each other's way.
 class InterpretedProgram {
  public:
-  /// `level` as in LoweringOptions; for the target that the program names.
-  InterpretedProgram(ir::Program joint, int level);
+  /// `level` as in LoweringOptions, `specialized` as in CompiledProgram; for the target that the program
+  /// names.
+  InterpretedProgram(ir::Program joint, int level, const lowering::Extents& specialized = {});
 
   /// As CompiledProgram::run. Throws mlpc::Error where a check fails.
   std::vector<ir::HostTensor> run(const std::string& graph, const std::vector<ir::HostTensor>& arguments,
