@@ -1,5 +1,6 @@
 #include "tests/support/tame.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -11,6 +12,7 @@ using namespace ir;
 // Of a value. Integers stay far from where i32 overflows, and where f32 and f64, of which references are, do
 // not hold them.
 constexpr double kGreatest = 100, kGreatestInteger = 1e6;
+constexpr double kGreatestProduct = 1e30;  // of some factors of a product: f32 holds it
 // Operands move by this much, so relative to that a jump is large, a kink is of first order, and what is
 // smooth is of second.
 constexpr double kMove = 1e-5;
@@ -37,10 +39,19 @@ bool is_smooth(double low, double middle, double high) {
          std::abs(high - 2 * middle + low) < kMostBend * (1 + std::abs(middle));
 }
 
+/// Whether the factors' product stays within what f32 holds in whatever order they are multiplied.
+bool has_tame_products(const HostTensor& factors) {
+  double greatest = 1;
+  for (double x : factors.values) greatest *= std::max(1.0, std::abs(x));
+  return greatest <= kGreatestProduct;
+}
+
 }  // namespace
 
 bool TameValues::try_node(Op op, const std::vector<ValueId>& operands, const std::vector<Type>& types,
                           const Attributes& attributes, const std::vector<Type>& results, Random& random) {
+  if ((op == Op::reduce_prod_ || op == Op::cumprod_) && !has_tame_products(values_[operands[0].index]))
+    return false;
   const std::function<std::int64_t(const Dim&)> value_of_dim = [&](const Dim& dim) {
     return dim.evaluate([&](std::string_view) { return extent_; }).value();
   };
