@@ -21,22 +21,25 @@ namespace {
 using codegen::VectorMath;
 using Emit = llvm::Value* (VectorMath::*)(llvm::Value*);
 
+/// `reference` is of f64, `reference_of_f32` of f32: each has half a unit's error of a type that is finer.
 struct Function {
   std::string_view name;
   Emit emit;
   long double (*reference)(long double);
+  double (*reference_of_f32)(double);
 };
 
-long double sigmoid(long double x) {
+template <typename T>
+T sigmoid(T x) {
   return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x));
 }
 
 const std::vector<Function> kFunctions = {
-    {"exp", &VectorMath::exp, std::exp},    {"expm1", &VectorMath::expm1, std::expm1},
-    {"log", &VectorMath::log, std::log},    {"log1p", &VectorMath::log1p, std::log1p},
-    {"tanh", &VectorMath::tanh, std::tanh}, {"sigmoid", &VectorMath::sigmoid, sigmoid},
-    {"erf", &VectorMath::erf, std::erf},    {"sin", &VectorMath::sin, std::sin},
-    {"cos", &VectorMath::cos, std::cos}};
+    {"exp", &VectorMath::exp, std::exp, std::exp},     {"expm1", &VectorMath::expm1, std::expm1, std::expm1},
+    {"log", &VectorMath::log, std::log, std::log},     {"log1p", &VectorMath::log1p, std::log1p, std::log1p},
+    {"tanh", &VectorMath::tanh, std::tanh, std::tanh}, {"sigmoid", &VectorMath::sigmoid, sigmoid, sigmoid},
+    {"erf", &VectorMath::erf, std::erf, std::erf},     {"sin", &VectorMath::sin, std::sin, std::sin},
+    {"cos", &VectorMath::cos, std::cos, std::cos}};
 
 /// One function compiled as `void f(const T* x, T* y)` on vectors of a width.
 class Compiled {
@@ -71,8 +74,8 @@ class Compiled {
 };
 
 /// |got - exact| in units of the last place of T at `exact`.
-template <typename T>
-double ulps(long double exact, T got) {
+template <typename T, typename Exact>
+double ulps(Exact exact, T got) {
   if (std::isnan(exact) || std::isnan(got)) return std::isnan(exact) && std::isnan(got) ? 0 : 1e9;
   const T nearest = static_cast<T>(exact);
   if (std::isinf(nearest) || std::isinf(got))
@@ -80,8 +83,8 @@ double ulps(long double exact, T got) {
   int exponent = 0;
   std::frexp(exact, &exponent);
   const int least = std::numeric_limits<T>::min_exponent - std::numeric_limits<T>::digits;
-  const long double unit = std::ldexp(1.0L, std::max(exponent - std::numeric_limits<T>::digits, least));
-  return static_cast<double>(std::abs(static_cast<long double>(got) - exact) / unit);
+  const Exact unit = std::ldexp(Exact(1), std::max(exponent - std::numeric_limits<T>::digits, least));
+  return static_cast<double>(std::abs(static_cast<Exact>(got) - exact) / unit);
 }
 
 double bound_of(std::string_view name, bool is_f64) {
@@ -90,49 +93,60 @@ double bound_of(std::string_view name, bool is_f64) {
   return 0;
 }
 
-/// Bit patterns spread over all of T, with extra ones where functions are interesting.
-template <typename T>
-std::vector<T> samples() {
-  std::vector<T> out;
+constexpr std::size_t kLanes = 16;
+
+/// Bit patterns spread over all of T, of f32 all of them if asked for (tests/functions.sh), and more numbers
+/// where functions are interesting; `visit` sees them in blocks.
+template <typename T, typename Visit>
+void each_block(const Visit& visit) {
+  T block[kLanes] = {};
+  std::size_t count = 0;
+  const auto add = [&](T x) {
+    block[count++] = x;
+    if (count == kLanes) visit(block);
+    count %= kLanes;
+  };
   if constexpr (sizeof(T) == 4) {
     const std::uint64_t step = std::getenv("MLPC_EXHAUSTIVE") ? 1 : 65537;
     for (std::uint64_t bits = 0; bits < (std::uint64_t{1} << 32); bits += step)
-      out.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+      add(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
   } else {
     for (std::uint64_t bits = 0; bits < std::uint64_t{0xfffc} << 48; bits += 0x0001234567891011)
-      out.push_back(std::bit_cast<double>(bits));
+      add(std::bit_cast<double>(bits));
   }
-  for (int i = -20000; i <= 20000; ++i) out.push_back(static_cast<T>(i) / 997);
-  while (out.size() % 16 != 0) out.push_back(0);
-  return out;
+  for (int i = -20000; i <= 20000; ++i) add(static_cast<T>(i) / 997);
+  while (count != 0) add(0);
 }
 
 constexpr double kFarthestAngle = 1.6e6;  // sin and cos are NaN beyond it (vector_math.h)
 
+double error_of(const Function& f, float x, float got) { return ulps(f.reference_of_f32(x), got); }
+double error_of(const Function& f, double x, double got) { return ulps(f.reference(x), got); }
+
 template <typename T>
 void check_function(const Function& f, bool has_ldexp) {
   const Compiled scalar(f.emit, sizeof(T) == 8, 1, true, has_ldexp),
-      vector(f.emit, sizeof(T) == 8, 16, true, has_ldexp);
+      vector(f.emit, sizeof(T) == 8, kLanes, true, has_ldexp);
   double worst = 0;
   T worst_at = 0;
   std::size_t different = 0;
-  const std::vector<T> in = samples<T>();
-  for (std::size_t i = 0; i < in.size(); i += 16) {
-    T lanes[16], one;
-    vector(&in[i], lanes);
-    for (int lane = 0; lane < 16; ++lane) {
-      const T x = in[i + static_cast<std::size_t>(lane)];
+  each_block<T>([&](const T* in) {
+    T lanes[kLanes], one;
+    vector(in, lanes);
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      const T x = in[lane];
       scalar(&x, &one);
       different +=
           std::memcmp(&one, &lanes[lane], sizeof(T)) != 0 && !(std::isnan(one) && std::isnan(lanes[lane]));
       const bool is_far = (f.name == "sin" || f.name == "cos") && std::abs(x) > kFarthestAngle;
-      const double error = is_far ? (std::isnan(one) ? 0 : 1e9) : ulps<T>(f.reference(x), one);
+      const double error = is_far ? (std::isnan(one) ? 0 : 1e9) : error_of(f, x, one);
       if (error > worst) {
         worst = error;
         worst_at = x;
       }
     }
-  }
+  });
+  MESSAGE(f.name << (sizeof(T) == 4 ? " of f32" : " of f64") << ": " << worst << " units at " << worst_at);
   CAPTURE(worst_at);
   CHECK(different == 0);
   CHECK(worst <= bound_of(f.name, sizeof(T) == 8));
