@@ -256,8 +256,12 @@ inline const std::vector<Action>* actions_inside(const Action& action) {
   return phase ? &phase->actions : nullptr;
 }
 
+/// Memory of one value, or of the few that must be in one place. It begins where the highest slot of `above`
+/// ends, or else with the workspace; so two slots of which neither is above the other may have bytes in
+/// common. What is above what is decided once; where it begins follows for all dims.
 struct WorkspaceSlot {
-  Dim bytes;  // the plan rounds it up to 64
+  Dim bytes;                              // the plan rounds it up to 64
+  std::vector<std::uint32_t> above = {};  // earlier slots, ascending
 };
 
 /// One entry of the compiled model. Before the actions run, every input with an index bound is checked.

@@ -193,7 +193,9 @@ std::string entry_text(const LoweredEntry& entry) {
   for (const LoweredEntry::ResultInfo& r : entry.results)
     out += fmt::format("  result {} {} : {}\n", name_of(r.role), quoted(r.name), r.type.text());
   if (entry.writes_grads) out += "  grads\n";
-  for (const WorkspaceSlot& slot : entry.slots) out += fmt::format("  slot {}\n", slot.bytes.text());
+  for (const WorkspaceSlot& slot : entry.slots)
+    out += fmt::format("  slot {}{}{}\n", slot.bytes.text(), slot.above.empty() ? "" : " above ",
+                       fmt::join(slot.above, ", "));
   return out + actions_text(entry.actions, 1) + "}\n";
 }
 
@@ -510,6 +512,14 @@ std::vector<Action> parse_actions(Reader& r, int depth) {
   return out;
 }
 
+WorkspaceSlot parse_slot(Reader& r) {
+  WorkspaceSlot slot{r.dim()};
+  if (!r.accept("above")) return slot;
+  do slot.above.push_back(r.index());
+  while (r.accept(","));
+  return slot;
+}
+
 LoweredEntry parse_entry(Reader& r) {
   LoweredEntry entry;
   entry.name = r.word();
@@ -522,7 +532,7 @@ LoweredEntry parse_entry(Reader& r) {
     entry.results.push_back({std::move(name), role, r.type()});
   }
   entry.writes_grads = r.accept("grads");
-  while (r.accept("slot")) entry.slots.push_back({r.dim()});
+  while (r.accept("slot")) entry.slots.push_back(parse_slot(r));
   entry.actions = parse_actions(r, 0);
   r.expect("}");
   return entry;

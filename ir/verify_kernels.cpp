@@ -4,6 +4,7 @@
 #include "ir/kernel_tasks.h"
 #include "ir/op.h"
 #include "ir/verify.h"
+#include "ir/workspace.h"
 
 namespace mlpc::ir {
 namespace {
@@ -259,6 +260,7 @@ class EntryVerifier {
   void run() const {
     for (std::uint32_t input : e_.inputs)
       if (input >= p_.header.inputs.size()) fail("entry {}: there is no input {}", e_.name, input);
+    slots();
     bool is_top = true;
     for (const Action& action : e_.actions) {
       const auto* special = std::get_if<Specialization>(&action.kind);
@@ -268,9 +270,71 @@ class EntryVerifier {
         this->action(action, 0, false);
       is_top &= special != nullptr;
     }
+    workspace(e_.actions);
   }
 
  private:
+  void slots() const {
+    for (std::uint32_t i = 0; i < e_.slots.size(); ++i) {
+      dims(e_.slots[i].bytes, "a slot's");
+      std::uint32_t next = 0;
+      for (std::uint32_t below : e_.slots[i].above) {
+        if (below < next || below >= i)
+          fail("entry {}: slot {} is above {}, but slots are named once, in order, and before", e_.name, i,
+               below);
+        next = below + 1;
+      }
+    }
+  }
+
+  /// Specializations among the actions are left out: each is a list for itself.
+  void workspace(const std::vector<Action>& list) const {
+    std::vector<bool> is_written(e_.slots.size());
+    writes(list, is_written);
+    for (const auto& [lower, higher] : stacked_slots(live_ranges(list, e_.slots.size())))
+      if (!is_above(higher, lower))
+        fail("entry {}: slots {} and {} are in use at once, and {} is not above {}", e_.name, lower, higher,
+             higher, lower);
+  }
+
+  /// Directly, or with others in between, which a specialization does not use.
+  bool is_above(std::uint32_t higher, std::uint32_t lower) const {
+    if (std::ranges::binary_search(e_.slots[higher].above, lower)) return true;
+    std::vector<bool> is_seen(e_.slots.size());
+    std::vector<std::uint32_t> open = {higher};
+    while (!open.empty()) {
+      const std::uint32_t slot = open.back();
+      open.pop_back();
+      for (const std::uint32_t below : e_.slots[slot].above) {
+        if (below == lower) return true;
+        if (below < lower || is_seen[below]) continue;
+        is_seen[below] = true;
+        open.push_back(below);
+      }
+    }
+    return false;
+  }
+
+  /// What a slot holds before it is written was another slot's.
+  void writes(const std::vector<Action>& list, std::vector<bool>& is_written) const {
+    const auto is_slot = [](const BufferRef& ref) { return ref.space == BufferRef::Space::workspace; };
+    const auto read = [&](const BufferRef& ref) {
+      if (is_slot(ref) && !is_written[ref.index])
+        fail("entry {}: slot {} is read before it is written", e_.name, ref.index);
+    };
+    for (const Action& action : list) {
+      if (const auto* call = std::get_if<KernelCall>(&action.kind)) {
+        const std::vector<KernelBuffer>& buffers = p_.kernels[call->kernel].buffers;
+        for (std::size_t i = 0; i < buffers.size(); ++i)
+          if (is_slot(call->buffers[i]) && buffers[i].is_written) is_written[call->buffers[i].index] = true;
+        std::ranges::for_each(call->buffers, read);
+      }
+      if (const auto* check = std::get_if<FiniteCheck>(&action.kind)) read(check->value);
+      const std::vector<Action>* inside = actions_inside(action);
+      if (inside && !std::holds_alternative<Specialization>(action.kind)) writes(*inside, is_written);
+    }
+  }
+
   void dims(const Dim& dim, std::string_view what) const {
     for (const std::string& name : dim.names())
       if (std::ranges::find(p_.header.dims, name) == p_.header.dims.end())
@@ -284,6 +348,7 @@ class EntryVerifier {
       if (extent < 1) fail("entry {}: a specialization is for the extent {} of `{}`", e_.name, extent, dim);
     }
     actions(special.actions, 0, false);
+    workspace(special.actions);
   }
 
   /// `loops`: how many there are around.

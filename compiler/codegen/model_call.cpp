@@ -136,8 +136,9 @@ llvm::Function* fork_function(ModelState& s) {
   });
 }
 
-BufferTable::BufferTable(const ir::Program& header, const ir::LoweredEntry& entry)
-    : header_(header), name_(entry.name), place_count_(entry.slots.size()) {
+BufferTable::BufferTable(const ir::Program& header, const ir::LoweredEntry& entry,
+                         const WorkspacePlaces& workspace)
+    : header_(header), workspace_(workspace), name_(entry.name), place_count_(workspace.places.size()) {
   note(entry.actions);
 }
 
@@ -162,7 +163,7 @@ void BufferTable::note(const BufferRef& ref) {
 
 BufferTable::Place BufferTable::find(const BufferRef& ref, bool in_turn) const {
   if (in_turn && !ref.offsets.empty()) return {numbers_.at(key_of(ref, true))};
-  if (ref.space == Space::workspace) return {ref.index};
+  if (ref.space == Space::workspace) return {workspace_.of_slot[ref.index]};
   const std::vector<ir::TensorInfo>* table = table_of(header_, ref.space);
   return {numbers_.at(key_of(ref, false)), table ? (*table)[ref.index].offset : 0};
 }

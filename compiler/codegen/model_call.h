@@ -31,10 +31,10 @@ llvm::Function* fork_function(ModelState& s);
 /// Where an entry's buffers are: the places that its calls are relative to, and the data of the calls.
 class BufferTable {
  public:
-  BufferTable(const ir::Program& header, const ir::LoweredEntry& entry);
+  BufferTable(const ir::Program& header, const ir::LoweredEntry& entry, const WorkspacePlaces& workspace);
 
   struct Place {
-    std::size_t number;  // workspace slots come first
+    std::size_t number;  // the workspace's come first
     std::int64_t bytes = 0;
   };
   /// With the turns' share, or without it.
@@ -53,6 +53,7 @@ class BufferTable {
   void note(const ir::BufferRef& ref);
 
   const ir::Program& header_;
+  const WorkspacePlaces& workspace_;
   std::string name_;
   std::map<std::string, std::size_t> numbers_;
   std::vector<const ir::BufferRef*> bases_;

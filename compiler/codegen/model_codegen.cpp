@@ -42,7 +42,8 @@ void check_header(const ir::Program& header) {
 
 std::int64_t plan_bytes(const ir::KernelProgram& program) {
   std::size_t most = 0;
-  for (const ir::LoweredEntry& entry : program.entries) most = std::max(most, entry.slots.size());
+  for (const ir::LoweredEntry& entry : program.entries)
+    most = std::max(most, workspace_places(entry.slots).places.size());
   return static_cast<std::int64_t>(kPlanHead + most * sizeof(std::int64_t));
 }
 
@@ -61,9 +62,13 @@ ModelState::ModelState(llvm::Module& m, const ir::KernelProgram& p)
   i64 = b.getInt64Ty();
   f64 = b.getDoubleTy();
   ptr = b.getPtrTy();
-  for (const ir::LoweredEntry& entry : p.entries) most_slots = std::max(most_slots, entry.slots.size());
+  std::size_t most_places = 0;
+  for (const ir::LoweredEntry& entry : p.entries) {
+    const WorkspacePlaces& workspace = workspaces[entry.name] = workspace_places(entry.slots);
+    most_places = std::max(most_places, workspace.places.size());
+  }
   plan_type = llvm::StructType::get(context, {i32, i32, i64, i64, llvm::ArrayType::get(i64, MLPC_MAX_DIMS),
-                                              llvm::ArrayType::get(i64, most_slots)});
+                                              llvm::ArrayType::get(i64, most_places)});
   args_type = llvm::StructType::get(context, {i32, i32, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64,
                                               i64, i64, i64, i64, f64, ptr, ptr, i32, i64, ptr});
 }
@@ -111,7 +116,8 @@ std::uint64_t ModelState::magic(const ir::LoweredEntry& entry) const {
     for (const ir::TensorInfo& t : *table) mix(fmt::format("{} {} {}", t.path, t.type.text(), t.offset));
   for (std::uint32_t input : entry.inputs) mix(h.inputs[input].type.text());
   for (const ir::LoweredEntry::ResultInfo& result : entry.results) mix(result.type.text());
-  for (const ir::WorkspaceSlot& slot : entry.slots) mix(slot.bytes.text());
+  for (const ir::WorkspaceSlot& place : workspace(entry).places)
+    mix(fmt::format("{} {}", place.bytes.text(), fmt::join(place.above, " ")));
   return hash;
 }
 

@@ -25,7 +25,10 @@ struct Range {
 class EntryEmitter {
  public:
   EntryEmitter(ModelState& state, const ir::LoweredEntry& entry)
-      : s_(state), e_(entry), buffers_(state.program.header, entry), depth_(note_uses(entry.actions)) {}
+      : s_(state),
+        e_(entry),
+        buffers_(state.program.header, entry, state.workspace(entry)),
+        depth_(note_uses(entry.actions)) {}
 
   llvm::Function* run() {
     llvm::Function* f = s_.exported(e_.name, s_.i32, {s_.ptr, s_.ptr});
@@ -265,7 +268,7 @@ class EntryEmitter {
     if (!used_.contains(Space::workspace)) return;
     llvm::Value* workspace = arg(args_field::workspace, s_.ptr);
     llvm::Value* offsets = s_.plan_at(plan_, plan_field::offsets);
-    s_.loop(s_.b.getInt64(e_.slots.size()), [&](llvm::Value* i) {
+    s_.loop(s_.b.getInt64(s_.workspace(e_).places.size()), [&](llvm::Value* i) {
       llvm::Value* offset = s_.b.CreateLoad(s_.i64, s_.b.CreateInBoundsGEP(s_.i64, offsets, i));
       s_.b.CreateStore(s_.b.CreateInBoundsGEP(s_.i8, workspace, offset),
                        s_.b.CreateInBoundsGEP(s_.ptr, frame_.places, i));

@@ -137,29 +137,69 @@ void compile_for_any_processor(ModelState& s, llvm::Function* f) {
   if (s.target.triple.starts_with("x86_64")) f->addFnAttr("target-cpu", "x86-64");
 }
 
-/// i1(ptr plan, i64 count): makes the sizes of slots, in the plan's tail, their offsets; whether they are too
-/// large together.
-llvm::Function* lay_out_function(ModelState& s) {
-  return s.shared("lay_out", s.i1, {s.ptr, s.i64}, [&](llvm::Function* f) {
+/// i64(ptr tail, ptr above, i64 i): where the place i begins, when the tail holds the ends of those before.
+/// `above` has, for the places and behind them, where each one's list begins; then the lists.
+llvm::Function* begin_function(ModelState& s) {
+  return s.shared("begin_of_place", s.i64, {s.ptr, s.ptr, s.i64}, [&](llvm::Function* f) {
     compile_for_any_processor(s, f);
+    llvm::Value *tail = f->getArg(0), *above = f->getArg(1), *i = f->getArg(2);
+    const auto load = [&](llvm::Value* from, llvm::Value* at) {
+      return s.b.CreateLoad(s.i64, s.b.CreateInBoundsGEP(s.i64, from, at));
+    };
+    llvm::Value* highest = s.b.CreateAlloca(s.i64);
+    s.b.CreateStore(s.b.getInt64(0), highest);
+    llvm::Value *first = load(above, i), *last = load(above, s.b.CreateAdd(i, s.b.getInt64(1)));
+    s.loop(s.b.CreateSub(last, first), [&](llvm::Value* k) {
+      llvm::Value *end = load(tail, load(above, s.b.CreateAdd(first, k))),
+                  *so_far = s.b.CreateLoad(s.i64, highest);
+      s.b.CreateStore(s.b.CreateSelect(s.b.CreateICmpUGT(end, so_far), end, so_far), highest);
+    });
+    s.b.CreateRet(s.b.CreateLoad(s.i64, highest));
+  });
+}
+
+/// i1(ptr plan, ptr above, i64 count): makes the sizes of places, in the plan's tail, their offsets; whether
+/// one ends too far behind. First sizes become ends, from the lowest to the highest; then ends offsets, from
+/// the highest to the lowest, so that those are ends still that a place is above.
+llvm::Function* lay_out_function(ModelState& s) {
+  return s.shared("lay_out", s.i1, {s.ptr, s.ptr, s.i64}, [&](llvm::Function* f) {
+    compile_for_any_processor(s, f);
+    llvm::Value *above = f->getArg(1), *count = f->getArg(2);
     llvm::Value* sum_at = s.plan_at(f->getArg(0), plan_field::workspace_bytes);
     llvm::Value* tail = s.plan_at(f->getArg(0), plan_field::offsets);
-    llvm::Value* is_large_at = s.b.CreateAlloca(s.i1);
+    const auto begin_of = [&](llvm::Value* i) { return s.b.CreateCall(begin_function(s), {tail, above, i}); };
     s.b.CreateStore(s.b.getInt64(0), sum_at);
-    s.b.CreateStore(s.b.getFalse(), is_large_at);
-    s.loop(f->getArg(1), [&](llvm::Value* i) {
-      llvm::Value* slot = s.b.CreateInBoundsGEP(s.i64, tail, i);
-      llvm::Value *bytes = s.b.CreateLoad(s.i64, slot), *offset = s.b.CreateLoad(s.i64, sum_at);
-      s.b.CreateStore(offset, slot);
+    s.loop(count, [&](llvm::Value* i) {
+      llvm::Value* place = s.b.CreateInBoundsGEP(s.i64, tail, i);
+      llvm::Value *bytes = s.b.CreateLoad(s.i64, place), *sum = s.b.CreateLoad(s.i64, sum_at);
       llvm::Value* rounded =
           s.b.CreateAnd(s.b.CreateAdd(bytes, s.b.getInt64(63)), s.b.getInt64(~std::uint64_t{63}));
-      llvm::Value* sum = s.b.CreateAdd(offset, rounded);
-      s.b.CreateStore(sum, sum_at);
-      llvm::Value* is_large = s.b.CreateICmpUGT(sum, s.b.getInt64(std::uint64_t{1} << 60));
-      s.b.CreateStore(s.b.CreateOr(s.b.CreateLoad(s.i1, is_large_at), is_large), is_large_at);
+      llvm::Value* end = s.b.CreateAdd(begin_of(i), rounded);
+      s.b.CreateStore(end, place);
+      s.b.CreateStore(s.b.CreateSelect(s.b.CreateICmpUGT(end, sum), end, sum), sum_at);
     });
-    s.b.CreateRet(s.b.CreateLoad(s.i1, is_large_at));
+    s.loop(count, [&](llvm::Value* k) {
+      llvm::Value* i = s.b.CreateSub(s.b.CreateSub(count, s.b.getInt64(1)), k);
+      s.b.CreateStore(begin_of(i), s.b.CreateInBoundsGEP(s.i64, tail, i));
+    });
+    s.b.CreateRet(s.b.CreateICmpUGT(s.b.CreateLoad(s.i64, sum_at),
+                                    s.b.getInt64(static_cast<std::uint64_t>(kGreatestBytes))));
   });
+}
+
+/// What begin_function reads of the places.
+llvm::Constant* above_table(ModelState& s, const std::string& entry,
+                            const std::vector<ir::WorkspaceSlot>& places) {
+  std::vector<std::uint64_t> data, lists;
+  for (const ir::WorkspaceSlot& place : places) {
+    data.push_back(places.size() + 1 + lists.size());
+    lists.insert(lists.end(), place.above.begin(), place.above.end());
+  }
+  data.push_back(places.size() + 1 + lists.size());
+  data.insert(data.end(), lists.begin(), lists.end());
+  llvm::Constant* value = llvm::ConstantDataArray::get(s.context, data);
+  return new llvm::GlobalVariable(s.module, value->getType(), true, llvm::GlobalValue::PrivateLinkage, value,
+                                  entry + ".above");
 }
 
 void plan_entry(ModelState& s, const ir::LoweredEntry& entry, llvm::Value* plan, llvm::Value* dims) {
@@ -172,10 +212,13 @@ void plan_entry(ModelState& s, const ir::LoweredEntry& entry, llvm::Value* plan,
   CheckedDims checked(s, dims);
   check_sizes(s, checked, entry);
   llvm::Value* tail = s.plan_at(plan, plan_field::offsets);
-  for (std::size_t i = 0; i < entry.slots.size(); ++i)
-    s.b.CreateStore(checked.value(entry.slots[i].bytes), s.b.CreateConstInBoundsGEP1_64(s.i64, tail, i));
+  const std::vector<ir::WorkspaceSlot>& places = s.workspace(entry).places;
+  for (std::size_t i = 0; i < places.size(); ++i)
+    s.b.CreateStore(checked.value(places[i].bytes), s.b.CreateConstInBoundsGEP1_64(s.i64, tail, i));
   s.return_if(checked.is_large(), MLPC_TOO_LARGE);
-  s.return_if(s.b.CreateCall(lay_out_function(s), {plan, s.b.getInt64(entry.slots.size())}), MLPC_TOO_LARGE);
+  llvm::Constant* above = above_table(s, entry.name, places);
+  s.return_if(s.b.CreateCall(lay_out_function(s), {plan, above, s.b.getInt64(places.size())}),
+              MLPC_TOO_LARGE);
   s.b.CreateStore(s.b.getInt64(s.magic(entry)), s.plan_at(plan, plan_field::magic));
   s.b.CreateRet(s.b.getInt32(MLPC_OK));
 }

@@ -3,9 +3,11 @@
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
+#include "compiler/codegen/workspace_places.h"
 #include "ir/kernel.h"
 #include "ir/target.h"
 
@@ -53,11 +55,12 @@ struct ModelState {
   llvm::Type *i1, *i8, *i32, *i64, *f64;
   llvm::PointerType* ptr;
   llvm::StructType *plan_type, *args_type;
-  std::size_t most_slots = 0;            // of all entries: the plan's private tail
-  std::vector<llvm::Function*> kernels;  // by KernelProgram::kernels
+  std::map<std::string, WorkspacePlaces> workspaces;  // by entry: their offsets are the plan's private tail
+  std::vector<llvm::Function*> kernels;               // by KernelProgram::kernels
 
   const std::string& name() const { return program.header.model; }
   const std::vector<std::string>& dims() const { return program.header.dims; }
+  const WorkspacePlaces& workspace(const ir::LoweredEntry& entry) const { return workspaces.at(entry.name); }
   /// C linkage, visible outside: NAME_suffix.
   llvm::Function* exported(std::string_view suffix, llvm::Type* result, std::vector<llvm::Type*> parameters);
   llvm::Function* internal(std::string_view name, llvm::Type* result, std::vector<llvm::Type*> parameters);

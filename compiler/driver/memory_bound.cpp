@@ -7,11 +7,12 @@
 #include "compiler/passes/passes.h"
 #include "compiler/passes/pipeline.h"
 #include "ir/error.h"
+#include "ir/workspace.h"
 
 namespace mlpc::driver {
 namespace {
 
-constexpr std::int64_t kMostSegments = 256, kAlignment = 64;
+constexpr std::int64_t kMostSegments = 256;
 constexpr std::string_view kOption = "--memory";
 
 std::int64_t bytes_in(std::string_view text) {
@@ -29,14 +30,9 @@ std::int64_t workspace_bytes(const ir::Program& joint, const MemoryBound& bound,
   std::int64_t most = 0;
   for (const ir::LoweredEntry& entry : lowering::lower(joint, {level}).entries) {
     if (entry.name != "grad" && entry.name != "train_step") continue;
-    std::int64_t bytes = 0;
-    for (const ir::WorkspaceSlot& slot : entry.slots) {
-      const auto size = slot.bytes.evaluate([&](std::string_view dim) { return bound.extent(dim); });
-      if (!size || *size > INT64_MAX / 2 - bytes)
-        fail("--memory: the workspace of {} is too large", entry.name);
-      bytes += (*size + kAlignment - 1) / kAlignment * kAlignment;
-    }
-    most = std::max(most, bytes);
+    const auto layout = ir::lay_out(entry.slots, [&](std::string_view dim) { return bound.extent(dim); });
+    if (!layout) fail("--memory: the workspace of {} is too large", entry.name);
+    most = std::max(most, layout->bytes);
   }
   return most;
 }

@@ -4,6 +4,7 @@
 #include "compiler/lowering/kernel_table.h"
 #include "compiler/lowering/packing.h"
 #include "compiler/lowering/phases.h"
+#include "compiler/lowering/place_slots.h"
 #include "compiler/lowering/prepare.h"
 #include "ir/error.h"
 #include "ir/text.h"
@@ -82,7 +83,8 @@ ir::LoweredEntry lower_entry(const Graph& source, const ir::Target& target, int 
   for (const Graph::Result& r : graph.results) entry.writes_grads |= r.role == ir::Role::grad;
   entry.inputs = std::move(storage.inputs);
   entry.results = std::move(storage.results);
-  entry.slots = std::move(storage.slots);
+  for (ir::Dim& bytes : storage.slots) entry.slots.push_back({std::move(bytes)});
+  place_slots(entry);
   return entry;
 }
 

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
+#include "compiler/lowering/group.h"
+#include "compiler/lowering/place_slots.h"
 #include "compiler/lowering/prepare.h"
-#include "compiler/lowering/storage.h"
 #include "ir/error.h"
 
 namespace mlpc::lowering {
@@ -17,25 +18,17 @@ using ir::ValueId;
 
 class Reporter {
  public:
-  Reporter(const ir::Program& program, const Graph& graph, const LoweringOptions& options)
-      : program_(program),
-        graph_(graph),
-        grouping_(group_values(graph, {options.level > 0})),
-        storage_(assign_storage(graph, grouping_, {options.level > 0})) {
+  Reporter(const ir::Program& program, const Graph& graph, const LoweringOptions& options,
+           const std::vector<ir::WorkspaceSlot>& slots)
+      : program_(program), graph_(graph), grouping_(group_values(graph, {options.level > 0})), slots_(slots) {
     mark_backward();
     find_kept();
     find_recomputed();
   }
 
   std::string run() const {
-    std::string out = "kept for the backward pass\n" + list(kept_) + "computed again in the backward pass\n" +
-                      list(recomputed_) + "workspace\n";
-    Dim total;
-    for (std::size_t i = 0; i < storage_.slots.size(); ++i) {
-      out += fmt::format("  slot {:<23} {}\n", i, storage_.slots[i].bytes.text());
-      total = total + storage_.slots[i].bytes;
-    }
-    return out + fmt::format("  {:<28} {}\n", "in all, in bytes", total.text());
+    return "kept for the backward pass\n" + list(kept_) + "computed again in the backward pass\n" +
+           list(recomputed_) + "workspace\n" + workspace();
   }
 
  private:
@@ -107,6 +100,26 @@ class Reporter {
     return out + fmt::format("  {:<28} {}\n", "in all, in bytes", total.text());
   }
 
+  /// The slots; in all it is what lies one above the other at the highest place, where free dims are as
+  /// guessed.
+  std::string workspace() const {
+    std::string out;
+    std::vector<std::int64_t> ends;
+    std::vector<Dim> sums;  // of what each slot's end lies on
+    std::size_t highest = 0;
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      const ir::WorkspaceSlot& slot = slots_[i];
+      out += fmt::format("  slot {:<23} {}{}{}\n", i, slot.bytes.text(), slot.above.empty() ? "" : " above ",
+                         fmt::join(slot.above, ", "));
+      const auto below = std::ranges::max_element(slot.above, {}, [&](std::uint32_t b) { return ends[b]; });
+      const bool is_lowest = below == slot.above.end();
+      ends.push_back((is_lowest ? 0 : ends[*below]) + guessed_bytes(slot));
+      sums.push_back((is_lowest ? Dim(0) : sums[*below]) + slot.bytes);
+      if (ends[i] > ends[highest]) highest = i;
+    }
+    return out + fmt::format("  {:<28} {}\n", "in all, in bytes", sums.empty() ? "0" : sums[highest].text());
+  }
+
   std::string written_at(ValueId v) const {
     for (std::uint32_t location : graph_.locations(v))
       if (location > 0 && location < program_.locations.size())
@@ -117,7 +130,7 @@ class Reporter {
   const ir::Program& program_;
   const Graph& graph_;
   const Grouping grouping_;
-  const Storage storage_;
+  const std::vector<ir::WorkspaceSlot>& slots_;
   std::vector<bool> is_backward_;
   std::vector<ValueId> kept_, recomputed_;
 };
@@ -128,7 +141,9 @@ std::string memory_report(const ir::Program& program, const LoweringOptions& opt
   const Graph* grad = program.find("grad");
   if (!grad) return "the model has no loss: nothing is kept for a backward pass\n";
   const Graph graph = prepare(*grad);
-  return Reporter(program, graph, options).run();
+  const ir::KernelProgram lowered = lower(program, options);
+  const auto entry = std::ranges::find(lowered.entries, "grad", &ir::LoweredEntry::name);
+  return Reporter(program, graph, options, entry->slots).run();
 }
 
 }  // namespace mlpc::lowering

@@ -89,15 +89,16 @@ bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
   const std::size_t w = spec.operands[0].find(column) != std::string::npos ? 0 : 1;
   if (spec.operands[w] != std::string{column, depth}) return false;
   if (spec.operands[1 - w] != std::string{row, depth}) return false;
-  const bool is_of_every_turn = std::ranges::any_of(graph.parameters(), [&](const ir::Graph::Parameter& p) {
-    return p.value == operands[w] && p.role == ir::Role::constant;
-  });
   const ir::Shape& shape = graph.type(operands[w]).shape;
   const std::int64_t columns = shape[0].constant().value_or(0);
   const ir::Dim& rows = graph.type(operands[1 - w]).shape[0];
   const std::int64_t count = rows.constant().value_or(kLeastRows);
-  return !is_of_every_turn && shape[1].constant().value_or(0) >= kLeastDepth && columns >= kPanelMultiple &&
-         count >= kLeastRows && count <= columns;
+  if (shape[1].constant().value_or(0) < kLeastDepth || columns < kPanelMultiple || count < kLeastRows ||
+      count > columns)
+    return false;
+  return std::ranges::none_of(graph.parameters(), [&](const ir::Graph::Parameter& p) {  // not of every turn
+    return p.value == operands[w] && p.role == ir::Role::constant;
+  });
 }
 
 bool has_rows_in_lanes(const ir::Graph& graph, ir::ValueId contraction) {

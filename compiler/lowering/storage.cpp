@@ -1,14 +1,15 @@
 #include "compiler/lowering/storage.h"
 
 #include <algorithm>
+#include <map>
 
 #include "compiler/lowering/carried_stacks.h"
 #include "compiler/lowering/packing.h"
 #include "compiler/lowering/prepare.h"
 #include "compiler/lowering/roots.h"
-#include "compiler/lowering/slots.h"
 #include "ir/error.h"
 #include "ir/ops/scan.h"
+#include "ir/workspace.h"
 
 namespace mlpc::lowering {
 namespace {
@@ -20,6 +21,8 @@ using ir::Role;
 using ir::ValueId;
 using Space = ir::BufferRef::Space;
 
+ir::Dim bytes_of(const ir::Type& type) { return type.element_count() * ir::Dim(ir::size_of(type.element)); }
+
 bool is_value_role(Role role) {
   return role == Role::output || role == Role::loss_total || role == Role::loss_term ||
          role == Role::metric || role == Role::clip_norm;
@@ -28,7 +31,12 @@ bool is_value_role(Role role) {
 /// The uses of a graph's values by its groups.
 class Uses {
  public:
-  Uses(const Graph& graph, const Grouping& grouping) : graph_(graph), grouping_(grouping) {}
+  Uses(const Graph& graph, const Grouping& grouping)
+      : graph_(graph), grouping_(grouping), readers_(graph.value_count()) {
+    for (std::size_t g = 0; g < grouping.reads.size(); ++g)
+      for (const Grouping::Read& read : grouping.reads[g])
+        readers_[read.value.index].push_back({static_cast<std::int32_t>(g), read.prefix});
+  }
 
   std::int32_t group_of(ValueId v) const { return grouping_.group_of[v.index]; }
   const Group& group(std::int32_t g) const { return grouping_.groups[static_cast<std::size_t>(g)]; }
@@ -36,14 +44,13 @@ class Uses {
   /// Whether the old value is read up to the turn of the writer's kernel that writes the same element, not
   /// later.
   bool is_last_reader(std::int32_t writer, ValueId old) const {
-    for (std::size_t g = 0; g < grouping_.reads.size(); ++g)
-      for (const Grouping::Read& read : grouping_.reads[g]) {
-        if (read.value != old || static_cast<std::int32_t>(g) < writer) continue;
-        if (static_cast<std::int32_t>(g) > writer || group(writer).is_turns) return false;
-        // Stores stand after all loads of a turn only where a turn is one block (emit_group.cpp).
-        const std::size_t rank = graph_.type(old).rank();
-        if (read.prefix < rank || group(writer).space.size() < rank || has_inner_loops(writer)) return false;
-      }
+    for (const Reader& reader : readers_[old.index]) {
+      if (reader.group < writer) continue;
+      if (reader.group > writer || group(writer).is_turns) return false;
+      // Stores stand after all loads of a turn only where a turn is one block (emit_group.cpp).
+      const std::size_t rank = graph_.type(old).rank();
+      if (reader.prefix < rank || group(writer).space.size() < rank || has_inner_loops(writer)) return false;
+    }
     return true;
   }
 
@@ -53,8 +60,13 @@ class Uses {
                                [&](ValueId m) { return graph_.type(m).rank() > group(g).space.size(); });
   }
 
+  struct Reader {
+    std::int32_t group;
+    std::size_t prefix;  // of Grouping::Read
+  };
   const Graph& graph_;
   const Grouping& grouping_;
+  std::vector<std::vector<Reader>> readers_;  // by value
 };
 
 /// Where the parameters of a body are, and where its results go.
@@ -75,9 +87,9 @@ BufferRef with_offset(BufferRef ref, ir::TurnOffset offset) {
 
 class Assigner {
  public:
-  /// `body`: null for an entry.
-  Assigner(const Graph& graph, const Grouping& grouping, const GroupingOptions& options, SlotAllocator& slots,
-           const BodyPlaces* body)
+  /// `slots`: of the entry; `body`: null for an entry.
+  Assigner(const Graph& graph, const Grouping& grouping, const GroupingOptions& options,
+           std::vector<ir::Dim>& slots, const BodyPlaces* body)
       : graph_(graph),
         grouping_(grouping),
         options_(options),
@@ -88,8 +100,11 @@ class Assigner {
   }
 
   Storage run() {
-    for (const Graph::Parameter& p : graph_.parameters())
-      out_.places[p.value.index] = {body_ ? place_in_body(p) : place_of(p)};
+    for (const Graph::Parameter& p : graph_.parameters()) {
+      const BufferRef place = body_ ? place_in_body(p) : place_of(p);
+      if (!body_) parameters_[{place.space, place.index}].push_back(p.value);
+      out_.places[p.value.index] = {place};
+    }
     for (const Graph::Result& r : graph_.results)
       if (r.role == Role::loss_total) out_.loss_group = group_of(r.value);
     for (const Graph::Result& r : graph_.results) body_ ? place_turn_result(r) : place_result(r);
@@ -188,9 +203,9 @@ class Assigner {
     if (group(writer).is_turns) return false;
     if (place.space != Space::grads && place.space != Space::state_out && writer <= out_.loss_group)
       return false;
-    for (const Graph::Parameter& p : graph_.parameters())
-      if (out_.places[p.value.index].front() == place && !uses_.is_last_reader(writer, p.value)) return false;
-    return true;
+    const auto found = parameters_.find({place.space, place.index});
+    return found == parameters_.end() ||
+           std::ranges::all_of(found->second, [&](ValueId old) { return uses_.is_last_reader(writer, old); });
   }
 
   void assign_workspace() {
@@ -208,27 +223,25 @@ class Assigner {
       for (ValueId v : group(g).members) {
         const bool is_needed = last_read[v.index] > g || grouping_.is_reloaded[v.index];
         if (!is_needed || !out_.places[v.index].empty() || is_loop_value(v)) continue;
-        out_.places[v.index] = {slot(bytes_of(graph_.type(v)), g, last_read[v.index])};
+        out_.places[v.index] = {slot(bytes_of(graph_.type(v)))};
       }
-      if (group(g).is_turns) assign_turns(g, last_read);
-      const ValueId first = group(g).members.front();
-      if (group(g).is_contraction) assign_scratch(g, first);
+      if (group(g).is_turns) assign_turns(g);
+      if (group(g).is_contraction) assign_scratch(group(g).members.front());
     }
   }
 
-  void assign_scratch(std::int32_t g, ValueId contraction) {
+  void assign_scratch(ValueId contraction) {
     const ir::Type& type = graph_.type(contraction);
     if (has_rows_in_lanes(graph_, contraction)) {
       const ir::Node& node = graph_.producer(contraction);
       const ir::Shape& shape = graph_.type(operand_of(contraction, turned_operand(node))).shape;
-      out_.packed_slots.back() = slots_.allocate(bytes_of({type.element, turned_shape(shape)}), g, g);
+      out_.packed_slots.back() = new_slot(bytes_of({type.element, turned_shape(shape)}));
       return;
     }
     if (const std::optional<Packing> packing = packing_of(graph_, contraction)) {
       const ir::Dim bytes = bytes_of({type.element, {packing->depth, packing->columns}});
       const bool is_same = is_same_in_every_turn(operand_of(contraction, packing->operand));
-      if (is_same) out_.packed_slots.back() = slots_.allocate_for_all_turns(bytes);
-      if (!is_same && packing->is_turned) out_.packed_slots.back() = slots_.allocate(bytes, g, g);
+      if (is_same || packing->is_turned) out_.packed_slots.back() = new_slot(bytes);
       out_.is_packed_before.back() = is_same;
     }
     if (out_.packed_slots.back() != Storage::kNoSlot) return;
@@ -236,7 +249,7 @@ class Assigner {
       // X'δ without a block, of a small batch, needs no room: 1, or 0.
       const ir::Dim any =
           blocks->row_chunk > 0 ? blocks->count - ir::Dim::max(blocks->count - ir::Dim(1), 0) : 1;
-      out_.scratch_slots.back() = slots_.allocate(any * bytes_of(type), g, g);
+      out_.scratch_slots.back() = new_slot(any * bytes_of(type));
     }
   }
 
@@ -252,9 +265,11 @@ class Assigner {
     });
   }
 
-  BufferRef slot(const ir::Dim& bytes, std::int32_t from, std::int32_t to) {
-    return {Space::workspace, slots_.allocate(bytes, from, std::max(from, to))};
+  std::uint32_t new_slot(const ir::Dim& bytes) {
+    slots_.push_back(bytes);
+    return static_cast<std::uint32_t>(slots_.size() - 1);
   }
+  BufferRef slot(const ir::Dim& bytes) { return {Space::workspace, new_slot(bytes)}; }
 
   // ---- Loops over turns ---------------------------------------------------------------------------------
 
@@ -271,19 +286,14 @@ class Assigner {
     carried_ = carried_stacks(spec.body.graph(), spec.loop_count());
     carried_slots_.assign(spec.loop_count(), std::nullopt);
     for (std::size_t i = 0; i < carried_.size(); ++i) {
-      std::int32_t until = last_read[Graph::result(node, i).index];
       for (std::optional<std::uint32_t>* stack : {&carried_[i].before, &carried_[i].after}) {
         if (!*stack) continue;
         const ValueId v = Graph::result(node, spec.loop_count() + **stack);
-        if (!out_.places[v.index].empty() || last_read[v.index] <= g)
-          stack->reset();
-        else
-          until = std::max(until, last_read[v.index]);
+        if (!out_.places[v.index].empty() || last_read[v.index] <= g) stack->reset();
       }
       if (!carried_[i].before && !carried_[i].after) continue;
       const ir::Dim element = bytes_of(graph_.type(Graph::result(node, i)));
-      const BufferRef first = slot(element * (spec.length + ir::Dim(1)), g, until),
-                      second = behind(first, element);
+      const BufferRef first = slot(element * (spec.length + ir::Dim(1))), second = behind(first, element);
       carried_slots_[i] = first;
       const auto put = [&](std::optional<std::uint32_t> stack, const BufferRef& ref) {
         if (stack) out_.places[Graph::result(node, spec.loop_count() + *stack).index] = {ref};
@@ -308,7 +318,7 @@ class Assigner {
                         : BodyPlaces::LoopValue{stack, low, high, end};
   }
 
-  void assign_turns(std::int32_t g, const std::vector<std::int32_t>& last_read) {
+  void assign_turns(std::int32_t g) {
     const Node& node = graph_.producer(group(g).members.front());
     const ir::ops::ScanSpec spec = ir::ops::ScanSpec::of(node.attributes);
     std::vector<ValueId> operands;
@@ -328,7 +338,7 @@ class Assigner {
       const ValueId result = Graph::result(node, i);
       places.loops.push_back(carried_slots_[i]
                                  ? place_in_stack(*carried_slots_[i], result, spec, places.depth)
-                                 : assign_loop_value(*turns, i, g, last_read[result.index], places.depth));
+                                 : assign_loop_value(*turns, i, places.depth));
       turns->first.push_back({operands[consts + i], places.loops.back().first});
       for (const BufferRef& ref : out_.places[result.index]) turns->last.push_back({result, ref});
       out_.places[result.index] = {places.loops.back().last};
@@ -341,8 +351,7 @@ class Assigner {
       for (const BufferRef& ref : out_.places[result.index])
         elements.push_back(element(ref, result, places.depth));
     }
-    SlotAllocator inner(slots_, g);
-    turns->storage = Assigner(turns->body, turns->grouping, options_, inner, &places).run();
+    turns->storage = Assigner(turns->body, turns->grouping, options_, slots_, &places).run();
     out_.turns.emplace(static_cast<std::size_t>(g), std::move(turns));
   }
 
@@ -371,19 +380,17 @@ class Assigner {
     return !uses.group(uses.group_of(next)).is_turns && uses.is_last_reader(uses.group_of(next), old);
   }
 
-  BodyPlaces::LoopValue assign_loop_value(const TurnStorage& turns, std::size_t loop, std::int32_t g,
-                                          std::int32_t last_read, std::uint32_t depth) {
+  BodyPlaces::LoopValue assign_loop_value(const TurnStorage& turns, std::size_t loop, std::uint32_t depth) {
     const auto is_it = [&](const Graph::Parameter& p) { return p.role == Role::loop && p.index == loop; };
     const ValueId v = std::ranges::find_if(turns.body.parameters(), is_it)->value;
     const ir::Dim bytes = bytes_of(turns.body.type(v));
     if (is_updated_in_place(turns, loop)) {
-      const BufferRef ref = slot(bytes, g, last_read);
+      const BufferRef ref = slot(bytes);
       return {ref, ref, ref, ref};
     }
     using Kind = ir::TurnOffset::Kind;
-    constexpr std::int64_t kAlignment = 64;
-    const ir::Dim step = ir::Dim(kAlignment) * ir::Dim::ceildiv(bytes, kAlignment);
-    const BufferRef ref = slot(step + bytes, g, last_read);
+    const ir::Dim step = ir::Dim(ir::kSlotAlignment) * ir::Dim::ceildiv(bytes, ir::kSlotAlignment);
+    const BufferRef ref = slot(step + bytes);
     return {ref, with_offset(ref, {Kind::now, depth, {}, step}),
             with_offset(ref, {Kind::next, depth, {}, step}),
             with_offset(ref, {Kind::last, 0, turns.length, step})};
@@ -393,8 +400,9 @@ class Assigner {
   const Grouping& grouping_;
   const GroupingOptions& options_;
   const Uses uses_;
-  SlotAllocator& slots_;
+  std::vector<ir::Dim>& slots_;
   const BodyPlaces* body_;
+  std::map<std::pair<Space, std::uint32_t>, std::vector<ValueId>> parameters_;  // by place, of an entry
   std::vector<CarriedStack> carried_;                    // of the loop over turns whose places are chosen
   std::vector<std::optional<BufferRef>> carried_slots_;  // by its loop values
   Storage out_;
@@ -403,9 +411,9 @@ class Assigner {
 }  // namespace
 
 Storage assign_storage(const Graph& graph, const Grouping& grouping, const GroupingOptions& options) {
-  SlotAllocator slots;
+  std::vector<ir::Dim> slots;
   Storage out = Assigner(graph, grouping, options, slots, nullptr).run();
-  out.slots = slots.finish();
+  out.slots = std::move(slots);
   return out;
 }
 

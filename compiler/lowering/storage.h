@@ -16,7 +16,7 @@ struct TurnStorage;
 struct Storage {
   std::vector<std::uint32_t> inputs;                  // LoweredEntry::inputs
   std::vector<ir::LoweredEntry::ResultInfo> results;  // LoweredEntry::results
-  std::vector<ir::WorkspaceSlot> slots;
+  std::vector<ir::Dim> slots;                         // of an entry, its bodies' among them: their bytes
   /// By value: the buffers that its kernel writes; readers load from the first. Empty: it lives in registers
   /// only.
   std::vector<std::vector<ir::BufferRef>> places;
@@ -54,7 +54,7 @@ struct TurnStorage {
   std::vector<Storage::Copy> first, last;  // of loop values, before the turns and behind them
 };
 
-/// Workspace is shared by values whose lifetimes do not meet; a slot's size is the greatest of its values'.
+/// In the workspace, each value has a slot to itself: place_slots lets them overlap.
 ///   options: how bodies of loops are grouped
 Storage assign_storage(const ir::Graph& graph, const Grouping& grouping, const GroupingOptions& options);
 

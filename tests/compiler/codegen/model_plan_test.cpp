@@ -1,13 +1,15 @@
+#include <cstring>
 #include <limits>
 
 #include "compiler/codegen/model_codegen.h"
 #include "ir/error.h"
+#include "ir/workspace.h"
 #include "tests/compiler/codegen/model_samples.h"
 
 using namespace mlpc;
 using namespace mlpc::codegen;
 
-TEST_CASE("a plan holds the dims, and the workspace is the sum of its slots, each rounded up to 64") {
+TEST_CASE("a plan holds the dims, and the workspace is where the last slot ends, each rounded up to 64") {
   const JitModel model(tiny_program(host_row()));
   TinyCall call(model.table());
   REQUIRE(call.make_plan(MLPC_INFER, 7) == MLPC_OK);
@@ -59,6 +61,25 @@ TEST_CASE("dims that break a relation of the model are refused, and so are relat
   TinyCall other(equal.table());
   CHECK(other.make_plan(MLPC_INFER, 3) == MLPC_OK);
   CHECK(other.make_plan(MLPC_INFER, 2) == MLPC_CHECK_FAILED);
+}
+
+TEST_CASE("slots begin where the highest ends that they are above, whatever the dims are") {
+  const ir::KernelProgram program = program_of(
+      replaced(tiny_text(host_row()), "  slot 4*B\n  slot 12*B above 0\n",
+               "  slot 4*B\n  slot 12*B above 0\n  slot 900\n  slot 4*B*B above 2\n  slot 8*B above 1, 3\n"));
+  const ir::LoweredEntry& infer = program.entries[0];
+  REQUIRE(infer.slots.size() == 5);
+  const JitModel model(program);
+  TinyCall call(model.table());
+  for (const std::int64_t rows : {0, 1, 3, 64, 5000}) {
+    REQUIRE(call.make_plan(MLPC_INFER, rows) == MLPC_OK);
+    const auto expected = ir::lay_out(infer.slots, [&](std::string_view) { return rows; });
+    CHECK(call.plan()->workspace_bytes == expected->bytes);
+    std::vector<std::int64_t> offsets(infer.slots.size());
+    std::memcpy(offsets.data(), call.plan_memory.data() + sizeof(mlpc_plan),
+                offsets.size() * sizeof(std::int64_t));
+    CHECK(offsets == expected->offsets);
+  }
 }
 
 TEST_CASE("sizes that no memory has are refused before any of them wraps") {

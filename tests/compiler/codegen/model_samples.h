@@ -127,7 +127,7 @@ entry infer {
   input 0
   result output "y" : f32[B, 3]
   slot 4*B
-  slot 12*B
+  slot 12*B above 0
   call 0(input 0, params 0, workspace 1)
   call 1(workspace 1, result 0)
 }

@@ -9,6 +9,7 @@
 #include "ir/kernel_tasks.h"
 #include "ir/target.h"
 #include "ir/text.h"
+#include "ir/workspace.h"
 #include "tests/support/kernel_interpreter.h"
 
 namespace mlpc::testing {
@@ -43,10 +44,26 @@ class Call {
     for (auto& [name, bytes] : memory_.inputs) notes_.add(bytes.data(), bytes.size(), true);
     for (auto& [name, bytes] : memory_.results) notes_.add(bytes.data(), bytes.size(), false);
     for (const WorkspaceSlot& slot : entry_.slots) {
-      workspace_.emplace_back(static_cast<std::size_t>(slot.bytes.evaluate(value_in(dims_)).value()));
+      workspace_.emplace_back(static_cast<std::size_t>(value_of(slot.bytes)));
       notes_.add(workspace_.back().data(), workspace_.back().size(), false);
     }
+    offsets_ = lay_out(entry_.slots, value_in(dims_)).value().offsets;
   }
+
+  /// Slots have memory of their own here. A value in one of them is lost where a call writes to another one
+  /// that has bytes in common with it.
+  void lose_values(const KernelCall& call) {
+    const std::vector<KernelBuffer>& buffers = kernels_.kernels[call.kernel].buffers;
+    for (std::size_t i = 0; i < buffers.size(); ++i) {
+      if (!buffers[i].is_written || call.buffers[i].space != BufferRef::Space::workspace) continue;
+      const std::uint32_t written = call.buffers[i].index;
+      for (std::uint32_t slot = 0; slot < workspace_.size(); ++slot)
+        if (slot != written && begin_of(slot) < end_of(written) && begin_of(written) < end_of(slot))
+          notes_.add(workspace_[slot].data(), workspace_[slot].size(), false);
+    }
+  }
+  std::int64_t begin_of(std::uint32_t slot) const { return offsets_[slot]; }
+  std::int64_t end_of(std::uint32_t slot) const { return offsets_[slot] + std::ssize(workspace_[slot]); }
 
   /// `task`: of the phase that these actions stand in.
   void run(const std::vector<Action>& actions, const OneTask* task = nullptr) {
@@ -60,6 +77,7 @@ class Call {
       if (!call) continue;  // the check of the loss, which was not asked for
       std::vector<std::byte*> buffers;
       for (const BufferRef& ref : call->buffers) buffers.push_back(place(ref) + offset(ref));
+      lose_values(*call);
       interpret(kernels_.kernels[call->kernel], has_fma, value_in(dims_), buffers, &notes_, task);
     }
   }
@@ -170,7 +188,8 @@ class Call {
   };
   std::deque<Turn> turns_;  // of the loops around, outermost first; they stay where they are
   MemoryNotes notes_;
-  std::vector<Bytes> workspace_;  // by slot
+  std::vector<Bytes> workspace_;       // by slot
+  std::vector<std::int64_t> offsets_;  // by slot, of a call of compiled code
 };
 
 /// The kernels as their text says them.
