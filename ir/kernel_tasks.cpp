@@ -23,7 +23,7 @@ struct TaskCut {
   std::int64_t block;
 };
 
-/// Of the only loop of a kernel that may have several tasks.
+/// Of the only loop of a kernel that may have several tasks; of one turn where there is one task.
 std::optional<TaskCut> only_cut(const Kernel& kernel) {
   std::optional<TaskCut> found;
   for (const TaskSplit& split : kernel.tasks) {
@@ -31,7 +31,7 @@ std::optional<TaskCut> only_cut(const Kernel& kernel) {
     if (found) return std::nullopt;
     found = TaskCut{task_extent(kernel, split), split.block};
   }
-  return found;
+  return found ? found : TaskCut{1, 1};
 }
 
 /// As there are where blocks are the same part of the extents.

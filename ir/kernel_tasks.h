@@ -18,7 +18,7 @@ Dim task_count(const Kernel& kernel);
 /// The kernels that actions call, in order, those inside of loops and phases, too.
 std::vector<std::uint32_t> kernels_of(const std::vector<Action>& actions);
 
-/// Whether they are fit for a phase: there are some, each is cut in one loop, whatever the dims are, and all
+/// Whether they are fit for a phase: there are some, each is cut in one loop or none, whatever the dims are, and all
 /// into the same number of tasks.
 bool has_equal_tasks(const std::vector<Kernel>& kernels, const std::vector<Action>& actions);
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "compiler/lowering/lower.h"
+#include "compiler/lowering/specialize.h"
 #include "ir/kernel_tasks.h"
 #include "ir/text.h"
 
@@ -65,6 +66,17 @@ TEST_CASE("tasks of a loop over turns are rows, where no turn reads another row"
   for (const ir::Action& action : program.entries[0].actions)
     if (const auto* phase = std::get_if<ir::Phase>(&action.kind))
       CHECK(ir::has_equal_tasks(program.kernels, phase->actions));
+}
+
+TEST_CASE("a phase that is specialized for few rows has one task") {
+  ir::KernelProgram program = recurrent("", "y");
+  specialize(program, {{"B", 1}});
+  const std::string text = ir::print(program);
+  CHECK(ir::print(ir::parse_kernels(text, "phases")) == text);
+  const auto* special = std::get_if<ir::Specialization>(&program.entries[0].actions.front().kind);
+  REQUIRE(special);
+  for (const std::uint32_t k : ir::kernels_of(special->actions))
+    CHECK(ir::task_count(program.kernels[k]) == ir::Dim(1));
 }
 
 TEST_CASE("turns that sum over rows meet") {
