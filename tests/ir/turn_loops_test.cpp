@@ -78,11 +78,17 @@ TEST_CASE("a phase is read as it is printed, and has kernels that are cut alike,
   std::string text = program_of(
       "  phase {\n    call 0(input 0, workspace 0)\n    turns T {\n      call 0(input 0 "
       "[turn 0 by 16], workspace 0)\n    }\n  }\n");
+  CHECK(print(parse_kernels(text, "dump")) == text);  // one task
+  text.insert(text.find("  for %i0"), "  task %i0 block 2\n");
+  CHECK(print(parse_kernels(text, "dump")) == text);
+  const std::size_t kernel = text.find("kernel k0"), entry = text.find("entry");
+  std::string other = text.substr(kernel, entry - kernel);
+  other.replace(other.find("block 2"), 7, "block 1");
+  text.insert(entry, other);
+  text.replace(text.rfind("call 0"), 6, "call 1");
   CHECK_THROWS_WITH_AS(parse_kernels(text, "dump"),
                        "dump: error: entry infer: the kernels of a phase are cut into different tasks",
                        Error);
-  text.insert(text.find("  for %i0"), "  task %i0 block 2\n");
-  CHECK(print(parse_kernels(text, "dump")) == text);
   CHECK(error_of("  phase {\n  }\n") ==
         "dump: error: entry infer: the kernels of a phase are cut into different tasks");
   CHECK(error_of("  phase {\n    check_finite f32 result 0\n  }\n") ==

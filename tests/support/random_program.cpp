@@ -148,10 +148,10 @@ class ProgramMaker {
     return pairs;
   }
 
-  static std::vector<Op> ops_of(std::size_t kind) {
+  static std::vector<Op> ops_of(std::size_t kind, std::uint32_t least_arity) {
     std::vector<Op> ops;
     for (Op op : all_ops())
-      if (reaches_kernels(op) && kind_of(op) == kind && def(op).arity > 0) ops.push_back(op);
+      if (reaches_kernels(op) && kind_of(op) == kind && def(op).arity >= least_arity) ops.push_back(op);
     return ops;
   }
 
@@ -163,11 +163,13 @@ class ProgramMaker {
     return values;
   }
 
-  /// A node of one of the ops that reads one of the values.
-  bool try_nodes(Builder& b, const std::vector<Op>& ops, const std::vector<ValueId>& values) {
+  /// A node of one of the ops that reads one of the values, and has a result of the type that is wanted.
+  bool try_nodes(Builder& b, const std::vector<Op>& ops, const std::vector<ValueId>& values,
+                 const std::optional<Type>& wanted = std::nullopt) {
     if (ops.empty() || values.empty()) return false;
     for (std::size_t trial = 0; trial < kTrials; ++trial)
-      if (try_node(b, ops[random_.below(ops.size())], values[random_.below(values.size())])) return true;
+      if (try_node(b, ops[random_.below(ops.size())], values[random_.below(values.size())], wanted))
+        return true;
     return false;
   }
 
@@ -177,13 +179,14 @@ class ProgramMaker {
     const Graph& graph = b.graph();
     for (const auto& [producer, consumer] : pairs_by_need(graph)) {
       ++counts_.trials[{producer, consumer}];
-      const std::vector<Op> ops = ops_of(consumer);
+      const std::vector<Op> ops = ops_of(consumer, 1);
       const auto is_made_by = [&](ValueId v) { return kind_of(graph.producer(v).op) == producer; };
       if (try_nodes(b, ops, values_where(graph, is_made_by))) return true;
       if (consumer != OpLowering(SourceLowering{}).index()) continue;
-      const auto is_integer = [&](ValueId v) { return graph.type(v).element == ElementType::i64; };
+      const Type seed{ElementType::i64, {}};
+      const auto is_integer = [&](ValueId v) { return graph.type(v).element == seed.element; };
       const std::size_t before = graph.value_count();
-      if (!try_nodes(b, ops_of(producer), values_where(graph, is_integer))) continue;
+      if (!try_nodes(b, ops_of(producer, 0), values_where(graph, is_integer), seed)) continue;
       if (try_nodes(b, ops, values_where(graph, [&](ValueId v) { return v.index >= before; }))) return true;
     }
     return false;
@@ -196,8 +199,9 @@ class ProgramMaker {
         if (try_node(b, op, any_value(b.graph()))) return;
   }
 
-  /// Applies the op to `one` and other values, where it fits and is tame.
-  bool try_node(Builder& b, Op op, ValueId one) {
+  /// Applies the op to `one` and other values, where it fits, is tame, and has a result of the type that is
+  /// wanted.
+  bool try_node(Builder& b, Op op, ValueId one, const std::optional<Type>& wanted = std::nullopt) {
     const bool is_fixed = def(op).arity < kArityOfBody;
     const std::size_t arity = is_fixed ? def(op).arity : 1 + random_.below(3);
     std::vector<ValueId> operands;
@@ -211,6 +215,7 @@ class ProgramMaker {
     try {
       attributes = random_attributes(op, types, floats_, random_);
       const std::vector<Type> results = def(op).type_rule(types, attributes);
+      if (wanted && std::ranges::find(results, *wanted) == results.end()) return false;
       check_at(op, types, attributes, 0);
       for (std::int64_t extent : kFreeExtents) check_at(op, types, attributes, extent);
       for (const Type& type : results)
