@@ -113,7 +113,7 @@ LoopPlan GroupEmitter::plan_of(const Group& group) const {
     s.has_rows_in_lanes = rows_in_lanes && !has_few_rows_;
     s.is_turned_in_registers = rows_in_lanes && has_few_rows_;
   }
-  s.cost = group.is_contraction ? 1 : cost_of(group);
+  s.cost = cost_of(group);
   s.turned_axis = turned_axis(group);
   s.has_few_rows = has_few_rows_;
   const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
