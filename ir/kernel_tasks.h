@@ -19,7 +19,8 @@ Dim task_count(const Kernel& kernel);
 std::vector<std::uint32_t> kernels_of(const std::vector<Action>& actions);
 
 /// Whether they are fit for a phase: there are some, each is cut in one loop, whatever the dims are, and all
-/// into the same number of tasks.
+/// into as many tasks as the first one; but one that runs over whole blocks of the first one's turns has no
+/// task for what is left of them.
 bool has_equal_tasks(const std::vector<Kernel>& kernels, const std::vector<Action>& actions);
 
 }  // namespace mlpc::ir

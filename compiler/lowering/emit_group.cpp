@@ -314,6 +314,14 @@ EmittedKernel emit_turning(const EntryContext& context, std::size_t group) {
   return out;
 }
 
+EmittedKernel emit_row_parts(const EntryContext& context, std::size_t group) {
+  EmittedKernel out = GroupEmitter(context, group, "").row_parts();
+  const ValueId sum = context.grouping.groups[group].members.front();
+  const RowParts parts = *row_parts_of(context.graph, sum);
+  if (!parts.rows.is_constant()) out.guard = ir::CallGuard{parts.rows, kRowsOfPart};
+  return out;
+}
+
 EmittedKernel emit_packing(const EntryContext& context, std::size_t group) {
   EmittedKernel out = GroupEmitter(context, group, "").packing();
   out.guard = many_rows(context, group);

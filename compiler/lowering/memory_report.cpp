@@ -20,8 +20,8 @@ class Reporter {
   Reporter(const ir::Program& program, const Graph& graph, const LoweringOptions& options)
       : program_(program),
         graph_(graph),
-        grouping_(group_values(graph, {options.level > 0})),
-        storage_(assign_storage(graph, grouping_, {options.level > 0})) {
+        grouping_(group_values(graph, grouping_options(options.level))),
+        storage_(assign_storage(graph, grouping_, grouping_options(options.level))) {
     mark_backward();
     find_kept();
     find_recomputed();

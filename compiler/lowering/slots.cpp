@@ -25,7 +25,8 @@ std::uint32_t SlotAllocator::allocate(const ir::Dim& bytes, std::int32_t from, s
   };
   Slot* best = nullptr;
   for (Slot& s : slots_)
-    if (s.busy_until < from && (!best || badness(s) < badness(*best))) best = &s;
+    if (s.busy_until < from && (!of_one_size_ || s.bytes == bytes) && (!best || badness(s) < badness(*best)))
+      best = &s;
   if (!best) {
     const std::uint32_t index =
         outer_ ? outer_->allocate(bytes, kernel_, kernel_) : static_cast<std::uint32_t>(slots_.size());

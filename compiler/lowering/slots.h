@@ -10,7 +10,8 @@ namespace mlpc::lowering {
 /// Colours lifetimes into workspace slots: values come in the order of the kernels that write them.
 class SlotAllocator {
  public:
-  SlotAllocator() = default;
+  /// `of_one_size`: a slot's values have equally many bytes, and so the same rows where they have any.
+  explicit SlotAllocator(bool of_one_size = false) : of_one_size_(of_one_size) {}
   /// For the body of a loop that stands in the place of a kernel of `outer`: all turns use the same slots,
   /// which are those of the outer allocator, as long as the loop runs.
   SlotAllocator(SlotAllocator& outer, std::int32_t kernel) : outer_(&outer), kernel_(kernel) {}
@@ -32,6 +33,7 @@ class SlotAllocator {
   };
   void grow(std::uint32_t index, const ir::Dim& bytes);
 
+  bool of_one_size_ = false;
   SlotAllocator* outer_ = nullptr;
   std::int32_t kernel_ = 0;
   std::vector<Slot> slots_;

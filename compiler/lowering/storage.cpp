@@ -6,6 +6,7 @@
 #include "compiler/lowering/packing.h"
 #include "compiler/lowering/prepare.h"
 #include "compiler/lowering/roots.h"
+#include "compiler/lowering/row_parts.h"
 #include "compiler/lowering/slots.h"
 #include "ir/error.h"
 #include "ir/ops/scan.h"
@@ -199,11 +200,16 @@ class Assigner {
       for (const Grouping::Read& read : grouping_.reads[g])
         last_read[read.value.index] = static_cast<std::int32_t>(g);
     const auto end = static_cast<std::int32_t>(grouping_.groups.size());
+    out_.part_slots.assign(grouping_.groups.size(), Storage::kNoSlot);
     for (const Storage::Copy& copy : out_.copies) last_read[copy.value.index] = end;
     for (std::int32_t g = 0; g < end; ++g) {
       out_.packed_slots.push_back(Storage::kNoSlot);
       out_.scratch_slots.push_back(Storage::kNoSlot);
       out_.is_packed_before.push_back(false);
+      if (group(g).is_row_parts) {
+        assign_parts(g, group(g).members.front());
+        continue;
+      }
       if (group(g).is_turns) place_carried_stacks(g, last_read);
       for (ValueId v : group(g).members) {
         const bool is_needed = last_read[v.index] > g || grouping_.is_reloaded[v.index];
@@ -214,6 +220,13 @@ class Assigner {
       const ValueId first = group(g).members.front();
       if (group(g).is_contraction) assign_scratch(g, first);
     }
+  }
+
+  void assign_parts(std::int32_t g, ValueId sum) {
+    const std::int32_t user = group_of(sum);
+    const ir::Dim bytes = row_parts_of(graph_, sum)->count * bytes_of(graph_.type(sum));
+    const std::uint32_t slot = slots_.allocate(bytes, g, user);
+    out_.part_slots[static_cast<std::size_t>(g)] = out_.part_slots[static_cast<std::size_t>(user)] = slot;
   }
 
   void assign_scratch(std::int32_t g, ValueId contraction) {
@@ -319,7 +332,7 @@ class Assigner {
     for (const CarriedStack& stack : carried_)
       if (stack.before) in_place.push_back(*stack.before);
     turns->body = prepare(spec.body.graph(), in_place);
-    turns->grouping = group_values(turns->body, options_);
+    turns->grouping = group_values(turns->body, {options_.fuse, false});
     turns->length = spec.length;
     turns->reverse = spec.reverse;
     BodyPlaces places{body_ ? body_->depth + 1 : 0, {}, {}, {}, {}};
@@ -403,7 +416,7 @@ class Assigner {
 }  // namespace
 
 Storage assign_storage(const Graph& graph, const Grouping& grouping, const GroupingOptions& options) {
-  SlotAllocator slots;
+  SlotAllocator slots(grouping.is_gathered);
   Storage out = Assigner(graph, grouping, options, slots, nullptr).run();
   out.slots = slots.finish();
   return out;

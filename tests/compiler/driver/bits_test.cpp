@@ -138,6 +138,26 @@ TEST_CASE("bits: 1, 2, 3 and 8 workers, with tasks in random order, train to the
   }
 }
 
+TEST_CASE(
+    "bits: a narrow net, whose sums run in parts of rows and whose kernels follow each other for some rows") {
+  const driver::Source net = source_of("tests/bench/nets/heat_pinn.net");
+  const ir::KernelProgram program = driver::compile(net, {});
+  driver::CompileOptions unfused;
+  unfused.level = 0;
+  const ir::KernelProgram plain = driver::compile(net, unfused);
+  Random random(7);
+  ir::KernelProgram other = program;
+  lowering::override_schedule(other, random_schedule(program, random), "schedule");
+  for (const std::int64_t rows : {127, 300}) {
+    CAPTURE(rows);
+    const runtime::Bytes alone = trained(program, rows, {});
+    CHECK(trained(plain, rows, {}) == alone);
+    CHECK(trained(other, rows, {}) == alone);
+    Shuffler shuffler{3};
+    CHECK(trained(program, rows, {3, Shuffler::run, &shuffler}) == alone);
+  }
+}
+
 TEST_CASE("bits: a model in several objects, which threads compiled, trains as one in a single object") {
   const ir::KernelProgram program = driver::compile(source_of("examples/fashion.net"), {});
   const std::vector<std::string> objects = codegen::emit_objects(program);

