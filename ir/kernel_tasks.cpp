@@ -34,9 +34,13 @@ std::optional<TaskCut> only_cut(const Kernel& kernel) {
   return found ? found : TaskCut{1, 1};
 }
 
-/// As there are where blocks are the same part of the extents.
+/// As there are where blocks are the same part of the extents; or b, whose turn is some turns of a, runs over
+/// whole ones of these only, and has no task where fewer are left.
 bool has_as_many_tasks(const TaskCut& a, const TaskCut& b) {
-  return a.extent * Dim(b.block) == b.extent * Dim(a.block);
+  if (a.extent.is_constant() && b.extent.is_constant())
+    return Dim::ceildiv(a.extent, a.block) == Dim::ceildiv(b.extent, b.block);
+  if (a.extent * Dim(b.block) == b.extent * Dim(a.block)) return true;
+  return a.block % b.block == 0 && Dim::floordiv(a.extent, a.block / b.block) == b.extent;
 }
 
 }  // namespace
@@ -75,7 +79,7 @@ bool has_equal_tasks(const std::vector<Kernel>& kernels, const std::vector<Actio
   for (std::uint32_t kernel : kernels_of(actions)) {
     const std::optional<TaskCut> cut = only_cut(kernels[kernel]);
     if (!cut || (first && !has_as_many_tasks(*first, *cut))) return false;
-    first = cut;
+    if (!first) first = cut;
   }
   return first.has_value();
 }

@@ -271,6 +271,8 @@ class EntryVerifier {
       is_top &= special != nullptr;
     }
     workspace(e_.actions);
+    std::vector<bool> is_written(e_.slots.size());
+    writes(e_.actions, is_written);
   }
 
  private:
@@ -289,8 +291,6 @@ class EntryVerifier {
 
   /// Specializations among the actions are left out: each is a list for itself.
   void workspace(const std::vector<Action>& list) const {
-    std::vector<bool> is_written(e_.slots.size());
-    writes(list, is_written);
     for (const auto& [lower, higher] : stacked_slots(live_ranges(list, e_.slots.size())))
       if (!is_above(higher, lower))
         fail("entry {}: slots {} and {} are in use at once, and {} is not above {}", e_.name, lower, higher,
@@ -315,7 +315,8 @@ class EntryVerifier {
     return false;
   }
 
-  /// What a slot holds before it is written was another slot's.
+  /// What a slot holds before it is written was another slot's. Specializations are left out: they have no
+  /// calls whose guards do not hold, and what these would write, the others read in no turn.
   void writes(const std::vector<Action>& list, std::vector<bool>& is_written) const {
     const auto is_slot = [](const BufferRef& ref) { return ref.space == BufferRef::Space::workspace; };
     const auto read = [&](const BufferRef& ref) {

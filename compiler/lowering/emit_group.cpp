@@ -113,7 +113,7 @@ LoopPlan GroupEmitter::plan_of(const Group& group) const {
     s.has_rows_in_lanes = rows_in_lanes && !has_few_rows_;
     s.is_turned_in_registers = rows_in_lanes && has_few_rows_;
   }
-  s.cost = group.is_contraction ? 1 : cost_of(group);
+  s.cost = cost_of(group);
   s.turned_axis = turned_axis(group);
   s.has_few_rows = has_few_rows_;
   const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
@@ -311,6 +311,14 @@ std::vector<EmittedKernel> emit_group(const EntryContext& context, std::size_t g
 EmittedKernel emit_turning(const EntryContext& context, std::size_t group) {
   EmittedKernel out = GroupEmitter(context, group, "").turning();
   out.guard = many_rows(context, group);
+  return out;
+}
+
+EmittedKernel emit_row_parts(const EntryContext& context, std::size_t group) {
+  EmittedKernel out = GroupEmitter(context, group, "").row_parts();
+  const ValueId sum = context.grouping.groups[group].members.front();
+  const RowParts parts = *row_parts_of(context.graph, sum);
+  if (!parts.rows.is_constant()) out.guard = ir::CallGuard{parts.rows, kRowsOfPart};
   return out;
 }
 

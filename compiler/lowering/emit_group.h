@@ -27,6 +27,8 @@ struct EntryContext {
 std::vector<EmittedKernel> emit_group(const EntryContext& context, std::size_t group);
 /// The kernel that turns an operand of a group's contraction whose rows run in lanes.
 EmittedKernel emit_turning(const EntryContext& context, std::size_t group);
+/// The kernel of a group that sums parts of rows.
+EmittedKernel emit_row_parts(const EntryContext& context, std::size_t group);
 /// The kernel that packs the operand of a group's contraction, where that is done before the turns.
 EmittedKernel emit_packing(const EntryContext& context, std::size_t group);
 /// The kernel that copies a stored value.

@@ -14,9 +14,9 @@ void GroupEmitter::emit_member(ValueId v) {
       open_inner(shape(v), !is_reduction || lanes_of_reduction(v) == 0, c_.grouping.is_turned[v.index]);
   Scalar value;
   if (is_reduction)
-    value = reduce(v, index);
+    value = reduce(v, index, rows_behind_parts(v, index));
   else if (kind(v) == Kind::contraction)
-    value = contract(v, index);
+    value = contract(v, index, rows_behind_parts(v, index));
   else
     value = compute(v, index);
   finish_member(v, index, value);
@@ -155,7 +155,7 @@ Scalar GroupEmitter::fold(const Node& node, const Index& index) {
   return close_reduce(ir::Reducer::sum, {eval_if(*inside, operand, access.index)});
 }
 
-Scalar GroupEmitter::reduce(ValueId v, const Index& index) {
+Scalar GroupEmitter::reduce(ValueId v, const Index& index, const std::optional<PartOfSum>& part) {
   const Node& node = c_.graph.producer(v);
   if (node.op == Op::fold_) return fold(node, index);
   const ValueId operand = c_.graph.operands(node)[0];
@@ -172,12 +172,17 @@ Scalar GroupEmitter::reduce(ValueId v, const Index& index) {
     ranges.push_back({builder_.new_var(), shape(operand)[axis]});
     operand_at[axis] = AffineIndex::of(ranges.back().var);
   }
-  Scalar result = reduce_ranges(v, reducer, operand, operand_at, ranges);
+  if (part) {
+    ranges.front().extent = part->turns;
+    operand_at.front() = part->first + operand_at.front();
+  }
+  Scalar result = reduce_ranges(v, reducer, operand, operand_at, ranges, part ? part->before : std::nullopt);
   return builder_.convert(result, c_.graph.type(v).element);
 }
 
 Scalar GroupEmitter::reduce_ranges(ValueId v, ir::Reducer reducer, ValueId operand, const Index& operand_at,
-                                   std::vector<ir::Reduce::Range> ranges) {
+                                   std::vector<ir::Reduce::Range> ranges,
+                                   const std::optional<Scalar>& start) {
   if (ranges.empty()) return eval(operand, operand_at);
   const int lanes = lanes_of_reduction(v);
   const bool has_outer = lanes > 0 && ranges.size() > 1;
@@ -189,7 +194,7 @@ Scalar GroupEmitter::reduce_ranges(ValueId v, ir::Reducer reducer, ValueId opera
     open_reduce(ranges, 0, 1);
   }
   open_reduce(last, lanes, 1);
-  Scalar result = close_reduce(reducer, {eval(operand, operand_at)});
+  Scalar result = close_reduce(reducer, {eval(operand, operand_at)}, start);
   return has_outer ? close_reduce(reducer, {result}) : result;
 }
 

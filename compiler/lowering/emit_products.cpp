@@ -180,6 +180,47 @@ void GroupEmitter::emit_rows_in_lanes(const Group& group) {
   for (ValueId member : group.members) emit_member(member);
 }
 
+EmittedKernel GroupEmitter::row_parts() {
+  const ValueId sum = c_.grouping.groups[static_cast<std::size_t>(g_)].members.front();
+  space_ = shape(sum);
+  LoopPlan plan = plan_of({space_, {sum}, kind(sum) == Kind::contraction});
+  reduce_unroll_ = plan.reduce_unroll;
+  const BufferId sums = add_part_buffer(sum, true);
+  const ir::VarId part = builder_.new_var();
+  builder_.add_task_split(part, 1);
+  open(part, row_parts_of(c_.graph, sum)->count, {});
+  for (LoopPlan::Level& level : plan.levels) level.task_block = 0;
+  open_levels(plan);
+  const PartOfSum rows{Dim(kRowsOfPart) * AffineIndex::of(part), kRowsOfPart, std::nullopt};
+  Index at = {AffineIndex::of(part)};
+  at.insert(at.end(), base_.begin(), base_.end());
+  builder_.store(sums, at,
+                 kind(sum) == Kind::contraction ? contract(sum, base_, rows) : reduce(sum, base_, rows));
+  return finish();
+}
+
+BufferId GroupEmitter::add_part_buffer(ValueId sum, bool is_written) {
+  Shape parts = {row_parts_of(c_.graph, sum)->count};
+  parts.insert(parts.end(), shape(sum).begin(), shape(sum).end());
+  return add_buffer({c_.graph.type(sum).element, parts},
+                    {BufferRef::Space::workspace, c_.storage.part_slots[static_cast<std::size_t>(g_)]},
+                    is_written);
+}
+
+std::optional<GroupEmitter::PartOfSum> GroupEmitter::rows_behind_parts(ValueId v, const Index& index) {
+  const Group& group = c_.grouping.groups[static_cast<std::size_t>(g_)];
+  const bool has_parts = c_.storage.part_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot;
+  if (!has_parts || v != group.members.front()) return std::nullopt;
+  const RowParts parts = *row_parts_of(c_.graph, v);
+  const BufferId sums = add_part_buffer(v, false);
+  const ir::VarId part = builder_.new_var();
+  Index at = {AffineIndex::of(part)};
+  at.insert(at.end(), index.begin(), index.end());
+  open_reduce({{part, parts.count}}, 0, 1);
+  const Scalar before = close_reduce(ir::Reducer::sum, {builder_.load(sums, at)});
+  return PartOfSum{{Dim(kRowsOfPart) * parts.count, {}, {}}, parts.rest, before};
+}
+
 std::int64_t GroupEmitter::column_chunk(std::int64_t columns) {
   const std::int64_t chunk = divisor(columns, 16, 64);
   return chunk > 0 ? chunk : columns;
@@ -232,7 +273,7 @@ Scalar GroupEmitter::contract(ValueId v, const Index& index, const std::optional
   }
   if (ranges.empty()) return factors.front();
   return close_reduce(factors.size() == 2 ? ir::Reducer::fma : ir::Reducer::sum, factors,
-                      part ? std::optional(part->before) : std::nullopt);
+                      part ? part->before : std::nullopt);
 }
 
 }  // namespace mlpc::lowering

@@ -5,7 +5,9 @@
 #include <optional>
 
 #include "compiler/lowering/access.h"
+#include "compiler/lowering/gather_rows.h"
 #include "compiler/lowering/roots.h"
+#include "compiler/lowering/row_parts.h"
 #include "ir/error.h"
 
 namespace mlpc::lowering {
@@ -99,7 +101,7 @@ class Grouper {
   std::optional<Shape> joined_space(std::int32_t g, ValueId v, const Leaves& leaves) const {
     const Group& group = out_.groups[static_cast<std::size_t>(g)];
     const Shape& shape = graph_.type(v).shape;
-    const bool is_closed = group.is_cumulative || group.is_scatter || group.is_turns;
+    const bool is_closed = group.is_cumulative || group.is_scatter || group.is_turns || group.is_row_parts;
     if (group.members.size() >= kMostMembers || is_closed) return std::nullopt;
     std::size_t prefix = common_prefix(group.space, shape);
     if (const auto axis = joined_axis(graph_.producer(v))) prefix = std::min(prefix, *axis);
@@ -115,7 +117,7 @@ class Grouper {
   /// The last group that v reads of; then, where v cannot join that, one that runs later over the same space.
   std::int32_t group_to_join(ValueId v, const Leaves& leaves) const {
     const bool is_alone = kind(v) == Kind::contraction || kind(v) == Kind::cumulative ||
-                          kind(v) == Kind::scatter || kind(v) == Kind::turns;
+                          kind(v) == Kind::scatter || kind(v) == Kind::turns || has_row_parts(v);
     if (!options_.fuse || is_alone) return Grouping::kNone;
     std::int32_t latest = Grouping::kNone;
     for (const auto& [leaf, kept] : leaves) latest = std::max(latest, group_of(leaf));
@@ -130,6 +132,11 @@ class Grouper {
       if (!group.is_contraction && is_same_space) return g;
     }
     return Grouping::kNone;
+  }
+
+  bool has_row_parts(ValueId v) const {
+    const bool is_sum = kind(v) == Kind::contraction || kind(v) == Kind::reduction;
+    return options_.has_row_parts && is_sum && row_parts_of(graph_, v);
   }
 
   template <typename F>
@@ -160,6 +167,10 @@ class Grouper {
 
   void place(ValueId v, const Leaves& leaves, std::int32_t g) {
     if (kind(v) == Kind::turns) return place_turns(v);
+    if (has_row_parts(v)) {
+      out_.groups.push_back({graph_.type(v).shape, {v}});
+      out_.groups.back().is_row_parts = true;
+    }
     if (g == Grouping::kNone) {
       g = static_cast<std::int32_t>(out_.groups.size());
       out_.groups.push_back({graph_.type(v).shape, {}, kind(v) == Kind::contraction});
@@ -247,7 +258,9 @@ class Grouper {
 }  // namespace
 
 Grouping group_values(const Graph& graph, const GroupingOptions& options) {
-  return Grouper(graph, options).run();
+  Grouping out = Grouper(graph, options).run();
+  if (options.gathers_rows) gather_rows(graph, out);
+  return out;
 }
 
 }  // namespace mlpc::lowering

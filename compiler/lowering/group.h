@@ -28,6 +28,7 @@ struct Group {
   bool is_contraction = false;  // its first member is one; the others are its epilogue, of the same shape
   bool is_cumulative = false;   // its only member is one, whose axis is the first behind the space
   bool is_scatter = false;      // its only member adds rows; there is no space
+  bool is_row_parts = false;    // the sums of its member's parts (row_parts.h), which is one of a later group
   bool is_turns = false;        // no kernel, but a loop over turns: its members are all results of one scan
 };
 
@@ -51,11 +52,17 @@ struct Grouping {
   /// By value: a member that another one reads which does not share its loops behind the space, so that it is
   /// in no register any more.
   std::vector<bool> is_reloaded;
+  bool is_gathered = false;  // groups over the same rows follow each other (gather_rows.h)
 };
 
 struct GroupingOptions {
-  bool fuse = true;  // false: one kernel an op
+  bool fuse = true;           // false: one kernel an op
+  bool has_row_parts = true;  // false: in loops over turns, where a part would be a kernel of every turn
+  bool gathers_rows = false;  // of narrow nets (gather_rows.h)
 };
+
+/// Of -O.
+inline GroupingOptions grouping_options(int level) { return {.fuse = level > 0, .gathers_rows = level >= 2}; }
 
 /// Requires that composites are expanded and that results are neither parameters nor layout of something.
 Grouping group_values(const ir::Graph& graph, const GroupingOptions& options);

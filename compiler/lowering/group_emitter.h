@@ -10,6 +10,7 @@
 #include "compiler/lowering/access.h"
 #include "compiler/lowering/emit_group.h"
 #include "compiler/lowering/packing.h"
+#include "compiler/lowering/row_parts.h"
 #include "compiler/lowering/schedule.h"
 #include "ir/kernel_builder.h"
 
@@ -43,6 +44,7 @@ class GroupEmitter {
   /// `few_rows`: for a contraction of a few rows, of a free number.
   EmittedKernel group(bool few_rows);
   EmittedKernel packing();
+  EmittedKernel row_parts();
 
   /// [rows, depth] -> [chunk, depth, row of the chunk].
   EmittedKernel turning();
@@ -169,24 +171,28 @@ class GroupEmitter {
   /// One chain over the taps: of tap u the window (i - dilation · u) / stride lies on element i, if there is
   /// one.
   Scalar fold(const Node& node, const Index& index);
-  Scalar reduce(ValueId v, const Index& index);
+  /// Some turns of a sum over its first letter or axis, and the sum over those before.
+  struct PartOfSum {
+    AffineIndex first;
+    Dim turns;
+    std::optional<Scalar> before;
+  };
+
+  Scalar reduce(ValueId v, const Index& index, const std::optional<PartOfSum>& part = std::nullopt);
 
   /// In lanes over the last range, and one chain over what is left of the others.
   Scalar reduce_ranges(ValueId v, ir::Reducer reducer, ValueId operand, const Index& operand_at,
-                       std::vector<ir::Reduce::Range> ranges);
+                       std::vector<ir::Reduce::Range> ranges, const std::optional<Scalar>& start);
   void open_reduce(const std::vector<ir::Reduce::Range>& ranges, int lanes, int unroll);
   Scalar close_reduce(ir::Reducer reducer, std::vector<Scalar> values,
                       std::optional<Scalar> start = std::nullopt);
   std::vector<ir::Reduce::Range> contracted_ranges(ValueId v) const;
 
-  /// Some turns of a sum over its first letter, and the sum over those before.
-  struct PartOfSum {
-    AffineIndex first;
-    Dim turns;
-    Scalar before;
-  };
-
   Scalar contract(ValueId v, const Index& index, const std::optional<PartOfSum>& part = std::nullopt);
+
+  /// The rows behind the parts of a sum, whose own sums come first; nullopt where it has none.
+  std::optional<PartOfSum> rows_behind_parts(ValueId v, const Index& index);
+  BufferId add_part_buffer(ValueId sum, bool is_written);
 
   // ---- Expressions ----
 

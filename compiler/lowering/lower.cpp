@@ -31,6 +31,8 @@ class ActionWriter {
     for (std::size_t g = 0; g < c_.grouping.groups.size(); ++g) {
       if (c_.grouping.groups[g].is_turns)
         turns(*c_.storage.turns.at(g));
+      else if (c_.grouping.groups[g].is_row_parts)
+        call(emit_row_parts(c_, g));
       else
         group(g);
       if (loss && c_.storage.loss_group == static_cast<std::int32_t>(g))
@@ -70,7 +72,7 @@ class ActionWriter {
 
 ir::LoweredEntry lower_entry(const Graph& source, const ir::Target& target, int level, KernelTable& kernels) {
   const Graph graph = prepare(source);
-  const GroupingOptions options{level > 0};
+  const GroupingOptions options = grouping_options(level);
   const Grouping grouping = group_values(graph, options);
   Storage storage = assign_storage(graph, grouping, options);
   const EntryContext context{graph, grouping, storage, target, level, graph.name == "init"};
@@ -79,6 +81,7 @@ ir::LoweredEntry lower_entry(const Graph& source, const ir::Target& target, int 
   std::vector<ir::Kernel> own;
   entry.actions = ActionWriter(context, own).run();
   if (level >= 2) form_phases(entry.actions, own, target);
+  if (grouping.is_gathered) form_row_phases(entry.actions, own, target);
   kernels.add(entry.actions, own);
   for (const Graph::Result& r : graph.results) entry.writes_grads |= r.role == ir::Role::grad;
   entry.inputs = std::move(storage.inputs);

@@ -20,7 +20,10 @@ class Reporter {
  public:
   Reporter(const ir::Program& program, const Graph& graph, const LoweringOptions& options,
            const std::vector<ir::WorkspaceSlot>& slots)
-      : program_(program), graph_(graph), grouping_(group_values(graph, {options.level > 0})), slots_(slots) {
+      : program_(program),
+        graph_(graph),
+        grouping_(group_values(graph, grouping_options(options.level))),
+        slots_(slots) {
     mark_backward();
     find_kept();
     find_recomputed();

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "compiler/lowering/phases.h"
 #include "ir/error.h"
-#include "ir/kernel_tasks.h"
 
 namespace mlpc::lowering {
 namespace {
@@ -147,22 +146,6 @@ class Overrider {
   ir::Kernel* kernel_ = nullptr;
 };
 
-/// The kernels of a phase whose tasks are no longer the same rows meet again.
-void dissolve_phases(const ir::KernelProgram& program, std::vector<ir::Action>& actions) {
-  std::vector<ir::Action> out;
-  for (ir::Action& action : actions) {
-    if (auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) dissolve_phases(program, loop->actions);
-    if (auto* special = std::get_if<ir::Specialization>(&action.kind))
-      dissolve_phases(program, special->actions);
-    auto* phase = std::get_if<ir::Phase>(&action.kind);
-    if (phase && !ir::has_equal_tasks(program.kernels, phase->actions))
-      std::ranges::move(phase->actions, std::back_inserter(out));
-    else
-      out.push_back(std::move(action));
-  }
-  actions = std::move(out);
-}
-
 }  // namespace
 
 void override_schedule(ir::KernelProgram& program, std::string_view text, std::string_view file) {
@@ -172,7 +155,7 @@ void override_schedule(ir::KernelProgram& program, std::string_view text, std::s
     overrider.line(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
   }
-  for (ir::LoweredEntry& entry : program.entries) dissolve_phases(program, entry.actions);
+  for (ir::LoweredEntry& entry : program.entries) dissolve_phases(entry.actions, program.kernels);
 }
 
 }  // namespace mlpc::lowering

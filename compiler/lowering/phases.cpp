@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 #include <map>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "compiler/lowering/row_loops.h"
+#include "compiler/lowering/row_parts.h"
 #include "compiler/lowering/schedule.h"
+#include "ir/kernel_tasks.h"
 
 namespace mlpc::lowering {
 namespace {
@@ -37,19 +41,23 @@ double work_of(const ir::Block& block) {
   return work;
 }
 
-/// A kernel's loop over the rows of a phase: `turns` of it are a row.
+/// A kernel's loop over the rows of a phase: `turns` of it are a row; or one of it is a part of them
+/// (row_parts.h), then `turns` is 0.
 struct Cut {
   std::uint32_t kernel;
   const RowLoop* loop;
   std::int64_t turns;
+
+  /// Of as many rows as a part has, or a multiple.
+  std::int64_t turns_of(std::int64_t rows) const { return turns > 0 ? turns * rows : rows / kRowsOfPart; }
 };
 
 /// Memory that a phase touches: what BufferRefs of one space and number have in common.
 using Memory = std::pair<ir::BufferRef::Space, std::uint32_t>;
 struct Touched {
   bool is_written = false;
-  bool is_by_rows = true;  // each row by its own turns only, and rows lie `row_bytes` apart
-  Dim row_bytes;
+  bool is_by_rows = true;  // each row by its own turns only, and as many as a part has lie in `part_bytes`
+  Dim part_bytes;
 };
 
 /// What was gathered for a phase.
@@ -89,7 +97,42 @@ class PhaseFormer {
     }
   }
 
+  void join_rows(std::vector<ir::Action>& actions) {
+    std::vector<ir::Action> out;
+    for (std::size_t first = 0; first < actions.size();) {
+      const std::size_t count = rows_to_join(std::span(actions).subspan(first));
+      if (count < 2) {
+        out.push_back(std::move(actions[first++]));
+        continue;
+      }
+      ir::Phase& phase = std::get<ir::Phase>(out.emplace_back(ir::Phase{}).kind);
+      for (std::size_t i = 0; i < count; ++i) phase.actions.push_back(std::move(actions[first++]));
+    }
+    actions = std::move(out);
+  }
+
  private:
+  /// How many of the actions become a phase, whose kernels are then cut: the first one is no sum of parts,
+  /// for its tasks are all there are.
+  std::size_t rows_to_join(std::span<const ir::Action> actions) {
+    Draft best;
+    for (const Dim& rows : possible_rows(actions.front())) {
+      if (rows.is_constant()) continue;
+      Draft draft{rows};
+      for (const ir::Action& action : actions)
+        if (!add(draft, action, 1)) break;
+      if (!draft.cuts.empty() && draft.cuts.front().turns > 0 && draft.cuts.size() > best.cuts.size())
+        best = std::move(draft);
+    }
+    constexpr double kWorkOfTask = 1 << 19;
+    constexpr std::int64_t kMostRows = 8 * kRowsOfPart;
+    const double work_of_row = best.work / static_cast<double>(guess(best.rows));
+    std::int64_t rows = kRowsOfPart;
+    while (rows < kMostRows && static_cast<double>(rows) * work_of_row < kWorkOfTask) rows *= 2;
+    cut(best, rows);
+    return best.cuts.size();
+  }
+
   /// The extents of all kernels' loops.
   std::vector<Dim> possible_rows(const ir::Action& action) const {
     std::vector<Dim> out;
@@ -114,10 +157,10 @@ class PhaseFormer {
 
   bool add_call(Draft& draft, const ir::KernelCall& call, double times) const {
     for (const RowLoop& loop : loops_[call.kernel]) {
-      const std::optional<Dim> turns = loop.extent.divided_by(draft.rows);
-      if (!turns || turns->constant().value_or(0) < 1) continue;
+      const std::optional<std::int64_t> turns = turns_of_row(loop, draft.rows);
+      if (!turns) continue;
       Draft longer = draft;
-      const Cut cut{call.kernel, &loop, *turns->constant()};
+      const Cut cut{call.kernel, &loop, *turns};
       if (!touch(longer, call, cut)) continue;
       longer.cuts.push_back(cut);
       if (!call.guard || !call.guard->negated) {
@@ -130,6 +173,14 @@ class PhaseFormer {
       return true;
     }
     return false;
+  }
+
+  /// 0 where a turn is a part of the rows.
+  static std::optional<std::int64_t> turns_of_row(const RowLoop& loop, const Dim& rows) {
+    if (loop.extent == Dim::floordiv(rows, kRowsOfPart)) return 0;
+    const std::optional<Dim> turns = loop.extent.divided_by(rows);
+    if (!turns || turns->constant().value_or(0) < 1) return std::nullopt;
+    return turns->constant();
   }
 
   /// Whether what all tasks read stays in L2 while they pass.
@@ -158,10 +209,10 @@ class PhaseFormer {
       touched.is_written |= kernel.buffers[i].is_written;
       const std::optional<Dim>& bytes = cut.loop->row_bytes[i];
       if (bytes) {
-        const Dim row_bytes = Dim(cut.turns) * *bytes;
-        touched.is_by_rows &=
-            (is_new || touched.row_bytes == row_bytes) && has_whole_rows(ref, draft.rows * row_bytes);
-        touched.row_bytes = row_bytes;
+        const Dim part_bytes = Dim(cut.turns_of(kRowsOfPart)) * *bytes;
+        touched.is_by_rows &= (is_new || touched.part_bytes == part_bytes) &&
+                              has_whole_rows(ref, draft.rows * Dim(cut.turns) * *bytes);
+        touched.part_bytes = part_bytes;
       } else {
         touched.is_by_rows = false;
       }
@@ -191,13 +242,17 @@ class PhaseFormer {
     int rows = kLeastRows;
     while (rows < kMostRows && rows < std::max(least, all_rows / kMostTasks)) rows *= 2;
     if (draft.rows.constant().value_or(2 * rows) < 2 * rows) return false;
-    for (const Cut& c : draft.cuts) {
-      ir::Kernel& kernel = kernels_[c.kernel];
-      kernel.tasks = c.loop->around;
-      kernel.tasks.push_back({c.loop->var, c.turns * rows});
-      if (rows <= 2 * kLeastRows) widen_tiles(kernel, c.loop->var, kLeastRows);
-    }
+    cut(draft, rows);
+    if (rows <= 2 * kLeastRows)
+      for (const Cut& c : draft.cuts) widen_tiles(kernels_[c.kernel], c.loop->var, kLeastRows);
     return true;
+  }
+
+  void cut(const Draft& draft, std::int64_t rows) {
+    for (const Cut& c : draft.cuts) {
+      kernels_[c.kernel].tasks = c.loop->around;
+      kernels_[c.kernel].tasks.push_back({c.loop->var, c.turns_of(rows)});
+    }
   }
 
   /// Tiles of a contraction are the rows of the smallest task, where that leaves registers for two vectors:
@@ -230,6 +285,26 @@ class PhaseFormer {
 void form_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
                  const ir::Target& target) {
   PhaseFormer(kernels, target).run(actions);
+}
+
+void form_row_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
+                     const ir::Target& target) {
+  PhaseFormer(kernels, target).join_rows(actions);
+}
+
+void dissolve_phases(std::vector<ir::Action>& actions, const std::vector<ir::Kernel>& kernels) {
+  std::vector<ir::Action> out;
+  for (ir::Action& action : actions) {
+    if (auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) dissolve_phases(loop->actions, kernels);
+    if (auto* special = std::get_if<ir::Specialization>(&action.kind))
+      dissolve_phases(special->actions, kernels);
+    auto* phase = std::get_if<ir::Phase>(&action.kind);
+    if (phase && !ir::has_equal_tasks(kernels, phase->actions))
+      std::ranges::move(phase->actions, std::back_inserter(out));
+    else
+      out.push_back(std::move(action));
+  }
+  actions = std::move(out);
 }
 
 }  // namespace mlpc::lowering

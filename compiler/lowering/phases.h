@@ -13,4 +13,12 @@ namespace mlpc::lowering {
 void form_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
                  const ir::Target& target);
 
+/// Makes phases of calls that follow each other (gather_rows.h): each task takes some rows through all of
+/// them, whose values are then read from its own cache, and tasks meet once.
+void form_row_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
+                     const ir::Target& target);
+
+/// Phases whose kernels are not cut into the same tasks any more are none: their kernels meet again.
+void dissolve_phases(std::vector<ir::Action>& actions, const std::vector<ir::Kernel>& kernels);
+
 }  // namespace mlpc::lowering

@@ -28,7 +28,7 @@ struct RowLoop {
   ir::Dim extent;
   std::vector<ir::TaskSplit> around;  // each of one task
   /// By buffer: the bytes that lie between two turns' elements where a turn touches only its own row of the
-  /// buffer, [..., extent, ...]; else nullopt.
+  /// buffer, [..., extent, ...], or the rows of its own part, c * turn to c * turn + c - 1; else nullopt.
   std::vector<std::optional<ir::Dim>> row_bytes;
 };
 

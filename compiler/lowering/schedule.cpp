@@ -13,7 +13,8 @@ using ir::Dim;
 
 constexpr std::int64_t kLargest = 1 << 20;  // a guess, so that products of three do not overflow
 constexpr std::int64_t kContractionTask =
-    1 << 19;  // multiply-adds: about 4 us, against 0.2 us to hand a task out
+    1 << 19;  // multiply-adds of f32: about 4 us, against 0.2 us to hand a task out
+constexpr std::int64_t kDearEpilogue = 4;       // multiply-adds for a unit of GroupShape::cost
 constexpr std::int64_t kFewRowsTask = 1 << 16;  // weights that a task streams where rows are few: 256 KiB
 constexpr std::int64_t kPointTask = 1 << 15;    // elements of pointwise work
 constexpr std::int64_t kRowsOfTask = 128;
@@ -99,6 +100,7 @@ LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int
   for (std::size_t axis = 0; axis + 2 < rank; ++axis) plan.levels.push_back({axis, {}, 1});
   const std::int64_t panel = std::int64_t{tile.nv} * target.lanes;
   const std::int64_t depth = guess(group.work);
+  const std::int64_t per_element = (depth + kDearEpilogue * (group.cost - 1)) * ir::size_of(group.widest) / 4;
   if (group.has_few_rows) {
     // One stream through the weights, as wide as there are registers for.
     const int vectors =
@@ -125,14 +127,16 @@ LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int
       plan.levels_around_blocks = 2;
     }
   } else if (runs_by_rows(group)) {
-    const std::int64_t per_row = depth * guess(columns);
+    const std::int64_t per_row = per_element * guess(columns);
     const std::int64_t tiles = std::max<std::int64_t>(kContractionTask / per_row / tile.mr, kLeastTiles);
     const std::int64_t rows = tiles * tile.mr;
     plan.levels.push_back({rank - 2, {tile.mr, false}, even_block(group.space[rank - 2], rows)});
     plan.levels.push_back({rank - 1, {tile.nv, true}, 0});
   } else {
-    const std::int64_t task = kContractionTask / (depth * kRowsOfTask * panel) * panel;
-    plan.levels.push_back({rank - 1, {tile.nv, true}, std::max(task, panel)});
+    const std::int64_t task = kContractionTask / (per_element * kRowsOfTask * panel) * panel;
+    // Rows that lie in L3 are fetched once a task: for two panels, where that leaves four tasks.
+    const std::int64_t least = guess(columns) >= 8 * panel ? 2 * panel : panel;
+    plan.levels.push_back({rank - 1, {tile.nv, true}, std::max(task, least)});
     if (rank >= 2)
       plan.levels.push_back({rank - 2, {tile.mr, false}, even_block(group.space[rank - 2], kRowsOfTask)});
   }

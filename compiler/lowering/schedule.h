@@ -48,7 +48,7 @@ struct GroupShape {
   bool has_lanes_inside = false;        // loops or reductions inside run in lanes, so the space's own do not
   ir::ElementType widest = ir::ElementType::f32;
   ir::Dim work = 1;       // multiply-adds or elements a point
-  std::int64_t cost = 1;  // of an element of pointwise work, in what it takes to read and write one
+  std::int64_t cost = 1;  // of an element's pointwise work, in what it takes to read and write one
   std::optional<std::size_t> turned_axis = std::nullopt;  // of a transposing copy: its operand's last axis
   std::optional<ConvolutionShape> convolution = std::nullopt;
 };

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "compiler/lowering/kernel_table.h"
+#include "compiler/lowering/phases.h"
 #include "ir/error.h"
 
 namespace mlpc::lowering {
@@ -192,6 +193,7 @@ void specialize(ir::KernelProgram& program, const Extents& extents) {
     if (is_specialized(entry, extents)) continue;
     std::vector<ir::Action> actions = specializer.run(entry);
     if (actions.empty()) continue;
+    dissolve_phases(actions, program.kernels);
     entry.actions.insert(entry.actions.begin(), {ir::Specialization{extents, std::move(actions)}});
   }
 }

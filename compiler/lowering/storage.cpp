@@ -7,6 +7,7 @@
 #include "compiler/lowering/packing.h"
 #include "compiler/lowering/prepare.h"
 #include "compiler/lowering/roots.h"
+#include "compiler/lowering/row_parts.h"
 #include "ir/error.h"
 #include "ir/ops/scan.h"
 #include "ir/workspace.h"
@@ -214,20 +215,32 @@ class Assigner {
       for (const Grouping::Read& read : grouping_.reads[g])
         last_read[read.value.index] = static_cast<std::int32_t>(g);
     const auto end = static_cast<std::int32_t>(grouping_.groups.size());
+    out_.part_slots.assign(grouping_.groups.size(), Storage::kNoSlot);
     for (const Storage::Copy& copy : out_.copies) last_read[copy.value.index] = end;
     for (std::int32_t g = 0; g < end; ++g) {
       out_.packed_slots.push_back(Storage::kNoSlot);
       out_.scratch_slots.push_back(Storage::kNoSlot);
       out_.is_packed_before.push_back(false);
+      if (group(g).is_row_parts) {
+        assign_parts(g, group(g).members.front());
+        continue;
+      }
       if (group(g).is_turns) place_carried_stacks(g, last_read);
       for (ValueId v : group(g).members) {
         const bool is_needed = last_read[v.index] > g || grouping_.is_reloaded[v.index];
         if (!is_needed || !out_.places[v.index].empty() || is_loop_value(v)) continue;
-        out_.places[v.index] = {slot(bytes_of(graph_.type(v)))};
+        out_.places[v.index] = {value_slot(bytes_of(graph_.type(v)), g, std::max(g, last_read[v.index]))};
       }
       if (group(g).is_turns) assign_turns(g);
       if (group(g).is_contraction) assign_scratch(group(g).members.front());
     }
+  }
+
+  void assign_parts(std::int32_t g, ValueId sum) {
+    const std::int32_t user = group_of(sum);
+    const ir::Dim bytes = row_parts_of(graph_, sum)->count * bytes_of(graph_.type(sum));
+    const std::uint32_t slot = new_slot(bytes);
+    out_.part_slots[static_cast<std::size_t>(g)] = out_.part_slots[static_cast<std::size_t>(user)] = slot;
   }
 
   void assign_scratch(ValueId contraction) {
@@ -268,6 +281,21 @@ class Assigner {
   std::uint32_t new_slot(const ir::Dim& bytes) {
     slots_.push_back(bytes);
     return static_cast<std::uint32_t>(slots_.size() - 1);
+  }
+  /// For a value that group `from` writes and `to` reads last. Slots that a phase touches are in use
+  /// together, but a task goes through its own rows alone: values of a narrow net (gather_rows.h) that have
+  /// equally many bytes, and so the same rows where they have any, follow each other in one slot.
+  BufferRef value_slot(const ir::Dim& bytes, std::int32_t from, std::int32_t to) {
+    if (!grouping_.is_gathered) return slot(bytes);
+    std::vector<Shared>& shared = shared_[bytes];
+    const auto is_free = [&](const Shared& s) { return s.busy_until < from; };
+    const auto found = std::ranges::find_if(shared, is_free);
+    if (found == shared.end()) {
+      shared.push_back({new_slot(bytes), to});
+      return {Space::workspace, shared.back().slot};
+    }
+    found->busy_until = to;
+    return {Space::workspace, found->slot};
   }
   BufferRef slot(const ir::Dim& bytes) { return {Space::workspace, new_slot(bytes)}; }
 
@@ -329,7 +357,7 @@ class Assigner {
     for (const CarriedStack& stack : carried_)
       if (stack.before) in_place.push_back(*stack.before);
     turns->body = prepare(spec.body.graph(), in_place);
-    turns->grouping = group_values(turns->body, options_);
+    turns->grouping = group_values(turns->body, {options_.fuse, false});
     turns->length = spec.length;
     turns->reverse = spec.reverse;
     BodyPlaces places{body_ ? body_->depth + 1 : 0, {}, {}, {}, {}};
@@ -401,6 +429,11 @@ class Assigner {
   const GroupingOptions& options_;
   const Uses uses_;
   std::vector<ir::Dim>& slots_;
+  struct Shared {
+    std::uint32_t slot;
+    std::int32_t busy_until;  // the group that reads it last
+  };
+  std::map<ir::Dim, std::vector<Shared>> shared_;  // by bytes
   const BodyPlaces* body_;
   std::map<std::pair<Space, std::uint32_t>, std::vector<ValueId>> parameters_;  // by place, of an entry
   std::vector<CarriedStack> carried_;                    // of the loop over turns whose places are chosen

@@ -26,6 +26,9 @@ struct Storage {
   /// By group: where the sums of its contraction rest between blocks, or its turned rows behind the last
   /// chunk are; kNoSlot: it has neither.
   std::vector<std::uint32_t> scratch_slots;
+  /// By group: where the sums of parts of rows are (row_parts.h), of the group that computes them and of the
+  /// one that adds them up; kNoSlot: there are none.
+  std::vector<std::uint32_t> part_slots;
   /// By group: whether that is done before the turns, since it is the same in each.
   std::vector<bool> is_packed_before;
   /// Written last: new values of buffers whose old values are read until then.

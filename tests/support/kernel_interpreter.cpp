@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "ir/error.h"
+#include "ir/kernel_tasks.h"
 
 namespace mlpc::testing {
 
@@ -263,9 +264,10 @@ class Interpreter {
     const bool is_cut = open_tasks_ < kernel_.tasks.size() && kernel_.tasks[open_tasks_].var == loop.var;
     std::int64_t low = 0, high = size(loop.extent);
     if (is_cut) {
+      const bool may_be_several = ir::task_count(kernel_, kernel_.tasks[open_tasks_]) != ir::Dim(1);
       const std::int64_t block = kernel_.tasks[open_tasks_++].block;
       task_counts_.push_back((high + block - 1) / block);
-      if (only_ && task_counts_.back() > 1) {
+      if (only_ && may_be_several) {
         low = only_->number * block;
         high = std::min(high, low + block);
       }

@@ -10,6 +10,7 @@
 #include "compiler/codegen/jit.h"
 #include "compiler/codegen/object.h"
 #include "compiler/lowering/override_schedule.h"
+#include "compiler/lowering/specialize.h"
 #include "ir/error.h"
 #include "runtime/model.h"
 #include "tests/compiler/driver/sources.h"
@@ -135,6 +136,43 @@ TEST_CASE("bits: 1, 2, 3 and 8 workers, with tasks in random order, train to the
       Shuffler shuffler{workers};
       CHECK(trained(program, kRows, {workers, Shuffler::run, &shuffler}) == alone);
     }
+  }
+}
+
+TEST_CASE(
+    "bits: a narrow net, whose sums run in parts of rows and whose kernels follow each other for some rows") {
+  const driver::Source net = source_of("tests/bench/nets/heat_pinn.net");
+  const ir::KernelProgram program = driver::compile(net, {});
+  driver::CompileOptions unfused;
+  unfused.level = 0;
+  const ir::KernelProgram plain = driver::compile(net, unfused);
+  Random random(7);
+  ir::KernelProgram other = program;
+  lowering::override_schedule(other, random_schedule(program, random), "schedule");
+  for (const std::int64_t rows : {127, 300}) {
+    CAPTURE(rows);
+    const runtime::Bytes alone = trained(program, rows, {});
+    CHECK(trained(plain, rows, {}) == alone);
+    CHECK(trained(other, rows, {}) == alone);
+    Shuffler shuffler{3};
+    CHECK(trained(program, rows, {3, Shuffler::run, &shuffler}) == alone);
+    ir::KernelProgram special = program;
+    lowering::specialize(special, {{"N", rows}, {"M", rows}});
+    CHECK(trained(special, rows, {3, Shuffler::run, &shuffler}) == alone);
+  }
+}
+
+TEST_CASE("bits: specialized kernels give those of the kernels that they were made of") {
+  for (const char* net : {"mlp784", "lstm128", "lenet"}) {
+    CAPTURE(net);
+    driver::CompileOptions options;
+    const driver::Source source = source_of("tests/bench/nets/" + std::string(net) + ".net");
+    const ir::KernelProgram program = driver::compile(source, options);
+    options.specializations = {{{"B", 7}}, {{"B", 1}}};
+    const ir::KernelProgram special = driver::compile(source, options);
+    Shuffler shuffler{3};
+    for (const std::int64_t rows : {1, 7})
+      CHECK(trained(special, rows, {3, Shuffler::run, &shuffler}) == trained(program, rows, {}));
   }
 }
 

@@ -27,14 +27,15 @@ std::size_t kernel_calls(const ir::LoweredEntry& entry) {
   return count;
 }
 
+/// Of a net that is not narrow.
 Graph two_dense_layers() {
   Graph graph;
   graph.name = "infer";
-  const ValueId x = graph.add_parameter("x", f32({kB, 64}), Role::input, 0);
-  const ValueId w1 = graph.add_parameter("fc1.W", f32({64, 64}), Role::param, 0);
-  const ValueId b1 = graph.add_parameter("fc1.b", f32({64}), Role::param, 1);
-  const ValueId w2 = graph.add_parameter("fc2.W", f32({64, 64}), Role::param, 2);
-  const ValueId b2 = graph.add_parameter("fc2.b", f32({64}), Role::param, 3);
+  const ValueId x = graph.add_parameter("x", f32({kB, 96}), Role::input, 0);
+  const ValueId w1 = graph.add_parameter("fc1.W", f32({96, 96}), Role::param, 0);
+  const ValueId b1 = graph.add_parameter("fc1.b", f32({96}), Role::param, 1);
+  const ValueId w2 = graph.add_parameter("fc2.W", f32({96, 96}), Role::param, 2);
+  const ValueId b2 = graph.add_parameter("fc2.b", f32({96}), Role::param, 3);
   Builder b(graph);
   const ValueId h = testing::dense(b, testing::dense(b, x, w1, b1), w2, b2);
   graph.results.push_back({"h", Role::output, 0, h});
@@ -71,9 +72,9 @@ Graph softmax() {
 Graph update(bool reads_late) {
   Graph graph;
   graph.name = "train_step";
-  const ValueId x = graph.add_parameter("x", f32({kB, 32}), Role::input, 0);
+  const ValueId x = graph.add_parameter("x", f32({kB, 96}), Role::input, 0);
   const ValueId d = graph.add_parameter("d", f32({kB, 48}), Role::input, 1);
-  const ValueId w = graph.add_parameter("W", f32({32, 48}), Role::param, 0);
+  const ValueId w = graph.add_parameter("W", f32({96, 48}), Role::param, 0);
   Builder b(graph);
   const ValueId operands[] = {x, d};
   const ValueId gradient = b.einsum("bi,bj->ij", operands);
@@ -107,7 +108,7 @@ TEST_CASE("bias and activation are in the kernel of the contraction, and equal l
     CHECK(call.guard->negated == few);
   }
   CHECK(program.entries[0].slots.size() == 1);
-  CHECK(program.entries[0].slots[0].bytes == Dim(256) * kB);
+  CHECK(program.entries[0].slots[0].bytes == Dim(384) * kB);
 }
 
 TEST_CASE("a long sum over distant rows runs in blocks that divide it, and rests in the workspace") {

@@ -1,12 +1,14 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "compiler/lowering/lower.h"
 #include "compiler/lowering/specialize.h"
 #include "ir/kernel_tasks.h"
 #include "ir/text.h"
 
-// Loops over turns whose tasks are the same rows run without a meeting.
+// Loops over turns whose tasks are the same rows run without a meeting; so do the kernels of narrow nets.
 
 namespace mlpc::lowering {
 namespace {
@@ -56,6 +58,45 @@ bool has_loop_in_phase(const ir::KernelProgram& program) {
   return false;
 }
 
+/// Two layers of some width, and the gradient of a third one's weights, whose input and cotangent they are.
+ir::KernelProgram layers(int width) {
+  const std::string text = fmt::format(R"(mlpc.graph 1 joint
+model m : f64
+source ""
+target "x86-64-v4"
+dim B
+input "x" : f64[B, {0}]
+input "U" : f64[{0}, {0}]
+train "{{}}"
+graph infer {{
+  %x = parameter input 0 "x" : f64[B, {0}]
+  %U = parameter input 1 "U" : f64[{0}, {0}]
+  %a = einsum("ij,jk->ik", %x, %U) : f64[B, {0}]
+  %b = tanh(%a) : f64[B, {0}]
+  %c = einsum("ij,jk->ik", %b, %U) : f64[B, {0}]
+  %g = einsum("bi,bj->ij", %b, %c) : f64[{0}, {0}]
+  %d = tanh(%c) : f64[B, {0}]
+  %s = reduce_sum(%d; axes=[0]) : f64[{0}]
+  %e = einsum("ij,jk->ik", %d, %U) : f64[B, {0}]
+  return output 0 "g" %g
+  return output 1 "s" %s
+  return output 2 "e" %e
+}}
+)",
+                                       width);
+  return lower(ir::parse_program(text, "test"), {2});
+}
+
+/// The calls of an entry by what they are in: those of each phase; those outside of any have their own.
+std::vector<std::size_t> calls_of(const ir::LoweredEntry& entry) {
+  std::vector<std::size_t> out;
+  for (const ir::Action& action : entry.actions) {
+    const auto* phase = std::get_if<ir::Phase>(&action.kind);
+    out.push_back(phase ? phase->actions.size() : 1);
+  }
+  return out;
+}
+
 }  // namespace
 
 TEST_CASE("tasks of a loop over turns are rows, where no turn reads another row") {
@@ -77,6 +118,22 @@ TEST_CASE("a phase that is specialized for few rows has one task") {
   REQUIRE(special);
   for (const std::uint32_t k : ir::kernels_of(special->actions))
     CHECK(ir::task_count(program.kernels[k]) == ir::Dim(1));
+}
+
+TEST_CASE("a narrow net's kernels of all rows are a phase, and sums are added up behind it") {
+  const ir::KernelProgram program = layers(32);
+  // Three layers, for many rows and for few, and the parts of both sums; then what adds these up.
+  CHECK(calls_of(program.entries[0]) == std::vector<std::size_t>{8, 1, 1});
+  const std::string text = ir::print(program);
+  CHECK(ir::print(ir::parse_kernels(text, "phases")) == text);
+  CHECK(text.find("buffer %b0 : f64[floordiv(B, 128), 32, 32] written") != std::string::npos);
+  CHECK(text.find("buffer %b0 : f64[floordiv(B, 128), 32] written") != std::string::npos);
+}
+
+TEST_CASE("a wide layer's tasks meet, and its gradient has tiles for tasks") {
+  const ir::KernelProgram program = layers(128);
+  CHECK(std::ranges::all_of(calls_of(program.entries[0]), [](std::size_t calls) { return calls == 1; }));
+  CHECK(ir::print(program).find("floordiv(B, 128), 128, 128]") == std::string::npos);
 }
 
 TEST_CASE("turns that sum over rows meet") {
