@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -174,7 +175,8 @@ class GroupEmitter {
   /// In lanes over the last range, and one chain over what is left of the others.
   Scalar reduce_ranges(ValueId v, ir::Reducer reducer, ValueId operand, const Index& operand_at,
                        std::vector<ir::Reduce::Range> ranges);
-  void open_reduce(const std::vector<ir::Reduce::Range>& ranges, int lanes, int unroll);
+  void open_reduce(const std::vector<ir::Reduce::Range>& ranges, int lanes, int unroll,
+                   std::vector<ir::Reduce::Clip> clips = {});
   Scalar close_reduce(ir::Reducer reducer, std::vector<Scalar> values,
                       std::optional<Scalar> start = std::nullopt);
   std::vector<ir::Reduce::Range> contracted_ranges(ValueId v) const;
@@ -186,6 +188,7 @@ class GroupEmitter {
     Scalar before;
   };
 
+  Scalar eval_inside(ValueId v, Index index, std::span<const ValueId> pads);
   Scalar contract(ValueId v, const Index& index, const std::optional<PartOfSum>& part = std::nullopt);
 
   // ---- Expressions ----
