@@ -122,13 +122,23 @@ struct Accumulator {
 /// meaning: lanes == 0: one chain in the order of the turns, s ← s + v, for fma s ← fma(a, b, s). lanes == L
 /// > 0 (one var): L chains, chain l taking turns l, l + L, …; then chains l and l + L/2 are added for l <
 /// L/2, and so on with L/2, until one is left (a chain without turns counts as the identity).
+///
+/// Of one chain, only turns count in which 0 <= index < extent for all `clips`: a window's taps that lie
+/// inside of what was padded. The others are not run at all, so that no product of a padding's zero is made,
+/// nor a NaN.
 struct Reduce {
   struct Range {
     VarId var;
     Dim extent;
   };
+  struct Clip {
+    AffineIndex index;  // of constants, without a scalar; of the sum's own variables it has exactly one
+    std::int64_t extent;
+    friend bool operator==(const Clip&, const Clip&) = default;
+  };
   std::vector<Accumulator> accumulators;
   std::vector<Range> ranges;
+  std::vector<Clip> clips;
   int lanes = 0;
   int unroll = 1;  // turns a trip, in order; changes no bit
   Block body;

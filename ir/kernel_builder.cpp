@@ -47,10 +47,11 @@ void KernelBuilder::open_loop(VarId var, Dim extent, LoopSchedule schedule,
   open({var}, {Loop{var, std::move(extent), schedule, {}, std::move(limit)}});
 }
 
-void KernelBuilder::open_reduce(std::vector<Reduce::Range> ranges, int lanes, int unroll) {
+void KernelBuilder::open_reduce(std::vector<Reduce::Range> ranges, int lanes, int unroll,
+                                std::vector<Reduce::Clip> clips) {
   std::vector<VarId> vars;
   for (const Reduce::Range& range : ranges) vars.push_back(range.var);
-  open(std::move(vars), {Reduce{{}, std::move(ranges), lanes, unroll, {}}});
+  open(std::move(vars), {Reduce{{}, std::move(ranges), std::move(clips), lanes, unroll, {}}});
 }
 
 void KernelBuilder::close_loop() {

@@ -29,7 +29,8 @@ class KernelBuilder {
   /// Opens a loop or reduction block; statements land in it until close().
   void open_loop(VarId var, Dim extent, LoopSchedule schedule,
                  std::optional<Loop::Limit> limit = std::nullopt);
-  void open_reduce(std::vector<Reduce::Range> ranges, int lanes, int unroll);
+  void open_reduce(std::vector<Reduce::Range> ranges, int lanes, int unroll,
+                   std::vector<Reduce::Clip> clips = {});
   void close_loop();
   /// Opens the block of a recurrence; what its turns begin with.
   Scalar open_recurrence(VarId var, Dim extent, Constant start);

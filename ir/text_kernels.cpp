@@ -112,6 +112,9 @@ class KernelPrinter {
     for (std::size_t i = 0; i < reduce.ranges.size(); ++i)
       out_ += fmt::format("{} %i{} in {}", i ? "," : "", reduce.ranges[i].var.index,
                           reduce.ranges[i].extent.text());
+    for (std::size_t i = 0; i < reduce.clips.size(); ++i)
+      out_ += fmt::format("{} {} below {}", i ? "," : " where", index_text(reduce.clips[i].index),
+                          reduce.clips[i].extent);
     if (reduce.lanes != 0) out_ += fmt::format(" lanes {}", reduce.lanes);
     if (reduce.unroll != 1) out_ += fmt::format(" unroll {}", reduce.unroll);
     out_ += " {\n";
@@ -391,6 +394,11 @@ class KernelParser {
       r_.expect("in");
       out.ranges.push_back({var, r_.dim()});
     } while (r_.accept(","));
+    if (r_.accept("where")) do {
+        AffineIndex at = index();
+        r_.expect("below");
+        out.clips.push_back({std::move(at), r_.integer()});
+      } while (r_.accept(","));
     if (r_.accept("lanes")) out.lanes = small(kMostUnrolled);
     if (r_.accept("unroll")) out.unroll = small(kMostUnrolled);
     r_.expect("{");

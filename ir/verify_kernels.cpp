@@ -213,6 +213,7 @@ class KernelVerifier {
       dims({range.extent});
       open(range.var);
     }
+    for (const Reduce::Clip& c : reduce.clips) clip(c, reduce);
     std::vector<ScalarId> inner;
     for (const Statement& s : reduce.body) {
       if (std::holds_alternative<Store>(s.kind)) error("a store stands in a reduction");
@@ -225,6 +226,19 @@ class KernelVerifier {
     for (const Reduce::Range& range : reduce.ranges) vars_[range.var.index] = false;
     for (const Accumulator& a : reduce.accumulators)
       define(a.result, a.reducer == Reducer::argmax ? ElementType::i64 : a.type, own);
+  }
+
+  void clip(const Reduce::Clip& c, const Reduce& reduce) const {
+    index(c.index);
+    const auto is_own = [&](const AffineIndex::Term& term) {
+      return std::ranges::any_of(reduce.ranges, [&](const auto& range) { return range.var == term.var; });
+    };
+    const auto is_constant = [](const AffineIndex::Term& term) { return term.coefficient.is_constant(); };
+    for (const Accumulator& a : reduce.accumulators)
+      if (a.reducer != Reducer::sum && a.reducer != Reducer::fma) error("what is clipped is no sum");
+    if (reduce.lanes > 0 || c.index.scalar || !c.index.constant.is_constant() ||
+        !std::ranges::all_of(c.index.terms, is_constant) || std::ranges::count_if(c.index.terms, is_own) != 1)
+      error("a sum has chains and clips, or a clip of no constants or of not one of its variables");
   }
 
   void accumulator(const Accumulator& a) const {

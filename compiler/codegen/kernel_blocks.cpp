@@ -8,7 +8,7 @@ namespace mlpc::codegen {
 
 std::optional<Memory::BlockLevels> Memory::block_levels(const Access& access) const {
   const std::optional<std::size_t> lanes = state_.vector_level(access.vars);
-  if (!lanes || is_contiguous(access, *lanes)) return std::nullopt;
+  if (!lanes || is_contiguous(access, *lanes) || state_.has_clipped_levels()) return std::nullopt;
   for (std::size_t level = state_.open.size(); level-- > 0;)
     if (level != *lanes && state_.open[level].tile.count > 1 && is_contiguous(access, level))
       return BlockLevels{*lanes, level};

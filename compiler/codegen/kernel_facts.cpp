@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <iterator>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -125,6 +126,9 @@ class Checker {
       add_all(facts_.limiting_vars, check_index(loop.limit->first));
     }
     check_unroll(loop.schedule.unroll);
+    schedules_[loop.var.index] = loop.schedule;
+    if (const std::optional<std::int64_t> extent = loop.extent.constant())
+      facts_.extents[loop.var.index] = *extent;
     const bool single = loop.extent.constant() && *loop.extent.constant() <= 1;
     open(loop.var, single ? VarState::single : VarState::loop);
     const double variants = variants_of(loop);
@@ -163,14 +167,16 @@ class Checker {
             "reduces in {} chains, which is not 0 or a power of two to {}", reduce.lanes, kMaxLanes);
     require(reduce.lanes <= 1 || reduce.ranges.size() == 1, "reduces in chains over several variables");
     for (const ir::Reduce::Range& range : reduce.ranges) open(range.var, VarState::reduce);
+    VarSet clipping;
+    const std::size_t variants = check_clips(reduce, clipping);
     ++reduce_depth_;
-    walk(reduce.body, instances * (2.0 * reduce.unroll + 2.0 * reduce.lanes));
+    walk(reduce.body, instances * static_cast<double>(variants) * (2.0 * reduce.unroll + 2.0 * reduce.lanes));
     --reduce_depth_;
     const std::vector<std::uint32_t> body = std::move(leaving_);
     for (std::uint32_t scalar : body) visible_[scalar] = true;
     std::vector<VarSet> vars;
     for (const ir::Accumulator& accumulator : reduce.accumulators)
-      vars.push_back(check_accumulator(accumulator, reduce));
+      add_all(vars.emplace_back(check_accumulator(accumulator, reduce)), clipping);
     for (std::uint32_t scalar : body) visible_[scalar] = false;
     for (const ir::Reduce::Range& range : reduce.ranges) var_state_[range.var.index] = VarState::closed;
     for (std::size_t a = 0; a < vars.size(); ++a) {
@@ -179,6 +185,58 @@ class Checker {
       const bool is_position = accumulator.reducer == Reducer::argmax;
       define(accumulator.result, is_position ? ElementType::i64 : accumulator.type, std::move(vars[a]));
     }
+  }
+
+  /// How often clips make the emission of the body necessary; `outer`: the variables around the sum that they
+  /// read. A loop around it is jammed where its clip is alone with it and with the sum's variable.
+  std::size_t check_clips(const ir::Reduce& reduce, VarSet& outer) {
+    constexpr std::size_t kMostParts = 16;
+    std::map<std::uint32_t, int> uses;  // by variable: clips that read it and a jammed one
+    std::vector<VarSet> jammed;         // by clip
+    for (const ir::Reduce::Clip& clip : reduce.clips) {
+      VarSet vars = check_index(clip.index);
+      const auto is_own = [&](std::uint32_t var) {
+        return std::ranges::any_of(reduce.ranges, [&](const auto& range) { return range.var.index == var; });
+      };
+      require(reduce.lanes == 0 && !clip.index.scalar && clip.index.constant.is_constant() &&
+                  std::ranges::count_if(vars, is_own) == 1 && clip.extent >= 0,
+              "clips a sum in chains, or by an index that does not fit");
+      for (const ir::AffineIndex::Term& term : clip.index.terms)
+        require(term.coefficient.is_constant(), "clips a sum by an index that is not constant");
+      std::erase_if(vars, is_own);
+      VarSet& here = jammed.emplace_back();
+      for (std::uint32_t var : vars)
+        if (schedules_[var].unroll > 1 || schedules_[var].lanes) here.push_back(var);
+      for (std::uint32_t var : here) ++uses[var];
+      if (!here.empty()) ++uses[own_term(reduce, clip).var.index];
+      add_all(outer, vars);
+    }
+    if (reduce.clips.empty()) return 1;
+    for (const ir::Accumulator& accumulator : reduce.accumulators)
+      require(accumulator.reducer == Reducer::sum || accumulator.reducer == Reducer::fma,
+              "clips what is no sum");
+    std::size_t variants = 1;
+    for (std::size_t i = 0; i < reduce.clips.size(); ++i) {
+      const VarSet& here = jammed[i];
+      if (here.empty()) continue;
+      const ir::Reduce::Clip& clip = reduce.clips[i];
+      const ir::LoopSchedule schedule = schedules_[here[0]];
+      std::vector<LiveTurns> parts;
+      if (here.size() == 1 && !schedule.lanes && uses[here[0]] == 1 &&
+          uses[own_term(reduce, clip).var.index] == 1)
+        parts = live_parts(facts_, reduce, clip, {here[0]}, schedule.unroll);
+      if (parts.empty() || parts.size() > kMostParts)
+        add_all(facts_.limiting_vars, here);
+      else
+        variants *= parts.size();
+    }
+    for (const ir::Statement& statement : reduce.body)
+      std::visit(
+          [&](const auto& kind) {
+            if constexpr (requires { kind.body; }) require(false, "clips a sum with loops inside");
+          },
+          statement.kind);
+    return variants;
   }
 
   VarSet check_accumulator(const ir::Accumulator& accumulator, const ir::Reduce& reduce) {
@@ -335,7 +393,8 @@ class Checker {
   KernelFacts facts_;
   std::vector<bool> visible_, defined_;  // by scalar
   std::vector<VarState> var_state_;
-  std::vector<const ir::Block*> blocks_;        // open ones
+  std::map<std::uint32_t, ir::LoopSchedule> schedules_;  // of loops
+  std::vector<const ir::Block*> blocks_;                 // open ones
   std::vector<std::uint32_t> local_, leaving_;  // scalars of the innermost block; of the block just left
   int nesting_ = 0, reduce_depth_ = 0;
 };
@@ -354,6 +413,55 @@ VarSet vars_of(const ir::AffineIndex& index) {
   VarSet vars;
   for (const ir::AffineIndex::Term& term : index.terms) add_all(vars, {term.var.index});
   return vars;
+}
+
+const ir::AffineIndex::Term& own_term(const ir::Reduce& reduce, const ir::Reduce::Clip& clip) {
+  return *std::ranges::find_if(clip.index.terms, [&](const ir::AffineIndex::Term& term) {
+    return std::ranges::any_of(reduce.ranges, [&](const auto& range) { return range.var == term.var; });
+  });
+}
+
+std::vector<LiveTurns> live_parts(const KernelFacts& facts, const ir::Reduce& reduce,
+                                  const ir::Reduce::Clip& clip, ir::VarId jammed, int count) {
+  constexpr std::int64_t kMostPlaces = 1 << 16;
+  const ir::AffineIndex::Term& own = own_term(reduce, clip);
+  const auto range = std::ranges::find(reduce.ranges, own.var, &ir::Reduce::Range::var);
+  const std::int64_t turns = range->extent.constant().value_or(-1);
+  // What the index is in the first instance of a tile, but for the sum's share.
+  std::int64_t least = *clip.index.constant.constant(), most = least, step = 0, by_instance = 0, span = 0;
+  for (const ir::AffineIndex::Term& term : clip.index.terms) {
+    if (term.var == own.var) continue;
+    const auto extent = facts.extents.find(term.var.index);
+    if (extent == facts.extents.end()) return {};
+    const std::int64_t c = *term.coefficient.constant();
+    const std::int64_t last = extent->second - (term.var == jammed ? count : 1);
+    (c < 0 ? least : most) += c * std::max<std::int64_t>(last, 0);
+    step = std::gcd(step, c);
+    span += std::abs(c) * extent->second;
+    if (term.var == jammed) by_instance = c;
+  }
+  if (turns < 0 || by_instance <= 0 || span / step > kMostPlaces / std::max<std::int64_t>(turns, 1))
+    return {};
+  const std::int64_t by_turn = *own.coefficient.constant();
+  std::set<std::pair<int, int>> found;
+  for (std::int64_t place = least; place <= most; place += step)
+    for (std::int64_t turn = 0; turn < turns; ++turn) {
+      const auto is_live = [&](int i) {
+        const std::int64_t at = place + by_instance * i + by_turn * turn;
+        return at >= 0 && at < clip.extent;
+      };
+      int begin = 0, end = count;
+      while (begin < end && !is_live(begin)) ++begin;
+      while (begin < end && !is_live(end - 1)) --end;
+      if (begin < end) found.emplace(begin, end);
+    }
+  std::vector<LiveTurns> parts;
+  for (const auto& [begin, end] : found) parts.push_back({begin, end});
+  std::ranges::sort(parts, [&](const LiveTurns& a, const LiveTurns& b) {
+    const int x = a.begin + a.end, y = b.begin + b.end;
+    return by_turn > 0 ? x > y : x < y;
+  });
+  return parts;
 }
 
 KernelFacts check_kernel(const ir::Kernel& kernel) { return Checker(kernel).run(); }

@@ -295,7 +295,7 @@ Instances Memory::load(const ir::Load& load) {
   });
   if (access.element == ElementType::boolean)
     for (llvm::Value*& value : result.values)
-      value = state_.builder.CreateICmpNE(value, llvm::Constant::getNullValue(value->getType()));
+      if (value) value = state_.builder.CreateICmpNE(value, llvm::Constant::getNullValue(value->getType()));
   return result;
 }
 

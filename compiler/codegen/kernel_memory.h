@@ -33,6 +33,9 @@ class Memory {
   void store(const ir::Store& store);
   /// Asks for all instances of what will be loaded.
   void prefetch(const ir::Load& load);
+  /// Of a reduction, `entered` of whose ranges are open: asks for a share of what the load reads in the next
+  /// turn of the recurrence around it, or of the loop that moves its windows, if this is the place for it.
+  void prefetch_next_block(const ir::Load& load, const ir::Reduce& reduce, std::size_t entered);
   /// How a load or a store, or any other statement, meets memory.
   enum class Form : std::uint8_t { none, whole, lane_by_lane, blocks };  // blocks: see kernel_blocks.cpp
   Form form_of(const ir::Statement& statement);

@@ -69,6 +69,13 @@ void NestEmitter::prefetch_loads(Statements epilogue) {
     if (const auto* load = std::get_if<ir::Load>(&statement.kind)) memory_.prefetch(*load);
 }
 
+void NestEmitter::prefetch_next_block(const ir::Reduce& reduce, std::size_t entered) {
+  if (!is_contraction(reduce)) return;
+  for (const ir::Statement& statement : reduce.body)
+    if (const auto* load = std::get_if<ir::Load>(&statement.kind))
+      memory_.prefetch_next_block(*load, reduce, entered);
+}
+
 // ---- Statements without a body ---------------------------------------------------------------------------
 
 void NestEmitter::emit(const ir::Let& let) {
@@ -133,6 +140,7 @@ void NestEmitter::emit(const ir::Recurrence& loop) {
   llvm::Value* extent = state_.dim_value(loop.extent);
   emit_counted_loop(state_.builder, state_.int64(0), extent, 1, carried, [&](llvm::Value* turn) {
     state_.push(loop.var, {turn});
+    state_.open.back().is_in_order = true;
     state_.values[loop.before.index] = {levels, carried};
     emit(loop.body);
     std::size_t choice = 0;

@@ -25,6 +25,8 @@ class NestEmitter {
       : state_(state), memory_(state), task_ranges_(std::move(task_ranges)) {}
 
   void emit(const ir::Block& block);
+  /// While a contraction runs, of whose ranges so many are open, the next block of its operands comes near.
+  void prefetch_next_block(const ir::Reduce& reduce, std::size_t entered);
   /// Whether a load of the block would turn a block of memory in registers, as the loops stand.
   bool has_blocks(const ir::Block& block);
 

@@ -1,5 +1,7 @@
 #include "compiler/codegen/kernel_reduce.h"
 
+#include <algorithm>
+
 #include "compiler/codegen/kernel_nest.h"
 #include "compiler/codegen/kernel_reducer.h"
 
@@ -49,26 +51,43 @@ void ReduceEmitter::add_part(const ir::Accumulator& accumulator) {
 // ---- The turns -------------------------------------------------------------------------------------------
 
 void ReduceEmitter::emit_range(std::size_t range) {
-  if (range + 1 == reduce_.ranges.size()) return emit_last_range();
-  llvm::Value* extent = state_.dim_value(reduce_.ranges[range].extent);
-  emit_counted_loop(state_.builder, state_.int64(0), extent, 1, carried_, [&](llvm::Value* turn) {
+  nest_.prefetch_next_block(reduce_, range);
+  const ir::Dim& extent = reduce_.ranges[range].extent;
+  Bounds bounds{state_.int64(0), state_.dim_value(extent)};
+  const ir::Reduce::Clip* of_tile = nullptr;
+  for (const ir::Reduce::Clip& clip : reduce_.clips) {
+    const ir::AffineIndex::Term& own = own_term(reduce_, clip);
+    if (own.var != reduce_.ranges[range].var) continue;
+    if (jammed_level(clip)) {
+      of_tile = &clip;
+      continue;
+    }
+    llvm::Value* at = place(clip);
+    keep_from(bounds, at, *own.coefficient.constant(), 0);
+    keep_below(bounds, at, *own.coefficient.constant(), clip.extent);
+  }
+  if (of_tile) return emit_parts(range, *of_tile, *jammed_level(*of_tile), bounds);
+  emit_turns(range, bounds.low, bounds.high);
+}
+
+void ReduceEmitter::emit_turns(std::size_t range, llvm::Value* low, llvm::Value* high) {
+  if (range + 1 == reduce_.ranges.size()) {
+    const auto *first = llvm::dyn_cast<llvm::ConstantInt>(low),
+               *end = llvm::dyn_cast<llvm::ConstantInt>(high);
+    if (first && end && first->isZero())
+      return emit_constant_range(std::max<std::int64_t>(end->getSExtValue(), 0));
+    return emit_free_range(low, high);
+  }
+  emit_counted_loop(state_.builder, low, high, 1, carried_, [&](llvm::Value* turn) {
     state_.push(reduce_.ranges[range].var, {turn});
     emit_range(range + 1);
     state_.pop();
   });
 }
 
-void ReduceEmitter::emit_last_range() {
-  const ir::Dim& extent = reduce_.ranges.back().extent;
-  if (const std::optional<std::int64_t> constant = extent.constant())
-    emit_constant_range(std::max<std::int64_t>(*constant, 0));
-  else
-    emit_free_range(state_.dim_value(extent));
-}
-
-/// Full trips up to `high`.
-void ReduceEmitter::emit_trips(llvm::Value* high) {
-  emit_counted_loop(state_.builder, state_.int64(0), high, std::int64_t{trip_turns_} * lanes_, carried_,
+/// Full trips from `low` to `high`.
+void ReduceEmitter::emit_trips(llvm::Value* low, llvm::Value* high) {
+  emit_counted_loop(state_.builder, low, high, std::int64_t{trip_turns_} * lanes_, carried_,
                     [&](llvm::Value* base) {
                       if (emit_jammed_trip(base)) return;
                       for (int turn = 0; turn < trip_turns_; ++turn)
@@ -98,21 +117,23 @@ bool ReduceEmitter::emit_jammed_trip(llvm::Value* base) {
 void ReduceEmitter::emit_constant_range(std::int64_t extent) {
   std::int64_t at = extent - extent % (std::int64_t{trip_turns_} * lanes_);
   llvm::Value* zero = state_.int64(0);
-  emit_trips(state_.int64(at));
+  emit_trips(zero, state_.int64(at));
   for (int turn = 0; at + lanes_ <= extent; at += lanes_) emit_turn(turn++, {zero, at, 1, lanes_});
   if (at < extent) emit_turn(0, {zero, at, 1, lanes_, state_.lane_mask(lanes_, state_.int64(extent - at))});
 }
 
-void ReduceEmitter::emit_free_range(llvm::Value* extent) {
+void ReduceEmitter::emit_free_range(llvm::Value* low, llvm::Value* high) {
   llvm::IRBuilder<>& builder = state_.builder;
-  const auto end_of_multiples = [&](std::int64_t step) {
-    return builder.CreateNSWSub(extent, builder.CreateSRem(extent, state_.int64(step)));
+  const auto end_of_multiples = [&](std::int64_t step) -> llvm::Value* {
+    if (step == 1) return high;
+    return builder.CreateNSWSub(high,
+                                builder.CreateSRem(builder.CreateNSWSub(high, low), state_.int64(step)));
   };
   llvm::Value* trips_end = end_of_multiples(std::int64_t{trip_turns_} * lanes_);
-  emit_trips(trips_end);
+  emit_trips(low, trips_end);
   for (int chain = 0; chain + 1 < chains_; ++chain) {
     llvm::Value* turn = builder.CreateNSWAdd(trips_end, state_.int64(chain));
-    emit_if(builder, builder.CreateICmpSLT(turn, extent), carried_,
+    emit_if(builder, builder.CreateICmpSLT(turn, high), carried_,
             [&] { emit_turn(chain, {trips_end, chain}); });
   }
   if (chains_ > 1) return;
@@ -122,10 +143,105 @@ void ReduceEmitter::emit_free_range(llvm::Value* extent) {
     emit_counted_loop(builder, trips_end, vectors_end, lanes_, carried_,
                       [&](llvm::Value* base) { emit_turn(0, {base, 0, 1, lanes_}); });
   }
-  llvm::Value* tail = builder.CreateNSWSub(extent, vectors_end);
+  llvm::Value* tail = builder.CreateNSWSub(high, vectors_end);
   if (lanes_ > 1)
     emit_if(builder, builder.CreateICmpSGT(tail, state_.int64(0)), carried_,
             [&] { emit_turn(0, {vectors_end, 0, 1, lanes_, state_.lane_mask(lanes_, tail)}); });
+}
+
+// ---- Clips -----------------------------------------------------------------------------------------------
+
+/// The level whose instances are clipped each by its own turns, if there is one.
+std::optional<std::size_t> ReduceEmitter::jammed_level(const ir::Reduce::Clip& clip) const {
+  for (const ir::AffineIndex::Term& term : clip.index.terms)
+    if (const std::optional<std::size_t> level = state_.level_of(term.var);
+        level && state_.open[*level].tile.count > 1)
+      return level;
+  return std::nullopt;
+}
+
+/// The clip's index in the first instance of its tile, but for the sum's own share.
+llvm::Value* ReduceEmitter::place(const ir::Reduce::Clip& clip) {
+  llvm::Value* sum = state_.int64(*clip.index.constant.constant());
+  const ir::VarId own = own_term(reduce_, clip).var;
+  for (const ir::AffineIndex::Term& term : clip.index.terms) {
+    if (term.var == own) continue;
+    llvm::Value* turn = state_.turn_value(*state_.level_of(term.var));
+    const std::int64_t factor = *term.coefficient.constant();
+    sum = state_.builder.CreateNSWAdd(
+        sum, factor == 1 ? turn : state_.builder.CreateNSWMul(turn, state_.int64(factor)));
+  }
+  return sum;
+}
+
+namespace {
+
+llvm::Value* floored_quotient(llvm::IRBuilder<>& builder, llvm::Value* value, std::int64_t by) {
+  if (by == 1) return value;
+  const auto number = [&](std::int64_t n) { return builder.getInt64(static_cast<std::uint64_t>(n)); };
+  llvm::Value* is_negative = builder.CreateICmpSLT(value, number(0));
+  llvm::Value* down = builder.CreateSelect(is_negative, number(by - 1), number(0));
+  return builder.CreateSDiv(builder.CreateNSWSub(value, down), number(by));
+}
+
+llvm::Value* greater(llvm::IRBuilder<>& builder, llvm::Value* a, llvm::Value* b) {
+  return builder.CreateSelect(builder.CreateICmpSGT(a, b), a, b);
+}
+llvm::Value* lesser(llvm::IRBuilder<>& builder, llvm::Value* a, llvm::Value* b) {
+  return builder.CreateSelect(builder.CreateICmpSLT(a, b), a, b);
+}
+
+}  // namespace
+
+/// Turns with place + by_turn · turn >= least.
+void ReduceEmitter::keep_from(Bounds& bounds, llvm::Value* place, std::int64_t by_turn, std::int64_t least) {
+  llvm::IRBuilder<>& b = state_.builder;
+  if (by_turn > 0) {
+    llvm::Value* above = b.CreateNSWSub(state_.int64(least + by_turn - 1), place);
+    bounds.low = greater(b, bounds.low, floored_quotient(b, above, by_turn));
+  } else {
+    llvm::Value* left = b.CreateNSWSub(place, state_.int64(least));
+    llvm::Value* last = floored_quotient(b, left, -by_turn);
+    bounds.high = lesser(b, bounds.high, b.CreateNSWAdd(last, state_.int64(1)));
+  }
+}
+
+/// Turns with place + by_turn · turn < end.
+void ReduceEmitter::keep_below(Bounds& bounds, llvm::Value* place, std::int64_t by_turn, std::int64_t end) {
+  llvm::IRBuilder<>& b = state_.builder;
+  if (by_turn > 0) {
+    llvm::Value* left = b.CreateNSWSub(state_.int64(end + by_turn - 1), place);
+    bounds.high = lesser(b, bounds.high, floored_quotient(b, left, by_turn));
+  } else {
+    llvm::Value* above = b.CreateNSWSub(place, state_.int64(end));
+    llvm::Value* last = floored_quotient(b, above, -by_turn);
+    bounds.low = greater(b, bounds.low, b.CreateNSWAdd(last, state_.int64(1)));
+  }
+}
+
+/// The turns that leave the same instances of a tile are neighbours: first those of one part of it, then of
+/// the next, each with the code for its instances alone.
+void ReduceEmitter::emit_parts(std::size_t range, const ir::Reduce::Clip& clip, std::size_t level,
+                               const Bounds& bounds) {
+  const ir::VarId jammed = state_.open[level].var;
+  const int count = state_.open[level].tile.count;
+  const std::int64_t by_turn = *own_term(reduce_, clip).coefficient.constant();
+  const auto term = std::ranges::find(clip.index.terms, jammed, &ir::AffineIndex::Term::var);
+  const std::int64_t by_instance = *term->coefficient.constant();
+  llvm::Value* first = place(clip);
+  const auto place_of = [&](int instance) {
+    return state_.builder.CreateNSWAdd(first, state_.int64(by_instance * instance));
+  };
+  for (const LiveTurns& part : live_parts(state_.facts, reduce_, clip, jammed, count)) {
+    Bounds turns = bounds;
+    keep_from(turns, place_of(part.begin), by_turn, 0);
+    if (part.begin > 0) keep_below(turns, place_of(part.begin - 1), by_turn, 0);
+    keep_below(turns, place_of(part.end - 1), by_turn, clip.extent);
+    if (part.end < count) keep_from(turns, place_of(part.end), by_turn, clip.extent);
+    state_.open[level].live = part;
+    emit_turns(range, turns.low, turns.high);
+    state_.open[level].live = std::nullopt;
+  }
 }
 
 void ReduceEmitter::emit_turn(int turn, const Tile& tile) {
@@ -150,6 +266,10 @@ void ReduceEmitter::update(const Part& part, std::size_t chain) {
   llvm::Value* mask = state_.mask_at(state_.open.size() - 1);
   std::size_t slot = part.first + chain * part.choices * part.size;
   state_.for_each_choice(part.levels, [&] {
+    if (!state_.is_live(part.levels)) {
+      slot += part.size;
+      return;
+    }
     std::vector<llvm::Value*> values;
     for (ir::ScalarId value : part.accumulator.values)
       values.push_back(state_.widened(state_.value_of(value), part.width));

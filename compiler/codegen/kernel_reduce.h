@@ -25,11 +25,21 @@ class ReduceEmitter {
   };
 
   void add_part(const ir::Accumulator& accumulator);
+  /// The turns of a range, and of all ranges inside it.
   void emit_range(std::size_t range);
-  void emit_last_range();
+  void emit_turns(std::size_t range, llvm::Value* low, llvm::Value* high);
   void emit_constant_range(std::int64_t extent);
-  void emit_free_range(llvm::Value* extent);
-  void emit_trips(llvm::Value* high);
+  void emit_free_range(llvm::Value* low, llvm::Value* high);
+  void emit_trips(llvm::Value* low, llvm::Value* high);
+  // Clips: turns [low, high) of the variable that they read.
+  struct Bounds {
+    llvm::Value *low, *high;
+  };
+  std::optional<std::size_t> jammed_level(const ir::Reduce::Clip& clip) const;
+  void emit_parts(std::size_t range, const ir::Reduce::Clip& clip, std::size_t level, const Bounds& bounds);
+  llvm::Value* place(const ir::Reduce::Clip& clip);
+  void keep_from(Bounds& bounds, llvm::Value* place, std::int64_t by_turn, std::int64_t least);
+  void keep_below(Bounds& bounds, llvm::Value* place, std::int64_t by_turn, std::int64_t end);
   bool emit_jammed_trip(llvm::Value* base);
   void emit_turn(int turn, const Tile& tile);
   void update(const Part& part, std::size_t chain);

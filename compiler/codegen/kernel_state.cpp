@@ -1,5 +1,7 @@
 #include "compiler/codegen/kernel_state.h"
 
+#include <algorithm>
+
 #include "ir/error.h"
 
 namespace mlpc::codegen {
@@ -65,9 +67,20 @@ void KernelState::for_each_choice(const std::vector<std::size_t>& levels, const 
   for (std::size_t level : levels) chosen[level] = 0;
 }
 
+bool KernelState::is_live(const std::vector<std::size_t>& levels) const {
+  return std::ranges::all_of(levels, [&](std::size_t level) {
+    const std::optional<LiveTurns>& live = open[level].live;
+    return !live || (chosen[level] >= live->begin && chosen[level] < live->end);
+  });
+}
+
+bool KernelState::has_clipped_levels() const {
+  return std::ranges::any_of(open, [](const OpenVar& o) { return o.live.has_value(); });
+}
+
 Instances KernelState::emit_instances(const VarSet& vars, const std::function<llvm::Value*()>& emit) {
   Instances result{jammed_levels(vars), {}};
-  for_each_choice(result.levels, [&] { result.values.push_back(emit()); });
+  for_each_choice(result.levels, [&] { result.values.push_back(is_live(result.levels) ? emit() : nullptr); });
   return result;
 }
 

@@ -29,7 +29,9 @@ struct OpenVar {
   Tile tile;
   llvm::Instruction* hoist;  // what needs no deeper loop goes before it
   std::map<std::pair<std::uint32_t, std::vector<int>>, llvm::Value*> pointers;  // see kernel_memory.h
-  bool is_contracted = false;  // a sum of products runs over it
+  bool is_contracted = false;                    // a sum of products runs over it
+  bool is_in_order = false;                      // a recurrence's
+  std::optional<LiveTurns> live = std::nullopt;  // the instances that run, of a part of a clipped sum
 };
 
 /// A scalar's values: one for each choice of instances of the levels that it depends on.
@@ -66,7 +68,10 @@ struct KernelState {
   std::vector<std::size_t> jammed_levels(const VarSet& vars) const;
   /// Runs `body` for all choices of instances of `levels`.
   void for_each_choice(const std::vector<std::size_t>& levels, const std::function<void()>& body);
-  /// Emits all instances of a scalar that depends on `vars`.
+  /// Whether the chosen instances of these levels run.
+  bool is_live(const std::vector<std::size_t>& levels) const;
+  bool has_clipped_levels() const;
+  /// Emits all instances of a scalar that depends on `vars`; null for those that do not run.
   Instances emit_instances(const VarSet& vars, const std::function<llvm::Value*()>& emit);
 
   llvm::Value* value_of(ir::ScalarId scalar) const { return at_choice(values[scalar.index]); }

@@ -93,6 +93,56 @@ std::optional<ConvolutionShape> convolution_shape(const Graph& graph, ValueId co
   return out;
 }
 
+Clips clips_of(const Graph& graph, ValueId contraction) {
+  Clips out;
+  if (!convolution_shape(graph, contraction)) return out;
+  const Node& node = graph.producer(contraction);
+  const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
+  const auto operands = graph.operands(node);
+  const char lanes = lane_letter(graph, spec, operands);
+  const auto has = [](const std::string& letters, char letter) {
+    return letters.find(letter) != std::string::npos;
+  };
+  // One letter of the sum and one of the result at least, all that the schedules of convolutions need.
+  const auto clip_of = [&](const Bound& bound, const ir::Dim& extent) -> std::optional<Clips::Clip> {
+    if (!extent.is_constant() || !bound.index.constant.is_constant() || bound.index.scalar)
+      return std::nullopt;
+    Clips::Clip clip{{}, *bound.index.constant.constant(), *extent.constant()};
+    int of_sum = 0, of_result = 0;
+    for (const ir::AffineIndex::Term& term : bound.index.terms) {
+      const auto letter = static_cast<char>(term.var.index);
+      if (!term.coefficient.is_constant() || letter == lanes) return std::nullopt;
+      clip.terms.emplace_back(letter, *term.coefficient.constant());
+      ++(has(spec.contracted, letter) ? of_sum : of_result);
+    }
+    return of_sum == 1 && of_result > 0 ? std::optional(std::move(clip)) : std::nullopt;
+  };
+  for (std::size_t k = 0; k < operands.size(); ++k) {
+    std::vector<ir::AffineIndex> index;
+    for (char letter : spec.operands[k])
+      index.push_back(ir::AffineIndex::of({static_cast<std::uint32_t>(letter)}));
+    for (ValueId v = operands[k]; is_layout(graph.producer(v).op) && graph.producer(v).operand_count == 1;) {
+      const Node& part = graph.producer(v);
+      std::optional<OperandAccess> access = operand_access(graph, part, index);
+      if (!access) break;
+      const ValueId below = graph.operands(part)[0];
+      bool is_clipped = part.op == ir::Op::pad_;
+      if (is_clipped)
+        for (const Bound& bound : access->bounds) {
+          const auto axis = std::ranges::find(access->index, bound.index) - access->index.begin();
+          const ir::Dim& extent = graph.type(below).shape[static_cast<std::size_t>(axis)];
+          std::optional<Clips::Clip> clip = clip_of(bound, extent);
+          is_clipped &= clip.has_value();
+          if (clip) out.clips.push_back(*std::move(clip));
+        }
+      if (is_clipped) out.pads.push_back(v);
+      index = std::move(access->index);
+      v = below;
+    }
+  }
+  return out;
+}
+
 std::optional<DepthBlocks> image_blocks_of(const Graph& graph, ValueId contraction) {
   constexpr std::int64_t kLeastTurns = 64;  // of a block: its sums are read and written once
   const Node& node = graph.producer(contraction);

@@ -2,6 +2,8 @@
 
 #include <optional>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "compiler/lowering/packing.h"
 #include "compiler/lowering/schedule.h"
@@ -21,6 +23,19 @@ char lane_letter(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
 
 /// For a contraction with one windowed operand whose lanes are axes of the other one; nullopt for all others.
 std::optional<ConvolutionShape> convolution_shape(const ir::Graph& graph, ir::ValueId contraction);
+
+/// Where a window's taps lie inside of what was padded: the other turns of a convolution's sum are not run
+/// (ir::Reduce::clips), so that all schedules, unfused and untiled ones included, leave out the same
+/// products.
+struct Clips {
+  struct Clip {
+    std::vector<std::pair<char, std::int64_t>> terms;  // letters of the contraction
+    std::int64_t constant, extent;
+  };
+  std::vector<Clip> clips;
+  std::vector<ir::ValueId> pads;  // that no turn which runs reads the zeros of
+};
+Clips clips_of(const ir::Graph& graph, ir::ValueId contraction);
 
 /// The blocks of a sum over images of constant size: the gradient of a convolution's weights. Nullopt for all
 /// others.

@@ -109,6 +109,7 @@ LoopPlan GroupEmitter::plan_of(const Group& group) const {
   if (group.is_contraction) {
     s.work = work_of(group.members.front());
     s.convolution = convolution_shape(c_.graph, group.members.front());
+    if (s.convolution) s.convolution->is_clipped = !clips_of(c_.graph, group.members.front()).clips.empty();
     const bool rows_in_lanes = has_rows_in_lanes(c_.graph, group.members.front());
     s.has_rows_in_lanes = rows_in_lanes && !has_few_rows_;
     s.is_turned_in_registers = rows_in_lanes && has_few_rows_;

@@ -198,8 +198,9 @@ Scalar GroupEmitter::reduce_ranges(ValueId v, ir::Reducer reducer, ValueId opera
   return has_outer ? close_reduce(reducer, {result}) : result;
 }
 
-void GroupEmitter::open_reduce(const std::vector<ir::Reduce::Range>& ranges, int lanes, int unroll) {
-  builder_.open_reduce(ranges, lanes, unroll);
+void GroupEmitter::open_reduce(const std::vector<ir::Reduce::Range>& ranges, int lanes, int unroll,
+                               std::vector<ir::Reduce::Clip> clips) {
+  builder_.open_reduce(ranges, lanes, unroll, std::move(clips));
   memo_.emplace_back();
 }
 

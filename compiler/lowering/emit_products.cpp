@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "compiler/lowering/convolution.h"
 #include "compiler/lowering/group_emitter.h"
 #include "ir/ops/einsum.h"
 
@@ -93,8 +94,12 @@ void GroupEmitter::emit_blocked(const Group& group, const BufferRef& place) {
   const Index tile = base_;
   const auto for_each_row = [&](bool jams, const auto& body) {
     const std::size_t outside = builder_.open_blocks();
-    for (const LoopPlan::Level& level : inner)
-      open_level({level.axis, {jams ? level.schedule.unroll : 1, level.schedule.lanes}});
+    const auto open_inner_levels = [&] {
+      for (const LoopPlan::Level& level : inner)
+        open_level({level.axis, {jams ? level.schedule.unroll : 1, level.schedule.lanes}});
+    };
+    // One by one they run in the order of the result, whose rows are far apart: of each, a line is used up.
+    if (jams) open_inner_levels();
     for (const LoopPlan::Level& level : around) {
       if (level.tile == 0) continue;
       const ir::VarId var = builder_.new_var();
@@ -102,6 +107,7 @@ void GroupEmitter::emit_blocked(const Group& group, const BufferRef& place) {
       open_part(var, level.tile, tile[level.axis], space_[level.axis],
                 {jams ? level.schedule.unroll : 1, false});
     }
+    if (!jams) open_inner_levels();
     body();
     while (builder_.open_blocks() > outside) close();
   };
@@ -240,6 +246,19 @@ std::vector<ir::Reduce::Range> GroupEmitter::contracted_ranges(ValueId v) const 
   return ranges;
 }
 
+/// The same as eval() where no turn that runs reads the zeros of `pads`.
+Scalar GroupEmitter::eval_inside(ValueId v, Index index, std::span<const ValueId> pads) {
+  while (!is_buffer(v) && is_layout(c_.graph.producer(v).op) && c_.graph.producer(v).operand_count == 1) {
+    const Node& node = c_.graph.producer(v);
+    if (node.op == Op::pad_ && std::ranges::find(pads, v) == pads.end()) break;
+    std::optional<OperandAccess> access = operand_access(c_.graph, node, index);
+    if (!access) break;
+    v = c_.graph.operands(node)[0];
+    index = std::move(access->index);
+  }
+  return eval(v, index);
+}
+
 Scalar GroupEmitter::contract(ValueId v, const Index& index, const std::optional<PartOfSum>& part) {
   const Node& node = c_.graph.producer(v);
   const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
@@ -253,7 +272,13 @@ Scalar GroupEmitter::contract(ValueId v, const Index& index, const std::optional
     ranges[i].extent = part->turns;
     at[spec.contracted[i]] = part->first + at[spec.contracted[i]];
   }
-  if (!ranges.empty()) open_reduce(ranges, 0, reduce_unroll_);
+  const Clips clips = clips_of(c_.graph, v);
+  std::vector<ir::Reduce::Clip> clips_of_turns;
+  for (const Clips::Clip& clip : clips.clips) {
+    ir::Reduce::Clip& out = clips_of_turns.emplace_back(AffineIndex{clip.constant, {}, {}}, clip.extent);
+    for (const auto& [letter, factor] : clip.terms) out.index = out.index + Dim(factor) * at[letter];
+  }
+  if (!ranges.empty()) open_reduce(ranges, 0, reduce_unroll_, std::move(clips_of_turns));
   std::vector<Scalar> factors;
   for (std::size_t k = 0; k < spec.operands.size(); ++k) {
     Index operand_at;
@@ -264,7 +289,7 @@ Scalar GroupEmitter::contract(ValueId v, const Index& index, const std::optional
     else if (turned_ && turned_operand(node) == k)
       factors.push_back(builder_.load(turned_->buffer, {turned_->chunk, operand_at[1], turned_->row}));
     else
-      factors.push_back(eval(c_.graph.operands(node)[k], operand_at));
+      factors.push_back(eval_inside(c_.graph.operands(node)[k], std::move(operand_at), clips.pads));
   }
   // a · b · c: the first factors are multiplied, the last joins in the FMA.
   while (factors.size() > 2 || (ranges.empty() && factors.size() > 1)) {

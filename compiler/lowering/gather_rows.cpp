@@ -48,8 +48,10 @@ bool is_narrow(const Graph& graph, const Grouping& grouping) {
     if (group.is_turns || group.is_scatter || group.is_cumulative) return false;
     if (group.is_contraction && !is_narrow_contraction(graph, group.members.front())) return false;
   }
+  // What is computed again lies in memory for as short a time as it can, for that was asked for.
   for (std::uint32_t i = 0; i < graph.node_count(); ++i)
-    if (const Op op = graph.node({i}).op; op == Op::window_ || op == Op::fold_) return false;
+    if (const Op op = graph.node({i}).op; op == Op::window_ || op == Op::fold_ || op == Op::recompute_)
+      return false;
   return std::ranges::any_of(grouping.groups, &Group::is_contraction);
 }
 

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -183,11 +184,13 @@ class GroupEmitter {
   /// In lanes over the last range, and one chain over what is left of the others.
   Scalar reduce_ranges(ValueId v, ir::Reducer reducer, ValueId operand, const Index& operand_at,
                        std::vector<ir::Reduce::Range> ranges, const std::optional<Scalar>& start);
-  void open_reduce(const std::vector<ir::Reduce::Range>& ranges, int lanes, int unroll);
+  void open_reduce(const std::vector<ir::Reduce::Range>& ranges, int lanes, int unroll,
+                   std::vector<ir::Reduce::Clip> clips = {});
   Scalar close_reduce(ir::Reducer reducer, std::vector<Scalar> values,
                       std::optional<Scalar> start = std::nullopt);
   std::vector<ir::Reduce::Range> contracted_ranges(ValueId v) const;
 
+  Scalar eval_inside(ValueId v, Index index, std::span<const ValueId> pads);
   Scalar contract(ValueId v, const Index& index, const std::optional<PartOfSum>& part = std::nullopt);
 
   /// The rows behind the parts of a sum, whose own sums come first; nullopt where it has none.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/lowering/access.h"
+#include "compiler/lowering/convolution.h"
 #include "compiler/lowering/packing.h"
 #include "ir/error.h"
 
@@ -67,6 +68,15 @@ class Classifier {
     return v;
   }
 
+  /// What a contraction reads: a pad's zeros are stored, so that no sum has guards, unless it clips them all.
+  ValueId below_clips(ValueId contraction, ValueId operand) const {
+    const Clips clips = clips_of(graph_, contraction);
+    ValueId below = strip_layout(operand, Op::pad_);
+    while (std::ranges::find(clips.pads, below) != clips.pads.end())
+      below = strip_layout(graph_.operands(graph_.producer(below))[0], Op::pad_);
+    return below;
+  }
+
   bool is_elementwise(ValueId v) const {
     return std::holds_alternative<ir::ElementwiseLowering>(ir::def(graph_.producer(v).op).lowering);
   }
@@ -98,7 +108,7 @@ class Classifier {
     }
     if (std::holds_alternative<ir::ContractionLowering>(ir::def(node.op).lowering))
       for (ValueId operand : operands) {
-        const ValueId below = strip_layout(operand, Op::pad_);  // its zeros are stored: no guards in the sums
+        const ValueId below = below_clips(Graph::result(node), operand);
         if (is_elementwise(below) || is_layout(graph_.producer(below).op)) compute(below);
         const bool is_turned = graph_.producer(operand).op == Op::transpose_;  // made by prepare()
         if (is_turned && !is_packed(node, operand)) compute(operand);

@@ -181,7 +181,7 @@ TileRows tile_rows(const GroupShape& group, std::int64_t most_rows) {
 /// Images are tasks, and panels of channels where these are large; in each of them tiles of rows. A weight's
 /// gradient has panels and tiles as tasks, and within one the images, and for each all taps.
 LoopPlan plan_convolution(const GroupShape& group, const ir::Target& target, int level) {
-  constexpr std::int64_t kMostTapsUnrolled = 8, kTasksWanted = 8;
+  constexpr std::int64_t kMostTapsUnrolled = 8, kTasksWanted = 8, kMostTilesOfTask = 4;
   constexpr int kMostVectors = 2;  // more would read the weights faster than L2 gives them
   LoopPlan plan;
   const std::size_t lanes = group.convolution->lane_axis;
@@ -192,7 +192,10 @@ LoopPlan plan_convolution(const GroupShape& group, const ir::Target& target, int
       level < 2 ? 1 : std::max(1, (target.vector_registers - 2 - registers * nv) / (nv * registers));
   const TileRows rows = tile_rows(group, most_rows);
   const std::int64_t taps = group.convolution->last_range.constant().value_or(0);
-  plan.reduce_unroll = level < 2 ? 1 : taps >= 1 && taps <= kMostTapsUnrolled ? static_cast<int>(taps) : 2;
+  int tile = nv;
+  for (const TileRows::value_type& row : rows) tile *= row.second;
+  const bool has_taps_inside = !group.convolution->is_clipped && taps >= 1 && taps <= kMostTapsUnrolled;
+  plan.reduce_unroll = level < 2 ? 1 : has_taps_inside ? static_cast<int>(taps) : turns_a_trip({tile, 1});
   const auto is_row = [&](std::size_t axis) {
     return std::ranges::find(rows, axis, &TileRows::value_type::first) != rows.end();
   };
@@ -215,8 +218,15 @@ LoopPlan plan_convolution(const GroupShape& group, const ir::Target& target, int
     const std::optional<std::int64_t> extent = group.space[row.first].constant();
     return group.is_blocked && extent && *extent % row.second == 0;
   };
+  // Tiles of a task pass over an image that is near; all tasks read all images.
+  const auto tiles_of_task = [&](const TileRows::value_type& row) {
+    const std::int64_t tiles = guess(group.space[row.first]) / row.second;
+    const std::int64_t panels = std::max<std::int64_t>(guess(group.space[lanes]) / panel, 1);
+    return divisor(tiles, 1, std::min(kMostTilesOfTask, std::max<std::int64_t>(tiles * panels / 2, 1)));
+  };
   for (const auto& row : std::views::reverse(rows))
-    if (is_whole(row)) plan.levels.push_back({row.first, {row.second, false}, 1, row.second});
+    if (is_whole(row))
+      plan.levels.push_back({row.first, {row.second, false}, 1, tiles_of_task(row) * row.second});
   plan.levels_around_blocks = plan.levels.size();
   if (group.is_blocked)
     for (std::size_t axis = 0; axis < group.space.size(); ++axis)
@@ -267,7 +277,10 @@ LoopPlan plan_images_in_lanes(const GroupShape& group, const ir::Target& target,
                                     : jammed_pair(group.space[inner], group.space[outer], most_channels,
                                                   budget, group.convolution->loads_other_in_lanes);
   const std::int64_t taps = group.convolution->last_range.constant().value_or(0);
-  plan.reduce_unroll = level < 2 ? 1 : taps >= 1 && taps <= kMostTapsUnrolled ? static_cast<int>(taps) : 2;
+  plan.reduce_unroll = level < 2                                ? 1
+                       : group.convolution->is_clipped          ? turns_a_trip({tile.first, tile.second})
+                       : taps >= 1 && taps <= kMostTapsUnrolled ? static_cast<int>(taps)
+                                                                : 2;
   const bool is_whole = group.is_blocked && guess(group.space[outer]) % tile.second == 0;
   if (is_whole) plan.levels.push_back({outer, {tile.second, false}, 1, tile.second});
   plan.levels_around_blocks = plan.levels.size();

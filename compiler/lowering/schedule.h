@@ -32,6 +32,7 @@ struct ConvolutionShape {
   std::optional<std::pair<std::size_t, std::size_t>> tile_axes;
   std::optional<std::size_t> contiguous_axis;  // along which the windowed operand is read with stride 1
   ir::Dim last_range;                          // extent of the innermost sum
+  bool is_clipped = false;                     // its body is there once for each part of a tile at an edge
   bool loads_other_in_lanes = false;           // images are lanes of both operands
 };
 

@@ -503,6 +503,11 @@ class Interpreter {
     std::int64_t position = 0;
     const std::function<void(std::size_t)> turns = [&](std::size_t range) {
       if (range == reduce.ranges.size()) {
+        const auto is_inside = [&](const ir::Reduce::Clip& clip) {
+          const std::int64_t at = value(clip.index);
+          return at >= 0 && at < clip.extent;
+        };
+        if (!std::ranges::all_of(reduce.clips, is_inside)) return;
         run(reduce.body);
         for (std::size_t a = 0; a < chains.size(); ++a)
           take_turn(reduce.accumulators[a], chains[a][static_cast<std::size_t>(position) % chain_count],

@@ -175,4 +175,97 @@ TEST_CASE("chains in lanes fold in halves, whatever is jammed around them") {
   }
 }
 
+namespace {
+
+struct Clipping {
+  std::int64_t extent, taps, stride, dilation, padding;
+  std::int64_t windows() const { return (extent + 2 * padding - dilation * (taps - 1) - 1) / stride + 1; }
+};
+
+/// y[n, h, w, o] = b[o] + Σ x[n, stride · h + dilation · p - padding, …, c] · v[p, q, c, o], of taps inside
+/// the image. `flips`: taps from the last to the first, so that the index falls where the turn rises.
+ir::Kernel clipped_windows(const Clipping& g, LoopSchedule row, LoopSchedule pixel, LoopSchedule channel,
+                           int unroll, bool flips) {
+  KernelBuilder b("clipped_windows");
+  const Dim images = Dim::named("N");
+  const auto x = b.add_buffer("x", {ElementType::f32, {images, g.extent, g.extent, 5}}, false);
+  const auto v = b.add_buffer("v", {ElementType::f32, {g.taps, g.taps, 5, 20}}, false);
+  const auto bias = b.add_buffer("bias", {ElementType::f32, {20}}, false);
+  const auto y = b.add_buffer("y", {ElementType::f32, {images, g.windows(), g.windows(), 20}}, true);
+  const auto n = b.new_var(), o = b.new_var(), h = b.new_var(), w = b.new_var();
+  const auto p = b.new_var(), q = b.new_var(), c = b.new_var();
+  b.add_task_split(n, 1);
+  b.open_loop(n, images, {});
+  b.open_loop(o, 20, channel);
+  b.open_loop(h, g.windows(), row);
+  b.open_loop(w, g.windows(), pixel);
+  const Scalar start = b.load(bias, {at(o)});
+  const auto under = [&](ir::VarId window, ir::VarId tap) {
+    const ir::AffineIndex turn = flips ? ir::AffineIndex{g.taps - 1, {}, {}} + Dim(-1) * at(tap) : at(tap);
+    return ir::AffineIndex{-g.padding, {}, {}} + Dim(g.stride) * at(window) + Dim(g.dilation) * turn;
+  };
+  const ir::AffineIndex i = under(h, p), j = under(w, q);
+  b.open_reduce({{p, g.taps}, {q, g.taps}, {c, 5}}, 0, unroll, {{i, g.extent}, {j, g.extent}});
+  const KernelBuilder::Reduction product[] = {
+      {Reducer::fma, {b.load(x, {at(n), i, j, at(c)}), b.load(v, {at(p), at(q), at(c), at(o)})}, start}};
+  b.store(y, {at(n), at(h), at(w), at(o)}, b.close_reduce(product)[0]);
+  for (int loop = 0; loop < 4; ++loop) b.close_loop();
+  return b.finish();
+}
+
+/// The gradient of v: the taps are rows of the tile, the pixels are the sum.
+ir::Kernel clipped_taps(const Clipping& g, LoopSchedule tap, LoopSchedule channel, int unroll) {
+  KernelBuilder b("clipped_taps");
+  const Dim images = Dim::named("N");
+  const auto x = b.add_buffer("x", {ElementType::f32, {images, g.extent, g.extent}}, false);
+  const auto y = b.add_buffer("y", {ElementType::f32, {images, g.windows(), g.windows(), 20}}, false);
+  const auto v = b.add_buffer("v", {ElementType::f32, {g.taps, g.taps, 20}}, true);
+  const auto n = b.new_var(), o = b.new_var(), h = b.new_var(), w = b.new_var();
+  const auto p = b.new_var(), q = b.new_var();
+  b.open_loop(o, 20, channel);
+  b.open_loop(p, g.taps, {});
+  b.open_loop(q, g.taps, tap);
+  const auto under = [&](ir::VarId window, ir::VarId turn) {
+    return ir::AffineIndex{-g.padding, {}, {}} + Dim(g.stride) * at(window) + Dim(g.dilation) * at(turn);
+  };
+  const ir::AffineIndex i = under(h, p), j = under(w, q);
+  b.open_reduce({{n, images}, {h, g.windows()}, {w, g.windows()}}, 0, unroll, {{i, g.extent}, {j, g.extent}});
+  const KernelBuilder::Reduction product[] = {
+      {Reducer::fma, {b.load(x, {at(n), i, j}), b.load(y, {at(n), at(h), at(w), at(o)})}}};
+  b.store(v, {at(p), at(q), at(o)}, b.close_reduce(product)[0]);
+  for (int loop = 0; loop < 3; ++loop) b.close_loop();
+  return b.finish();
+}
+
+const Clipping kClippings[] = {{8, 3, 1, 1, 1}, {5, 5, 1, 1, 4}, {7, 3, 2, 1, 1},
+                               {9, 3, 1, 2, 2}, {6, 4, 3, 2, 3}, {2, 5, 1, 1, 4}};
+
+}  // namespace
+
+TEST_CASE("a clipped sum runs no turn outside of the image, whatever is jammed or in lanes") {
+  const std::vector<Dims> images = {{{"N", 2}}};
+  for (const Clipping& g : kClippings)
+    for (const bool flips : {false, true}) {
+      INFO(g.extent << "², " << g.taps << " taps, stride " << g.stride << ", dilation " << g.dilation
+                    << ", padding " << g.padding << (flips ? ", flipped" : ""));
+      const LoopSchedule alone{1, false}, tile{4, false}, tall{8, false}, lanes{1, true};
+      check_against_interpreter(clipped_windows(g, alone, tile, {2, true}, 1, flips), images,
+                                {.contents = Contents::extreme, .all_targets = true});
+      check_against_interpreter(clipped_windows(g, {2, false}, tall, lanes, 2, flips), images);
+      check_against_interpreter(clipped_windows(g, tall, alone, {4, false}, 3, flips), images);
+      check_against_interpreter(clipped_windows(g, tile, lanes, alone, 1, flips), images);
+    }
+}
+
+TEST_CASE("a clipped sum over pixels runs those that a tap reaches, whatever is jammed or in lanes") {
+  const std::vector<Dims> images = {{{"N", 3}}};
+  for (const Clipping& g : kClippings) {
+    INFO(g.extent << "², " << g.taps << " taps");
+    for (const int tap : {1, 2, 5})
+      check_against_interpreter(clipped_taps(g, {tap, false}, {2, true}, tap), images,
+                                {.contents = Contents::extreme, .all_targets = true});
+    check_against_interpreter(clipped_taps(g, {1, true}, {3, false}, 2), images);
+  }
+}
+
 }  // namespace mlpc::codegen
