@@ -265,6 +265,9 @@ inline const std::vector<Action>* actions_inside(const Action& action) {
   const auto* phase = std::get_if<Phase>(&action.kind);
   return phase ? &phase->actions : nullptr;
 }
+inline std::vector<Action>* actions_inside(Action& action) {
+  return const_cast<std::vector<Action>*>(actions_inside(std::as_const(action)));
+}
 
 /// Memory of one value, or of the few that must be in one place. It begins where the highest slot of `above`
 /// ends, or else with the workspace; so two slots of which neither is above the other may have bytes in

@@ -137,7 +137,7 @@ std::optional<WorkspaceLayout> lay_out(const std::vector<WorkspaceSlot>& slots,
     const std::optional<std::int64_t> bytes = slot.bytes.evaluate(value_of);
     if (!bytes || *bytes < 0 || *bytes > INT64_MAX - offset - kSlotAlignment) return std::nullopt;
     out.offsets.push_back(offset);
-    ends.push_back(offset + (*bytes + kSlotAlignment - 1) / kSlotAlignment * kSlotAlignment);
+    ends.push_back(offset + rounded_slot_bytes(*bytes));
     out.bytes = std::max(out.bytes, ends.back());
   }
   return out;

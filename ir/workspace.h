@@ -36,6 +36,10 @@ struct WorkspaceLayout {
   std::int64_t bytes = 0;             // of the workspace
 };
 constexpr std::int64_t kSlotAlignment = 64;
+/// What a slot of so many bytes takes.
+constexpr std::int64_t rounded_slot_bytes(std::int64_t bytes) {
+  return (bytes + kSlotAlignment - 1) / kSlotAlignment * kSlotAlignment;
+}
 
 /// For given extents; nullopt where 64 bits do not hold a size.
 std::optional<WorkspaceLayout> lay_out(const std::vector<WorkspaceSlot>& slots,

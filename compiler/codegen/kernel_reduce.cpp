@@ -193,30 +193,32 @@ llvm::Value* lesser(llvm::IRBuilder<>& builder, llvm::Value* a, llvm::Value* b) 
 
 }  // namespace
 
+/// The first turn in which place + by_turn · turn is on the other side of `edge`: at it or above where it
+/// rises, below where it falls.
+llvm::Value* ReduceEmitter::crossing(llvm::Value* place, std::int64_t by_turn, std::int64_t edge) {
+  llvm::IRBuilder<>& b = state_.builder;
+  if (by_turn > 0)
+    return floored_quotient(b, b.CreateNSWSub(state_.int64(edge + by_turn - 1), place), by_turn);
+  llvm::Value* last = floored_quotient(b, b.CreateNSWSub(place, state_.int64(edge)), -by_turn);
+  return b.CreateNSWAdd(last, state_.int64(1));
+}
+
 /// Turns with place + by_turn · turn >= least.
 void ReduceEmitter::keep_from(Bounds& bounds, llvm::Value* place, std::int64_t by_turn, std::int64_t least) {
-  llvm::IRBuilder<>& b = state_.builder;
-  if (by_turn > 0) {
-    llvm::Value* above = b.CreateNSWSub(state_.int64(least + by_turn - 1), place);
-    bounds.low = greater(b, bounds.low, floored_quotient(b, above, by_turn));
-  } else {
-    llvm::Value* left = b.CreateNSWSub(place, state_.int64(least));
-    llvm::Value* last = floored_quotient(b, left, -by_turn);
-    bounds.high = lesser(b, bounds.high, b.CreateNSWAdd(last, state_.int64(1)));
-  }
+  llvm::Value* turn = crossing(place, by_turn, least);
+  if (by_turn > 0)
+    bounds.low = greater(state_.builder, bounds.low, turn);
+  else
+    bounds.high = lesser(state_.builder, bounds.high, turn);
 }
 
 /// Turns with place + by_turn · turn < end.
 void ReduceEmitter::keep_below(Bounds& bounds, llvm::Value* place, std::int64_t by_turn, std::int64_t end) {
-  llvm::IRBuilder<>& b = state_.builder;
-  if (by_turn > 0) {
-    llvm::Value* left = b.CreateNSWSub(state_.int64(end + by_turn - 1), place);
-    bounds.high = lesser(b, bounds.high, floored_quotient(b, left, by_turn));
-  } else {
-    llvm::Value* above = b.CreateNSWSub(place, state_.int64(end));
-    llvm::Value* last = floored_quotient(b, above, -by_turn);
-    bounds.low = greater(b, bounds.low, b.CreateNSWAdd(last, state_.int64(1)));
-  }
+  llvm::Value* turn = crossing(place, by_turn, end);
+  if (by_turn > 0)
+    bounds.high = lesser(state_.builder, bounds.high, turn);
+  else
+    bounds.low = greater(state_.builder, bounds.low, turn);
 }
 
 /// The turns that leave the same instances of a tile are neighbours: first those of one part of it, then of

@@ -38,6 +38,7 @@ class ReduceEmitter {
   std::optional<std::size_t> jammed_level(const ir::Reduce::Clip& clip) const;
   void emit_parts(std::size_t range, const ir::Reduce::Clip& clip, std::size_t level, const Bounds& bounds);
   llvm::Value* place(const ir::Reduce::Clip& clip);
+  llvm::Value* crossing(llvm::Value* place, std::int64_t by_turn, std::int64_t edge);
   void keep_from(Bounds& bounds, llvm::Value* place, std::int64_t by_turn, std::int64_t least);
   void keep_below(Bounds& bounds, llvm::Value* place, std::int64_t by_turn, std::int64_t end);
   bool emit_jammed_trip(llvm::Value* base);

@@ -120,8 +120,7 @@ lowering::Extents batch_extents(const ir::Program& program) {
 void adapt(ir::KernelProgram& program, const CompileOptions& options) {
   std::vector<lowering::Extents> all = options.specializations;
   if (options.level >= 3 && all.empty()) all.push_back(batch_extents(program.header));
-  for (const lowering::Extents& extents : all)
-    if (!extents.empty()) lowering::specialize(program, extents);
+  for (const lowering::Extents& extents : all) lowering::specialize(program, extents);
   if (options.schedule) lowering::override_schedule(program, options.schedule->text, options.schedule->name);
 }
 

@@ -1,5 +1,6 @@
 #include "compiler/driver/extents.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "ir/error.h"

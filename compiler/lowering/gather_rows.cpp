@@ -17,8 +17,8 @@ using ir::Node;
 using ir::Op;
 using ir::ValueId;
 
-constexpr std::int64_t kMostWeights = 1
-                                      << 12;  // elements of a layer: a row is 128 FMAs of a vector, or fewer
+/// Elements of a layer: a row is 128 FMAs of a vector, or fewer.
+constexpr std::int64_t kMostWeights = 1 << 12;
 
 /// The free extent that a group's outermost loop runs over, or whose parts it sums; nullopt: it has none.
 std::optional<Dim> rows_of(const Graph& graph, const Group& group) {

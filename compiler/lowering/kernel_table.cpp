@@ -20,8 +20,7 @@ void KernelTable::add(std::vector<ir::Action>& actions, std::vector<ir::Kernel>&
   for (ir::Action& action : actions) {
     if (auto* call = std::get_if<ir::KernelCall>(&action.kind))
       call->kernel = add(std::move(kernels[call->kernel]));
-    if (auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) add(loop->actions, kernels);
-    if (auto* phase = std::get_if<ir::Phase>(&action.kind)) add(phase->actions, kernels);
+    if (std::vector<ir::Action>* inside = ir::actions_inside(action)) add(*inside, kernels);
   }
 }
 

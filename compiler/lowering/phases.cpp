@@ -295,9 +295,7 @@ void form_row_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& 
 void dissolve_phases(std::vector<ir::Action>& actions, const std::vector<ir::Kernel>& kernels) {
   std::vector<ir::Action> out;
   for (ir::Action& action : actions) {
-    if (auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) dissolve_phases(loop->actions, kernels);
-    if (auto* special = std::get_if<ir::Specialization>(&action.kind))
-      dissolve_phases(special->actions, kernels);
+    if (std::vector<ir::Action>* inside = ir::actions_inside(action)) dissolve_phases(*inside, kernels);
     auto* phase = std::get_if<ir::Phase>(&action.kind);
     if (phase && !ir::has_equal_tasks(kernels, phase->actions))
       std::ranges::move(phase->actions, std::back_inserter(out));

@@ -74,8 +74,7 @@ void rename(std::vector<ir::Action>& actions, const std::vector<std::uint32_t>& 
     if (auto* call = std::get_if<ir::KernelCall>(&action.kind))
       std::ranges::for_each(call->buffers, rename_ref);
     if (auto* check = std::get_if<ir::FiniteCheck>(&action.kind)) rename_ref(check->value);
-    if (auto* loop = std::get_if<ir::TurnLoop>(&action.kind)) rename(loop->actions, names);
-    if (auto* phase = std::get_if<ir::Phase>(&action.kind)) rename(phase->actions, names);
+    if (std::vector<ir::Action>* inside = ir::actions_inside(action)) rename(*inside, names);
   }
 }
 
@@ -86,8 +85,7 @@ std::int64_t guessed_bytes(const ir::WorkspaceSlot& slot) {
   constexpr std::int64_t kMost = std::int64_t{1} << 40;  // so that the sum of a million has room
   const std::int64_t bytes =
       slot.bytes.evaluate([](std::string_view) { return kFreeExtent; }).value_or(kMost);
-  return (std::clamp<std::int64_t>(bytes, 1, kMost) + ir::kSlotAlignment - 1) / ir::kSlotAlignment *
-         ir::kSlotAlignment;
+  return ir::rounded_slot_bytes(std::clamp<std::int64_t>(bytes, 1, kMost));
 }
 
 void place_slots(ir::LoweredEntry& entry) {

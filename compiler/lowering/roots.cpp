@@ -69,8 +69,7 @@ class Classifier {
   }
 
   /// What a contraction reads: a pad's zeros are stored, so that no sum has guards, unless it clips them all.
-  ValueId below_clips(ValueId contraction, ValueId operand) const {
-    const Clips clips = clips_of(graph_, contraction);
+  ValueId below_clips(const Clips& clips, ValueId operand) const {
     ValueId below = strip_layout(operand, Op::pad_);
     while (std::ranges::find(clips.pads, below) != clips.pads.end())
       below = strip_layout(graph_.operands(graph_.producer(below))[0], Op::pad_);
@@ -106,13 +105,15 @@ class Classifier {
       is_epilogue_[Graph::result(node).index] = true;
       compute(Graph::result(node));
     }
-    if (std::holds_alternative<ir::ContractionLowering>(ir::def(node.op).lowering))
+    if (std::holds_alternative<ir::ContractionLowering>(ir::def(node.op).lowering)) {
+      const Clips clips = clips_of(graph_, Graph::result(node));
       for (ValueId operand : operands) {
-        const ValueId below = below_clips(Graph::result(node), operand);
+        const ValueId below = below_clips(clips, operand);
         if (is_elementwise(below) || is_layout(graph_.producer(below).op)) compute(below);
         const bool is_turned = graph_.producer(operand).op == Op::transpose_;  // made by prepare()
         if (is_turned && !is_packed(node, operand)) compute(operand);
       }
+    }
     if (kinds_[Graph::result(node).index] == Kind::turns)
       for (ValueId operand : operands) compute(viewed(graph_, kinds_, operand));
     if (is_layout(node.op) && !has_affine_index(graph_, node)) compute(operands[0]);

@@ -19,21 +19,12 @@ class Binder {
  public:
   explicit Binder(const Extents& extents) : extents_(extents) {}
 
-  Dim bound(const Dim& dim) const {
-    return dim.with([&](std::string_view name) -> std::optional<std::int64_t> {
+  void bind(Dim& dim) const {
+    dim = dim.with([&](std::string_view name) -> std::optional<std::int64_t> {
       const auto found = std::ranges::find(extents_, name, &Extents::value_type::first);
       return found == extents_.end() ? std::nullopt : std::optional(found->second);
     });
   }
-
-  void bind(Dim& dim) {
-    Dim with_numbers = bound(dim);
-    has_bound_ |= with_numbers != dim;
-    dim = std::move(with_numbers);
-  }
-
-  /// Whether anything was bound since the last call.
-  bool has_bound() { return std::exchange(has_bound_, false); }
 
   void bind(ir::Kernel& kernel) {
     greatest_.clear();
@@ -43,12 +34,12 @@ class Binder {
   }
 
  private:
-  void bind(ir::AffineIndex& index) {
+  void bind(ir::AffineIndex& index) const {
     bind(index.constant);
     for (ir::AffineIndex::Term& term : index.terms) bind(term.coefficient);
     std::erase_if(index.terms, [](const auto& term) { return term.coefficient == Dim(0); });
   }
-  void bind(std::vector<ir::AffineIndex>& indexes) {
+  void bind(std::vector<ir::AffineIndex>& indexes) const {
     for (ir::AffineIndex& index : indexes) bind(index);
   }
 
@@ -57,9 +48,9 @@ class Binder {
   }
 
   void bind(ir::Let&) const {}
-  void bind(ir::IndexValue& value) { bind(value.index); }
-  void bind(ir::Load& load) { bind(load.index); }
-  void bind(ir::Store& store) { bind(store.index); }
+  void bind(ir::IndexValue& value) const { bind(value.index); }
+  void bind(ir::Load& load) const { bind(load.index); }
+  void bind(ir::Store& store) const { bind(store.index); }
   void bind(ir::Loop& loop) {
     open(loop.var, loop.extent);
     if (loop.limit) {
@@ -70,7 +61,7 @@ class Binder {
     bind(loop.body);
   }
   void bind(ir::Reduce& reduce) {
-    for (ir::Reduce::Range& range : reduce.ranges) open(range.var, range.extent);
+    for (ir::Reduce::Range& range : reduce.ranges) open(range.var, range.extent);  // clips are numbers anyhow
     bind(reduce.body);
   }
   void bind(ir::Recurrence& recurrence) {
@@ -95,7 +86,6 @@ class Binder {
   }
 
   const Extents& extents_;
-  bool has_bound_ = false;
   std::map<ir::VarId, Dim> greatest_;  // the variables' values in their last turns
 };
 
@@ -106,8 +96,9 @@ class Specializer {
 
   /// None where they are the same at all extents.
   std::vector<ir::Action> run(const ir::LoweredEntry& entry) {
+    has_changed_ = false;
     std::vector<ir::Action> out = run(entry.actions);
-    return binder_.has_bound() ? out : std::vector<ir::Action>();
+    return has_changed_ ? out : std::vector<ir::Action>();
   }
 
  private:
@@ -124,15 +115,14 @@ class Specializer {
 
   bool specialize(ir::KernelCall& call) {
     if (call.guard) {
-      binder_.bind(call.guard->extent);
+      bind(call.guard->extent);
       if (const auto extent = call.guard->extent.constant()) {
         if ((*extent >= call.guard->least) == call.guard->negated) return false;
         call.guard.reset();
       }
     }
-    ir::Kernel kernel = kernels_[call.kernel];
-    binder_.bind(kernel);
-    call.kernel = table_.add(std::move(kernel));
+    const std::uint32_t bound = bound_kernel(call.kernel);
+    has_changed_ |= bound != std::exchange(call.kernel, bound);
     for (ir::BufferRef& ref : call.buffers) bind(ref);
     return true;
   }
@@ -143,7 +133,7 @@ class Specializer {
   }
 
   bool specialize(ir::TurnLoop& loop) {
-    binder_.bind(loop.length);
+    bind(loop.length);
     loop.actions = run(loop.actions);
     return !loop.actions.empty();
   }
@@ -155,16 +145,34 @@ class Specializer {
 
   static bool specialize(ir::Specialization&) { return false; }
 
+  std::uint32_t bound_kernel(std::uint32_t k) {
+    const auto [it, is_new] = bound_kernels_.try_emplace(k);
+    if (is_new) {
+      ir::Kernel kernel = kernels_[k];
+      binder_.bind(kernel);
+      it->second = table_.add(std::move(kernel));
+    }
+    return it->second;
+  }
+
+  void bind(Dim& dim) {
+    const Dim before = dim;
+    binder_.bind(dim);
+    has_changed_ |= dim != before;
+  }
+
   void bind(ir::BufferRef& ref) {
     for (ir::TurnOffset& offset : ref.offsets) {
-      binder_.bind(offset.length);
-      binder_.bind(offset.bytes);
+      bind(offset.length);
+      bind(offset.bytes);
     }
   }
 
   std::vector<ir::Kernel>& kernels_;
   KernelTable table_;
   Binder binder_;
+  std::map<std::uint32_t, std::uint32_t> bound_kernels_;  // equal layers call the same kernel
+  bool has_changed_ = false;                              // in the entry
 };
 
 bool is_specialized(const ir::LoweredEntry& entry, const Extents& extents) {
@@ -187,6 +195,7 @@ void check(const Extents& extents, const std::vector<std::string>& dims) {
 }  // namespace
 
 void specialize(ir::KernelProgram& program, const Extents& extents) {
+  if (extents.empty()) return;
   check(extents, program.header.dims);
   Specializer specializer(program, extents);
   for (ir::LoweredEntry& entry : program.entries) {

@@ -57,7 +57,8 @@ struct TurnStorage {
   std::vector<Storage::Copy> first, last;  // of loop values, before the turns and behind them
 };
 
-/// In the workspace, each value has a slot to itself: place_slots lets them overlap.
+/// In the workspace, each value has a slot to itself, and place_slots lets them overlap; but those of a
+/// gathered graph that have equally many bytes follow each other in one.
 ///   options: how bodies of loops are grouped
 Storage assign_storage(const ir::Graph& graph, const Grouping& grouping, const GroupingOptions& options);
 

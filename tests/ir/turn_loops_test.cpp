@@ -3,44 +3,19 @@
 
 #include "ir/error.h"
 #include "ir/text.h"
+#include "tests/support/kernels_text.h"
 
 namespace mlpc::ir {
 namespace {
 
 /// A program of one kernel, which copies 4 numbers, with these actions.
 std::string program_of(std::string_view actions) {
-  return fmt::format(R"(mlpc.kernels {}
-model m : f32
-source ""
-target "x86-64-v4"
-dim T
-input "x" : f32[T, 4]
-train "{{}}"
-kernel k0 {{
-  buffer %b0 : f32[4] read
-  buffer %b1 : f32[4] written
-  for %i0 in 4 {{
-    %s0 = load %b0 [%i0]
-    store %b1 [%i0] = %s0
-  }}
-}}
-entry infer {{
-  input 0
-  result output "y" : f32[4]
-  slot 128
-{}}}
-)",
-                     1, actions);
+  return testing::kernels_text(
+      "dim T\ninput \"x\" : f32[T, 4]\n", testing::copying_kernel("k0", "4"),
+      fmt::format("  input 0\n  result output \"y\" : f32[4]\n  slot 128\n{}", actions));
 }
 
-std::string error_of(std::string_view actions) {
-  try {
-    parse_kernels(program_of(actions), "dump");
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
+std::string error_of(std::string_view actions) { return testing::error_of_kernels(program_of(actions)); }
 
 TEST_CASE("loops over turns are read as they are printed, nested ones, too") {
   const std::string text = program_of(R"(  turns T reverse {

@@ -8,6 +8,7 @@
 
 #include "ir/error.h"
 #include "ir/text.h"
+#include "tests/support/kernels_text.h"
 
 namespace mlpc::ir {
 namespace {
@@ -15,49 +16,15 @@ namespace {
 /// A program with a kernel that copies a number, another one that copies some in tasks, and an entry with
 /// these slots and actions.
 std::string program_of(std::string_view body) {
-  return fmt::format(R"(mlpc.kernels 1
-model m : f32
-source ""
-target "x86-64-v4"
-dim B
-dim T
-input "x" : f32[1]
-train "{{}}"
-kernel k0 {{
-  buffer %b0 : f32[1] read
-  buffer %b1 : f32[1] written
-  for %i0 in 1 {{
-    %s0 = load %b0 [%i0]
-    store %b1 [%i0] = %s0
-  }}
-}}
-kernel k1 {{
-  buffer %b0 : f32[B] read
-  buffer %b1 : f32[B] written
-  task %i0 block 1
-  for %i0 in B {{
-    %s0 = load %b0 [%i0]
-    store %b1 [%i0] = %s0
-  }}
-}}
-entry infer {{
-  input 0
-  result output "y" : f32[1]
-{}}}
-)",
-                     body);
+  return testing::kernels_text(
+      "dim B\ndim T\ninput \"x\" : f32[1]\n",
+      testing::copying_kernel("k0", "1") + testing::copying_kernel("k1", "B", "  task %i0 block 1\n"),
+      fmt::format("  input 0\n  result output \"y\" : f32[1]\n{}", body));
 }
 
 LoweredEntry entry_of(std::string_view body) { return parse_kernels(program_of(body), "dump").entries[0]; }
 
-std::string error_of(std::string_view body) {
-  try {
-    parse_kernels(program_of(body), "dump");
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
+std::string error_of(std::string_view body) { return testing::error_of_kernels(program_of(body)); }
 
 std::vector<std::pair<std::uint32_t, std::uint32_t>> ranges_of(const LoweredEntry& entry) {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> out;

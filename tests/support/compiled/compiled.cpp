@@ -45,7 +45,7 @@ Program for_target(Program program, const std::string& target) {
 
 codegen::JitModel compile(const Program& program, const CompiledProgram::Options& options) {
   KernelProgram kernels = lowering::lower(program, {options.level});
-  if (!options.specialized.empty()) lowering::specialize(kernels, options.specialized);
+  lowering::specialize(kernels, options.specialized);
   verify(kernels);
   return {kernels.header, codegen::emit_objects(kernels, codegen::kMostObjects, options.effort)};
 }

@@ -194,7 +194,7 @@ class Call {
 
 /// The kernels as their text says them.
 KernelProgram read_back(KernelProgram kernels, const lowering::Extents& specialized) {
-  if (!specialized.empty()) lowering::specialize(kernels, specialized);
+  lowering::specialize(kernels, specialized);
   const std::string text = print(kernels);
   KernelProgram read = parse_kernels(text, "kernels");
   if (print(read) != text) fail("the text of the kernels is not what was read from it");
