@@ -28,7 +28,7 @@ std::int64_t checked_multiply(std::int64_t a, std::int64_t b) {
 std::int64_t floor_quotient(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0); }  // b > 0
 
 template <typename T, typename Compare>
-std::strong_ordering compare_ranges(const std::vector<T>& a, const std::vector<T>& b, Compare compare) {
+std::strong_ordering compare_ranges(std::span<const T> a, std::span<const T> b, Compare compare) {
   for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i)
     if (const auto order = compare(a[i], b[i]); order != 0) return order;
   return a.size() <=> b.size();
@@ -37,7 +37,7 @@ std::strong_ordering compare_ranges(const std::vector<T>& a, const std::vector<T
 std::strong_ordering compare_atoms(const DimAtom& a, const DimAtom& b) {
   if (a.kind != b.kind) return a.kind <=> b.kind;
   if (const auto order = a.name.compare(b.name); order != 0) return order <=> 0;
-  return compare_ranges(a.operands, b.operands, [](const Dim& x, const Dim& y) { return x <=> y; });
+  return compare_ranges<Dim>(a.operands, b.operands, [](const Dim& x, const Dim& y) { return x <=> y; });
 }
 
 std::strong_ordering compare_factors(const DimFactor& a, const DimFactor& b) {
@@ -54,7 +54,7 @@ int degree_of(const DimTerm& term) {
 /// By monomial alone: higher degrees first.
 std::strong_ordering compare_monomials(const DimTerm& a, const DimTerm& b) {
   if (const int da = degree_of(a), db = degree_of(b); da != db) return db <=> da;
-  return compare_ranges(a.factors, b.factors, compare_factors);
+  return compare_ranges<DimFactor>(a.factors, b.factors, compare_factors);
 }
 
 std::vector<DimFactor> multiply_factors(const std::vector<DimFactor>& a, const std::vector<DimFactor>& b) {
@@ -71,10 +71,17 @@ std::vector<DimFactor> multiply_factors(const std::vector<DimFactor>& a, const s
   return out;
 }
 
+/// a / b where that is an integer.
+std::optional<std::int64_t> exact_quotient(std::int64_t a, std::int64_t b) {
+  if (b == -1) return checked_multiply(a, b);
+  return a % b == 0 ? std::optional(a / b) : std::nullopt;
+}
+
 /// a / b where that is a monomial with an integer coefficient.
 std::optional<DimTerm> divide_terms(const DimTerm& a, const DimTerm& b) {
-  if (a.coefficient % b.coefficient != 0) return std::nullopt;
-  DimTerm out{{}, a.coefficient / b.coefficient};
+  const auto coefficient = exact_quotient(a.coefficient, b.coefficient);
+  if (!coefficient) return std::nullopt;
+  DimTerm out{{}, *coefficient};
   std::size_t found = 0;
   for (const DimFactor& factor : a.factors) {
     const auto same = std::ranges::find_if(
@@ -105,7 +112,7 @@ std::string text_of(const DimAtom& atom) {
 
 std::string text_of(const DimTerm& term, std::int64_t coefficient) {
   std::string out;
-  if (coefficient != 1 || term.factors.empty()) out = fmt::format("{}", coefficient);
+  if (coefficient != 1) out = fmt::format("{}", coefficient);
   for (const DimFactor& factor : term.factors)
     for (int i = 0; i < factor.power; ++i) out += (out.empty() ? "" : "*") + text_of(factor.atom);
   return out;
@@ -152,16 +159,16 @@ bool is_never_negative(const DimAtom& atom) {
 
 /// Sufficient, not necessary.
 bool is_never_negative(const Dim& dim) {
-  return std::ranges::all_of(dim.terms(), [](const DimTerm& term) {
-    return term.coefficient > 0 && std::ranges::all_of(term.factors, [](const DimFactor& factor) {
-             return is_never_negative(factor.atom);
-           });
-  });
+  return dim.added() >= 0 && std::ranges::all_of(dim.terms(), [](const DimTerm& term) {
+           return term.coefficient > 0 && std::ranges::all_of(term.factors, [](const DimFactor& factor) {
+                    return is_never_negative(factor.atom);
+                  });
+         });
 }
 
 /// The atom that a polynomial consists of, if it is nothing else.
 const DimAtom* lone_atom(const Dim& dim) {
-  const bool is_lone = dim.terms().size() == 1 && dim.terms()[0].coefficient == 1 &&
+  const bool is_lone = dim.added() == 0 && dim.terms().size() == 1 && dim.terms()[0].coefficient == 1 &&
                        dim.terms()[0].factors.size() == 1 && dim.terms()[0].factors[0].power == 1;
   return is_lone ? &dim.terms()[0].factors[0].atom : nullptr;
 }
@@ -173,43 +180,73 @@ const DimAtom* lone_atom(const Dim& dim, DimAtom::Kind kind) {
 
 }  // namespace
 
-Dim::Dim(std::int64_t constant) {
-  if (constant != 0) terms_.push_back({{}, constant});
-}
+/// Terms that are still being added.
+class Dim::Sum {
+ public:
+  explicit Sum(std::int64_t constant = 0) : added_(constant) {}
+  explicit Sum(const Dim& dim) : terms_(dim.terms().begin(), dim.terms().end()), added_(dim.added_) {}
+
+  void add(std::int64_t constant) { added_ = checked_add(added_, constant); }
+
+  void add(DimTerm term) {
+    if (term.factors.empty()) return add(term.coefficient);
+    const auto at = std::ranges::lower_bound(
+        terms_, term, [](const DimTerm& a, const DimTerm& b) { return compare_monomials(a, b) < 0; });
+    if (at == terms_.end() || compare_monomials(*at, term) != 0) {
+      if (terms_.size() >= kMostTerms) fail("an extent has more than {} terms", kMostTerms);
+      terms_.insert(at, std::move(term));
+      return;
+    }
+    at->coefficient = checked_add(at->coefficient, term.coefficient);
+    if (at->coefficient == 0) terms_.erase(at);
+  }
+
+  Dim dim() && {
+    Dim out(added_);
+    if (!terms_.empty()) out.terms_ = std::make_shared<const std::vector<DimTerm>>(std::move(terms_));
+    return out;
+  }
+
+ private:
+  std::vector<DimTerm> terms_;
+  std::int64_t added_;
+};
 
 Dim Dim::of_atom(DimAtom atom) {
-  Dim out;
-  out.terms_.push_back({{{std::move(atom), 1}}, 1});
-  return out;
+  Sum out;
+  out.add({{{std::move(atom), 1}}, 1});
+  return std::move(out).dim();
 }
 
 Dim Dim::named(std::string_view name) { return of_atom({DimAtom::Kind::name, std::string(name), {}}); }
 
 Dim Dim::floordiv(const Dim& e, std::int64_t divisor) {
   if (divisor <= 0) fail("an extent is divided by {}", divisor);
-  Dim whole, rest, offset;  // ⌊(c·q + r) / c⌋ = q + ⌊r / c⌋ with coefficients of r in 0 … c - 1
+  // ⌊(c·q + r) / c⌋ = q + ⌊r / c⌋ with coefficients of r in 0 … c - 1
+  Sum whole(floor_quotient(e.added_, divisor));
+  const std::int64_t offset = e.added_ - floor_quotient(e.added_, divisor) * divisor;
+  std::vector<DimTerm> rest;
   std::int64_t common = divisor;
-  for (const DimTerm& term : e.terms_) {
+  for (const DimTerm& term : e.terms()) {
     const std::int64_t quotient = floor_quotient(term.coefficient, divisor);
     const std::int64_t remainder = term.coefficient - quotient * divisor;
-    if (quotient != 0) whole.add_term({term.factors, quotient});
+    if (quotient != 0) whole.add({term.factors, quotient});
     if (remainder == 0) continue;
-    (term.factors.empty() ? offset : rest).add_term({term.factors, remainder});
-    if (!term.factors.empty()) common = std::gcd(common, remainder);
+    rest.push_back({term.factors, remainder});
+    common = std::gcd(common, remainder);
   }
-  if (rest.terms_.empty()) return whole;
+  if (rest.empty()) return std::move(whole).dim();
   // ⌊(g·a + r) / (g·c)⌋ = ⌊(a + ⌊r / g⌋) / c⌋
-  Dim numerator(floor_quotient(offset.constant().value(), common));
-  for (const DimTerm& term : rest.terms_) numerator.add_term({term.factors, term.coefficient / common});
-  if (divisor == common) return whole + numerator;
-  return whole + floordiv_atom(numerator, divisor / common);
+  Sum numerator(floor_quotient(offset, common));
+  for (const DimTerm& term : rest) numerator.add({term.factors, term.coefficient / common});
+  const Dim divided = std::move(numerator).dim();
+  return std::move(whole).dim() + (divisor == common ? divided : floordiv_atom(divided, divisor / common));
 }
 
 /// ⌊(⌊x / a⌋ + r) / b⌋ = ⌊(x + a·r) / (a·b)⌋
 Dim Dim::floordiv_atom(const Dim& numerator, std::int64_t divisor) {
   Dim head = numerator;
-  const std::int64_t r = numerator.terms_.back().factors.empty() ? numerator.terms_.back().coefficient : 0;
-  if (r != 0) head.terms_.pop_back();
+  const std::int64_t r = std::exchange(head.added_, 0);
   if (const DimAtom* inner = lone_atom(head, DimAtom::Kind::floordiv)) {
     const std::int64_t a = inner->operands[1].constant().value();
     return floordiv(inner->operands[0] + Dim(checked_multiply(a, r)), checked_multiply(a, divisor));
@@ -236,42 +273,36 @@ Dim Dim::max(const Dim& e, const Dim& f) {
   return of_atom({DimAtom::Kind::max, {}, std::move(kept)});
 }
 
-std::optional<std::int64_t> Dim::constant() const {
-  if (terms_.empty()) return 0;
-  if (terms_.size() == 1 && terms_[0].factors.empty()) return terms_[0].coefficient;
-  return std::nullopt;
-}
-
-void Dim::add_term(const DimTerm& term) {
-  const auto at = std::ranges::lower_bound(
-      terms_, term, [](const DimTerm& a, const DimTerm& b) { return compare_monomials(a, b) < 0; });
-  if (at == terms_.end() || compare_monomials(*at, term) != 0) {
-    if (terms_.size() >= kMostTerms) fail("an extent has more than {} terms", kMostTerms);
-    terms_.insert(at, term);
-    return;
-  }
-  at->coefficient = checked_add(at->coefficient, term.coefficient);
-  if (at->coefficient == 0) terms_.erase(at);
-}
-
 std::optional<Dim> Dim::divided_by(const Dim& divisor) const {
-  if (divisor.terms_.empty()) return std::nullopt;
+  if (const auto number = divisor.constant()) {
+    if (*number == 0) return std::nullopt;
+    const auto added = exact_quotient(added_, *number);
+    if (!added) return std::nullopt;
+    Sum quotient(*added);
+    for (const DimTerm& term : terms()) {
+      const auto coefficient = exact_quotient(term.coefficient, *number);
+      if (!coefficient) return std::nullopt;
+      quotient.add({term.factors, *coefficient});
+    }
+    return std::move(quotient).dim();
+  }
   Dim quotient, rest = *this;
   // Long division by the leading term; the leading monomial falls in every round.
-  while (!rest.terms_.empty()) {
-    const auto term = divide_terms(rest.terms_.front(), divisor.terms_.front());
+  while (!rest.is_constant()) {
+    const auto term = divide_terms(rest.terms().front(), divisor.terms().front());
     if (!term) return std::nullopt;
-    Dim step;
-    step.add_term(*term);
-    quotient = quotient + step;
-    rest = rest - step * divisor;
+    Sum step;
+    step.add(*term);
+    const Dim part = std::move(step).dim();
+    quotient = quotient + part;
+    rest = rest - part * divisor;
   }
-  return quotient;
+  return rest.added_ == 0 ? std::optional(quotient) : std::nullopt;
 }
 
 std::optional<std::int64_t> Dim::evaluate(const ValueOf& value_of) const {
-  std::int64_t sum = 0;
-  for (const DimTerm& term : terms_) {
+  std::int64_t sum = added_;
+  for (const DimTerm& term : terms()) {
     std::int64_t product = term.coefficient;
     for (const DimFactor& factor : term.factors) {
       const auto value = evaluate_atom(factor.atom, value_of);
@@ -295,8 +326,8 @@ Dim Dim::with(const std::function<std::optional<std::int64_t>(std::string_view)>
     for (const Dim& operand : std::span(atom.operands).subspan(1)) out = max(out, operand.with(value_of));
     return out;
   };
-  Dim sum;
-  for (const DimTerm& term : terms_) {
+  Dim sum(added_);
+  for (const DimTerm& term : terms()) {
     Dim product = term.coefficient;
     for (const DimFactor& factor : term.factors)
       for (int i = 0; i < factor.power; ++i) product = product * atom_with(factor.atom);
@@ -312,39 +343,82 @@ std::vector<std::string> Dim::names() const {
 }
 
 std::string Dim::text() const {
-  if (terms_.empty()) return "0";
   std::string out;
-  for (const DimTerm& term : terms_) {
-    const bool has_sign = term.coefficient < 0 && term.coefficient != INT64_MIN;  // that has no positive twin
+  const auto add = [&](std::int64_t number, auto text_with) {
+    const bool has_sign = number < 0 && number != INT64_MIN;  // that has no positive twin
     out += out.empty() ? (has_sign ? "-" : "") : has_sign ? " - " : " + ";
-    out += text_of(term, has_sign ? -term.coefficient : term.coefficient);
-  }
+    out += text_with(has_sign ? -number : number);
+  };
+  for (const DimTerm& term : terms())
+    add(term.coefficient, [&](std::int64_t coefficient) { return text_of(term, coefficient); });
+  if (added_ != 0 || is_constant())
+    add(added_, [](std::int64_t number) { return fmt::format("{}", number); });
   return out;
 }
 
-std::size_t Dim::hash() const { return std::hash<std::string>{}(text()); }
+std::size_t Dim::hash() const {
+  std::size_t hash = std::hash<std::int64_t>{}(added_);
+  const auto mix = [&](std::size_t part) { hash = hash * 1000003 ^ part; };
+  for (const DimTerm& term : terms()) {
+    mix(std::hash<std::int64_t>{}(term.coefficient));
+    for (const DimFactor& factor : term.factors) {
+      mix(std::hash<std::string>{}(factor.atom.name));
+      mix(static_cast<std::size_t>(factor.power));
+      for (const Dim& operand : factor.atom.operands) mix(operand.hash());
+    }
+  }
+  return hash;
+}
 
 Dim operator+(const Dim& a, const Dim& b) {
-  Dim out = a;
-  for (const DimTerm& term : b.terms_) out.add_term(term);
+  if (a.terms_ && b.terms_) {
+    Dim::Sum sum(a);
+    for (const DimTerm& term : b.terms()) sum.add(term);
+    sum.add(b.added_);
+    return std::move(sum).dim();
+  }
+  Dim out = a.terms_ ? a : b;
+  out.added_ = checked_add(a.added_, b.added_);
   return out;
 }
 
 Dim operator-(const Dim& a, const Dim& b) { return a + Dim(-1) * b; }
 
 Dim operator*(const Dim& a, const Dim& b) {
-  Dim out;
-  for (const DimTerm& x : a.terms_)
-    for (const DimTerm& y : b.terms_)
-      out.add_term({multiply_factors(x.factors, y.factors), checked_multiply(x.coefficient, y.coefficient)});
-  return out;
+  if (a == Dim(1)) return b;
+  if (b == Dim(1)) return a;
+  Dim::Sum sum(checked_multiply(a.added_, b.added_));
+  for (const DimTerm& x : a.terms())
+    for (const DimTerm& y : b.terms())
+      sum.add({multiply_factors(x.factors, y.factors), checked_multiply(x.coefficient, y.coefficient)});
+  const auto add_multiple = [&](const Dim& dim, std::int64_t number) {
+    if (number == 0) return;
+    for (const DimTerm& term : dim.terms())
+      sum.add({term.factors, checked_multiply(term.coefficient, number)});
+  };
+  add_multiple(a, b.added_);
+  add_multiple(b, a.added_);
+  return std::move(sum).dim();
 }
 
+/// By the terms, of which a number other than 0 is the last.
 std::strong_ordering Dim::compare(const Dim& a, const Dim& b) {
-  return compare_ranges(a.terms_, b.terms_, [](const DimTerm& x, const DimTerm& y) {
-    const auto order = compare_monomials(x, y);
-    return order != 0 ? order : x.coefficient <=> y.coefficient;
-  });
+  const std::span<const DimTerm> x = a.terms(), y = b.terms();
+  if (x.data() != y.data()) {
+    const auto order =
+        compare_ranges<DimTerm>(x.first(std::min(x.size(), y.size())), y.first(std::min(x.size(), y.size())),
+                                [](const DimTerm& s, const DimTerm& t) {
+                                  const auto monomials = compare_monomials(s, t);
+                                  return monomials != 0 ? monomials : s.coefficient <=> t.coefficient;
+                                });
+    if (order != 0) return order;
+    if (x.size() > y.size())
+      return b.added_ == 0 ? std::strong_ordering::greater : std::strong_ordering::less;
+    if (x.size() < y.size())
+      return a.added_ == 0 ? std::strong_ordering::less : std::strong_ordering::greater;
+  }
+  if ((a.added_ == 0) != (b.added_ == 0)) return (a.added_ != 0) <=> (b.added_ != 0);
+  return a.added_ <=> b.added_;
 }
 
 }  // namespace mlpc::ir

@@ -3,7 +3,9 @@
 #include <compare>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,18 +27,21 @@ struct DimFactor {
   int power;
 };
 
-/// coefficient · Π atomᵢ^powerᵢ; atoms ascending, coefficient never 0.
+/// coefficient · Π atomᵢ^powerᵢ; one factor or more, atoms ascending, coefficient never 0.
 struct DimTerm {
   std::vector<DimFactor> factors;
   std::int64_t coefficient;
 };
 
-/// An extent: a canonical polynomial with 64-bit coefficients. Equal canonical forms are equal extents; what
-/// cannot be proved equal becomes a plan-time check. All arithmetic is checked and throws mlpc::Error.
+/// An extent: a canonical polynomial with 64-bit coefficients, terms + a constant. Equal canonical forms are
+/// equal extents; what cannot be proved equal becomes a plan-time check. All arithmetic is checked and throws
+/// mlpc::Error. Copies share their terms, and most extents have none: types, which are full of extents, cost
+/// little to copy.
 class Dim {
  public:
-  Dim() = default;             // 0
-  Dim(std::int64_t constant);  // NOLINT(google-explicit-constructor): an extent is written as a number
+  Dim() = default;  // 0
+  // NOLINTNEXTLINE(google-explicit-constructor): an extent is written as a number
+  Dim(std::int64_t constant) : added_(constant) {}
   static Dim named(std::string_view name);
   static Dim of_atom(DimAtom atom);  // of an atom that a Dim has
   /// ⌊e / divisor⌋, divisor > 0; what divides exactly is taken out of the atom, nested ones become one.
@@ -46,10 +51,12 @@ class Dim {
   /// Operands that another one is known to reach are left out: free dims are never negative.
   static Dim max(const Dim& e, const Dim& f);
 
-  std::optional<std::int64_t> constant() const;
-  bool is_constant() const { return constant().has_value(); }
-  /// Highest terms first, the constant last. Empty for 0.
-  const std::vector<DimTerm>& terms() const { return terms_; }
+  std::optional<std::int64_t> constant() const { return terms_ ? std::nullopt : std::optional(added_); }
+  bool is_constant() const { return !terms_; }
+  /// Highest first. Empty for a constant.
+  std::span<const DimTerm> terms() const { return terms_ ? std::span(*terms_) : std::span<const DimTerm>(); }
+  /// What is added to the terms.
+  std::int64_t added() const { return added_; }
   /// The q with q · divisor == *this as polynomials, if there is one.
   std::optional<Dim> divided_by(const Dim& divisor) const;
   /// The value when `value_of` gives each name's; nullopt if 64 bits do not hold it.
@@ -69,10 +76,11 @@ class Dim {
   friend std::strong_ordering operator<=>(const Dim& a, const Dim& b) { return compare(a, b); }
 
  private:
+  class Sum;
   static std::strong_ordering compare(const Dim&, const Dim&);
   static Dim floordiv_atom(const Dim& numerator, std::int64_t divisor);
-  void add_term(const DimTerm& term);
-  std::vector<DimTerm> terms_;
+  std::shared_ptr<const std::vector<DimTerm>> terms_;  // none for a constant
+  std::int64_t added_ = 0;
 };
 
 }  // namespace mlpc::ir

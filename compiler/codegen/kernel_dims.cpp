@@ -21,7 +21,9 @@ class DimEmitter {
       llvm::Value* product = emit_term(term);
       sum = sum ? builder_.CreateNSWAdd(sum, product) : product;
     }
-    return sum ? sum : builder_.getInt64(0);
+    llvm::Value* added = builder_.getInt64(static_cast<std::uint64_t>(dim.added()));
+    if (!sum) return added;
+    return dim.added() == 0 ? sum : builder_.CreateNSWAdd(sum, added);
   }
 
  private:
@@ -33,7 +35,6 @@ class DimEmitter {
       for (int i = 0; i < factor.power; ++i) product = product ? builder_.CreateNSWMul(product, atom) : atom;
     }
     llvm::Value* coefficient = builder_.getInt64(static_cast<std::uint64_t>(term.coefficient));
-    if (!product) return coefficient;
     return term.coefficient == 1 ? product : builder_.CreateNSWMul(product, coefficient);
   }
 

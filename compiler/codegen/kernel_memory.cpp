@@ -12,19 +12,13 @@ namespace {
 using ir::Dim;
 using ir::ElementType;
 
-std::int64_t constant_part(const Dim& dim) {
-  for (const ir::DimTerm& term : dim.terms())
-    if (term.factors.empty()) return term.coefficient;
-  return 0;
-}
-
 /// Enough of a proof: a sum of products of names.
 bool surely_not_negative(const Dim& dim) {
-  return std::ranges::all_of(dim.terms(), [](const ir::DimTerm& term) {
-    return term.coefficient >= 0 && std::ranges::all_of(term.factors, [](const ir::DimFactor& factor) {
-             return factor.atom.kind == ir::DimAtom::Kind::name;
-           });
-  });
+  return dim.added() >= 0 && std::ranges::all_of(dim.terms(), [](const ir::DimTerm& term) {
+           return term.coefficient >= 0 && std::ranges::all_of(term.factors, [](const ir::DimFactor& factor) {
+                    return factor.atom.kind == ir::DimAtom::Kind::name;
+                  });
+         });
 }
 
 bool lane_exists(llvm::Value* mask, int lane) {
@@ -60,7 +54,7 @@ Access Memory::make_access(ir::BufferId buffer, const std::vector<ir::AffineInde
     stride = stride * type.shape[axis];
   }
   std::erase_if(access.coefficients, [](const auto& entry) { return entry.second == Dim(0); });
-  access.constant = constant_part(constant);
+  access.constant = constant.added();
   access.varying_constant = constant - Dim(access.constant);
   access.rises = !may_miss && surely_not_negative(constant);
   std::string key =

@@ -50,12 +50,11 @@ class CheckedDims {
     if (const std::optional<std::int64_t> c = dim.constant()) return checked(constant(*c));
     if (const auto found = known_.find(dim); found != known_.end()) return found->second;
     Number sum = constant(0);
-    for (const ir::DimTerm& term : dim.terms()) {
-      Number product = constant(term.coefficient);
-      if (!term.factors.empty()) product = times(factors(term), product);
-      sum = checked(
-          {s_.b.CreateAdd(sum.exact, product.exact), s_.b.CreateFAdd(sum.approximate, product.approximate)});
-    }
+    const auto add = [&](Number n) {
+      sum = checked({s_.b.CreateAdd(sum.exact, n.exact), s_.b.CreateFAdd(sum.approximate, n.approximate)});
+    };
+    for (const ir::DimTerm& term : dim.terms()) add(times(factors(term), constant(term.coefficient)));
+    if (dim.added() != 0) add(constant(dim.added()));
     return known_[dim] = sum;
   }
 

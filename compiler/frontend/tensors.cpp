@@ -63,7 +63,7 @@ bool Elaborator::require(ir::DimCheck::Relation relation, const Dim& left, const
   const bool is_equality = relation == ir::DimCheck::Relation::equal;
   if (const auto d = difference.constant()) return is_equality ? *d == 0 : *d >= 0;
   const auto is_positive = [](const ir::DimTerm& term) { return term.coefficient > 0; };
-  if (!is_equality && std::ranges::all_of(difference.terms(), is_positive))
+  if (!is_equality && difference.added() >= 0 && std::ranges::all_of(difference.terms(), is_positive))
     return true;  // dims are not negative
   const auto is_known = [&](const ir::DimCheck& c) {
     return c.relation == relation && c.left == left && c.right == right;

@@ -44,8 +44,7 @@ bool surely_negative(const Dim& extent) {
            std::ranges::all_of(
                term.factors, [](const DimFactor& factor) { return factor.atom.kind == DimAtom::Kind::name; });
   };
-  const std::vector<DimTerm>& terms = extent.terms();
-  return !terms.empty() && terms.back().factors.empty() && std::ranges::all_of(terms, falls);
+  return extent.added() < 0 && std::ranges::all_of(extent.terms(), falls);
 }
 
 Integers first_axes(std::size_t count) {
