@@ -336,6 +336,8 @@ Dim Dim::with(const std::function<std::optional<std::int64_t>(std::string_view)>
   return sum;
 }
 
+int Dim::degree() const { return terms_ ? degree_of(terms_->front()) : 0; }
+
 std::vector<std::string> Dim::names() const {
   std::vector<std::string> out;
   collect_names(*this, out);

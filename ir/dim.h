@@ -63,6 +63,8 @@ class Dim {
   std::optional<std::int64_t> evaluate(const std::function<std::int64_t(std::string_view)>& value_of) const;
   /// With the value of each name that `value_of` gives one for in the name's place.
   Dim with(const std::function<std::optional<std::int64_t>(std::string_view)>& value_of) const;
+  /// Of the polynomial, its atoms counted as variables; 0 for a constant.
+  int degree() const;
   /// All names in it, each once, in order of first occurrence.
   std::vector<std::string> names() const;
   /// As the text form writes it: `2*B*T + floordiv(N + 1, 2)`.

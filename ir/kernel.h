@@ -244,8 +244,9 @@ struct TurnLoop {
   std::vector<Action> actions;
 };
 /// Runs the actions in each of n tasks, one after the other and without a meeting in between: a task is the
-/// one of its number of every kernel below. All of these have n tasks, cut from one loop each; of the memory
-/// that the phase writes, a task touches only what it writes itself.
+/// one of its number of every kernel below. All of these have n tasks, cut from one loop each or a task a
+/// turn of some, one in the other; of the memory that the phase writes, a task touches only what it writes
+/// itself.
 struct Phase {
   std::vector<Action> actions;
 };
@@ -275,7 +276,18 @@ inline std::vector<Action>* actions_inside(Action& action) {
 struct WorkspaceSlot {
   Dim bytes;                              // the plan rounds it up to 64
   std::vector<std::uint32_t> above = {};  // earlier slots, ascending
+  /// Of a slot that only the tasks of a phase touch, each its own rows, one task's behind the other's. Where
+  /// there are fewer workers than tasks, the slot is rooms of `bytes`, one for each worker.
+  struct Tasks {
+    Dim count, bytes;
+    friend bool operator==(const Tasks&, const Tasks&) = default;
+    friend auto operator<=>(const Tasks&, const Tasks&) = default;
+  };
+  std::optional<Tasks> tasks = std::nullopt;
 };
+
+/// As the text of a slot has it.
+std::string text_of(const WorkspaceSlot::Tasks& tasks);
 
 /// One entry of the compiled model. Before the actions run, every input with an index bound is checked.
 struct LoweredEntry {

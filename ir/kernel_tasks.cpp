@@ -23,13 +23,15 @@ struct TaskCut {
   std::int64_t block;
 };
 
-/// Of the only loop of a kernel that may have several tasks; of one turn where there is one task.
+/// Of the only loop of a kernel that may have several tasks, or of all turns of several that have a task a
+/// turn; of one turn where there is one task.
 std::optional<TaskCut> only_cut(const Kernel& kernel) {
   std::optional<TaskCut> found;
   for (const TaskSplit& split : kernel.tasks) {
     if (task_count(kernel, split) == Dim(1)) continue;
-    if (found) return std::nullopt;
-    found = TaskCut{task_extent(kernel, split), split.block};
+    if (found && (found->block != 1 || split.block != 1)) return std::nullopt;
+    const Dim around = found ? found->extent : Dim(1);
+    found = TaskCut{around * task_extent(kernel, split), split.block};
   }
   return found ? found : TaskCut{1, 1};
 }

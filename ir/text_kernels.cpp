@@ -190,6 +190,14 @@ std::string actions_text(const std::vector<Action>& actions, std::size_t depth) 
   return out;
 }
 
+}  // namespace
+
+std::string text_of(const WorkspaceSlot::Tasks& tasks) {
+  return fmt::format(" for {} tasks of {}", tasks.count.text(), tasks.bytes.text());
+}
+
+namespace {
+
 std::string entry_text(const LoweredEntry& entry) {
   std::string out = fmt::format("entry {} {{\n", entry.name);
   for (std::uint32_t input : entry.inputs) out += fmt::format("  input {}\n", input);
@@ -197,8 +205,8 @@ std::string entry_text(const LoweredEntry& entry) {
     out += fmt::format("  result {} {} : {}\n", name_of(r.role), quoted(r.name), r.type.text());
   if (entry.writes_grads) out += "  grads\n";
   for (const WorkspaceSlot& slot : entry.slots)
-    out += fmt::format("  slot {}{}{}\n", slot.bytes.text(), slot.above.empty() ? "" : " above ",
-                       fmt::join(slot.above, ", "));
+    out += fmt::format("  slot {}{}{}{}\n", slot.bytes.text(), slot.tasks ? text_of(*slot.tasks) : "",
+                       slot.above.empty() ? "" : " above ", fmt::join(slot.above, ", "));
   return out + actions_text(entry.actions, 1) + "}\n";
 }
 
@@ -522,6 +530,12 @@ std::vector<Action> parse_actions(Reader& r, int depth) {
 
 WorkspaceSlot parse_slot(Reader& r) {
   WorkspaceSlot slot{r.dim()};
+  if (r.accept("for")) {
+    const Dim count = r.dim();
+    r.expect("tasks");
+    r.expect("of");
+    slot.tasks = {count, r.dim()};
+  }
   if (!r.accept("above")) return slot;
   do slot.above.push_back(r.index());
   while (r.accept(","));

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <map>
+#include <optional>
 
 #include "ir/error.h"
 #include "ir/kernel_tasks.h"
@@ -285,6 +287,7 @@ class EntryVerifier {
       is_top &= special != nullptr;
     }
     workspace(e_.actions);
+    rooms(e_.actions);
     std::vector<bool> is_written(e_.slots.size());
     writes(e_.actions, is_written);
   }
@@ -293,6 +296,10 @@ class EntryVerifier {
   void slots() const {
     for (std::uint32_t i = 0; i < e_.slots.size(); ++i) {
       dims(e_.slots[i].bytes, "a slot's");
+      if (const auto& tasks = e_.slots[i].tasks) {
+        dims(tasks->count, "a slot's");
+        dims(tasks->bytes, "a slot's");
+      }
       std::uint32_t next = 0;
       for (std::uint32_t below : e_.slots[i].above) {
         if (below < next || below >= i)
@@ -309,6 +316,42 @@ class EntryVerifier {
       if (!is_above(higher, lower))
         fail("entry {}: slots {} and {} are in use at once, and {} is not above {}", e_.name, lower, higher,
              higher, lower);
+  }
+
+  /// What is for tasks is of one phase, which has as many, and in no loop.
+  void rooms(const std::vector<Action>& list) const {
+    std::map<std::uint32_t, const Phase*> phases;  // by slot
+    for (const Action& action : list) {
+      if (const auto* special = std::get_if<Specialization>(&action.kind)) {
+        rooms(special->actions);
+        continue;
+      }
+      const auto* phase = std::get_if<Phase>(&action.kind);
+      std::vector<const BufferRef*> touched;
+      touch(action, touched);
+      for (const BufferRef* ref : touched) {
+        const std::optional<WorkspaceSlot::Tasks>& tasks = e_.slots[ref->index].tasks;
+        if (!tasks) continue;
+        const auto [it, is_new] = phases.try_emplace(ref->index, phase);
+        if (!phase || it->second != phase || !ref->offsets.empty())
+          fail("entry {}: slot {} is for tasks, and is touched outside of their phase", e_.name, ref->index);
+        if (is_new && &list == &e_.actions &&
+            task_count(p_.kernels[kernels_of(phase->actions).front()]) != tasks->count)
+          fail("entry {}: slot {} is for {} tasks, which its phase has not", e_.name, ref->index,
+               tasks->count.text());
+      }
+    }
+  }
+
+  /// The slots that the action touches, and what is inside of it.
+  static void touch(const Action& action, std::vector<const BufferRef*>& touched) {
+    const auto look = [&](const BufferRef& ref) {
+      if (ref.space == BufferRef::Space::workspace) touched.push_back(&ref);
+    };
+    if (const auto* call = std::get_if<KernelCall>(&action.kind)) std::ranges::for_each(call->buffers, look);
+    if (const auto* check = std::get_if<FiniteCheck>(&action.kind)) look(check->value);
+    if (const std::vector<Action>* inside = actions_inside(action))
+      for (const Action& a : *inside) touch(a, touched);
   }
 
   /// Directly, or with others in between, which a specialization does not use.

@@ -127,17 +127,38 @@ std::vector<std::pair<std::uint32_t, std::uint32_t>> stacked_slots(const std::ve
   return out;
 }
 
+std::optional<std::int64_t> slot_bytes(const WorkspaceSlot& slot,
+                                       const std::function<std::int64_t(std::string_view)>& value_of,
+                                       std::int64_t workers) {
+  std::optional<std::int64_t> bytes = slot.bytes.evaluate(value_of);
+  std::int64_t rooms = 1;
+  if (slot.tasks) {
+    const std::optional<std::int64_t> count = slot.tasks->count.evaluate(value_of);
+    if (!count) return std::nullopt;
+    if (workers < *count) {
+      rooms = workers;
+      bytes = slot.tasks->bytes.evaluate(value_of);
+    }
+  }
+  std::int64_t sum = 0;
+  if (!bytes || *bytes < 0 || *bytes > INT64_MAX - kSlotAlignment ||
+      __builtin_mul_overflow(rooms, rounded_slot_bytes(*bytes), &sum))
+    return std::nullopt;
+  return sum;
+}
+
 std::optional<WorkspaceLayout> lay_out(const std::vector<WorkspaceSlot>& slots,
-                                       const std::function<std::int64_t(std::string_view)>& value_of) {
+                                       const std::function<std::int64_t(std::string_view)>& value_of,
+                                       std::int64_t workers) {
   WorkspaceLayout out;
   std::vector<std::int64_t> ends;
   for (const WorkspaceSlot& slot : slots) {
     std::int64_t offset = 0;
     for (std::uint32_t below : slot.above) offset = std::max(offset, ends[below]);
-    const std::optional<std::int64_t> bytes = slot.bytes.evaluate(value_of);
-    if (!bytes || *bytes < 0 || *bytes > INT64_MAX - offset - kSlotAlignment) return std::nullopt;
+    const std::optional<std::int64_t> bytes = slot_bytes(slot, value_of, workers);
+    if (!bytes || *bytes > INT64_MAX - offset) return std::nullopt;
     out.offsets.push_back(offset);
-    ends.push_back(offset + rounded_slot_bytes(*bytes));
+    ends.push_back(offset + *bytes);
     out.bytes = std::max(out.bytes, ends.back());
   }
   return out;

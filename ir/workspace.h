@@ -41,8 +41,15 @@ constexpr std::int64_t rounded_slot_bytes(std::int64_t bytes) {
   return (bytes + kSlotAlignment - 1) / kSlotAlignment * kSlotAlignment;
 }
 
+constexpr std::int64_t kManyWorkers = INT64_MAX;  // then no slot is rooms
+/// What a slot takes for given extents; nullopt where 64 bits do not hold it, or where it is negative.
+std::optional<std::int64_t> slot_bytes(const WorkspaceSlot& slot,
+                                       const std::function<std::int64_t(std::string_view)>& value_of,
+                                       std::int64_t workers = kManyWorkers);
+
 /// For given extents; nullopt where 64 bits do not hold a size.
 std::optional<WorkspaceLayout> lay_out(const std::vector<WorkspaceSlot>& slots,
-                                       const std::function<std::int64_t(std::string_view)>& value_of);
+                                       const std::function<std::int64_t(std::string_view)>& value_of,
+                                       std::int64_t workers = kManyWorkers);
 
 }  // namespace mlpc::ir

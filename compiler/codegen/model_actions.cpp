@@ -148,7 +148,8 @@ llvm::Function* ActionEmitter::phase_function(const ir::Phase& phase) {
     const auto field = [&](unsigned number) {
       return s_.b.CreateLoad(s_.ptr, s_.b.CreateStructGEP(context_type(s_), frame.context, number));
     };
-    llvm::Value *dims_at = field(context_field::dims), *args = field(context_field::args);
+    llvm::Value *plan = field(context_field::plan), *args = field(context_field::args);
+    llvm::Value* dims_at = s_.plan_at(plan, plan_field::dims);
     llvm::BasicBlock* ready = s_.b.GetInsertBlock();
     auto* next = llvm::BasicBlock::Create(s_.context, "actions", f);
     s_.b.CreateBr(next);
@@ -160,9 +161,39 @@ llvm::Function* ActionEmitter::phase_function(const ir::Phase& phase) {
       inside.turns_.push_back({s_.b.CreateLoad(s_.i64, turn_number_at(s_, frame.turns, loop)),
                                s_.b.CreateLoad(s_.i64, before_at(s_, frame.turns, loop))});
     if (!turns_.empty()) inside.move_places(phase.actions);
+    inside.enter_rooms(phase.actions, plan, f->getArg(2));
     for (const ir::Action& action : phase.actions) inside.act(action);
     s_.b.CreateRetVoid();
   });
+}
+
+/// Where there are fewer workers than tasks, a place for tasks is moved so that this one's part of the slot
+/// lies in its worker's room.
+void ActionEmitter::enter_rooms(const std::vector<ir::Action>& actions, llvm::Value* plan,
+                                llvm::Value* worker) {
+  std::set<std::size_t> rooms;
+  const auto note = [&](const auto& again, const std::vector<ir::Action>& list) -> void {
+    for (const ir::Action& action : list) {
+      if (const std::vector<ir::Action>* inside = ir::actions_inside(action)) again(again, *inside);
+      const auto* call = std::get_if<ir::KernelCall>(&action.kind);
+      if (!call) continue;
+      for (const BufferRef& ref : call->buffers)
+        if (ref.space == BufferRef::Space::workspace && e_.slots[ref.index].tasks)
+          rooms.insert(buffers_.find(ref, false).number);
+    }
+  };
+  note(note, actions);
+  for (const std::size_t number : rooms) {
+    const ir::WorkspaceSlot::Tasks& tasks = *s_.workspace(e_).places[number].tasks;
+    llvm::Value* bytes = dims_(tasks.bytes);
+    llvm::Value* workers = s_.b.CreateLoad(s_.i64, s_.plan_at(plan, plan_field::workers));
+    llvm::Value* room = s_.b.CreateMul(s_.b.CreateSExt(worker, s_.i64), rounded_slot_bytes(s_, bytes));
+    llvm::Value* distance =
+        s_.b.CreateSelect(s_.b.CreateICmpSLT(workers, dims_(tasks.count)),
+                          s_.b.CreateSub(room, s_.b.CreateMul(task_, bytes)), s_.b.getInt64(0));
+    llvm::Value* at = s_.b.CreateConstInBoundsGEP1_64(s_.ptr, frame_.places, number);
+    s_.b.CreateStore(s_.b.CreateGEP(s_.i8, s_.b.CreateLoad(s_.ptr, at), distance), at);
+  }
 }
 
 void ActionEmitter::copy_context(llvm::Value* outer, const ActionFrame& to) {
@@ -177,7 +208,7 @@ void ActionEmitter::copy_context(llvm::Value* outer, const ActionFrame& to) {
     });
     s_.b.CreateStore(own, field(to.context, which));
   };
-  for (const unsigned same : {context_field::dims, context_field::args})
+  for (const unsigned same : {context_field::plan, context_field::args})
     s_.b.CreateStore(s_.b.CreateLoad(s_.ptr, field(outer, same)), field(to.context, same));
   copy_all(s_.ptr, context_field::places, to.places, buffers_.place_count());
   copy_all(s_.i64, context_field::turns, to.turns, 2 * turns_.size());

@@ -41,6 +41,7 @@ class ActionEmitter {
   void run_specialized(const ir::Specialization& special);
   void run_phase(const ir::Phase& phase);
   llvm::Function* phase_function(const ir::Phase& phase);
+  void enter_rooms(const std::vector<ir::Action>& actions, llvm::Value* plan, llvm::Value* worker);
   void copy_context(llvm::Value* outer, const ActionFrame& to);
 
   ModelState& s_;

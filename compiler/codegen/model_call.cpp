@@ -51,8 +51,9 @@ llvm::FunctionType* kernel_type(ModelState& s) {
 
 void call_kernel(ModelState& s, llvm::Value* context, llvm::Value* task) {
   llvm::Value* kernel = s.b.CreateLoad(s.ptr, field_of(s, context, context_field::kernel));
-  llvm::Value* dims = s.b.CreateLoad(s.ptr, field_of(s, context, context_field::dims));
-  s.b.CreateCall(kernel_type(s), kernel, {dims, task, field_of(s, context, context_field::buffers)});
+  llvm::Value* plan = s.b.CreateLoad(s.ptr, field_of(s, context, context_field::plan));
+  s.b.CreateCall(kernel_type(s), kernel,
+                 {s.plan_at(plan, plan_field::dims), task, field_of(s, context, context_field::buffers)});
 }
 
 /// void(ptr context, i64 task, i32 worker): what the hook calls.

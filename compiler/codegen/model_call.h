@@ -12,7 +12,7 @@ namespace mlpc::codegen {
 /// What one call of an entry knows, and its kernel's tasks; each task of a phase has one of its own. One
 /// layout for all entries of a model.
 namespace context_field {
-enum : unsigned { dims, args, places, turns, kernel, buffers };
+enum : unsigned { plan, args, places, turns, kernel, buffers };
 }
 llvm::StructType* context_type(ModelState& s);
 

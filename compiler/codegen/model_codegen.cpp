@@ -23,7 +23,7 @@ const ir::Target& target_of(const ir::KernelProgram& program) {
   return *target;
 }
 
-constexpr std::size_t kPlanHead = sizeof(mlpc_plan);
+constexpr std::size_t kPlanHead = sizeof(mlpc_plan) + sizeof(std::int64_t);  // and workers
 
 /// What the ABI cannot express.
 void check_header(const ir::Program& header) {
@@ -68,7 +68,7 @@ ModelState::ModelState(llvm::Module& m, const ir::KernelProgram& p)
     most_places = std::max(most_places, workspace.places.size());
   }
   plan_type = llvm::StructType::get(context, {i32, i32, i64, i64, llvm::ArrayType::get(i64, MLPC_MAX_DIMS),
-                                              llvm::ArrayType::get(i64, most_places)});
+                                              i64, llvm::ArrayType::get(i64, most_places)});
   args_type = llvm::StructType::get(context, {i32, i32, ptr, ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64,
                                               i64, i64, i64, i64, f64, ptr, ptr, i32, i64, ptr});
 }
@@ -117,7 +117,8 @@ std::uint64_t ModelState::magic(const ir::LoweredEntry& entry) const {
   for (std::uint32_t input : entry.inputs) mix(h.inputs[input].type.text());
   for (const ir::LoweredEntry::ResultInfo& result : entry.results) mix(result.type.text());
   for (const ir::WorkspaceSlot& place : workspace(entry).places)
-    mix(fmt::format("{} {}", place.bytes.text(), fmt::join(place.above, " ")));
+    mix(fmt::format("{} {} {}", place.bytes.text(), place.tasks ? ir::text_of(*place.tasks) : "",
+                    fmt::join(place.above, " ")));
   return hash;
 }
 

@@ -98,10 +98,10 @@ class EntryEmitter {
     auto* next = llvm::BasicBlock::Create(s_.context, "checks", f);
     s_.b.CreateBr(ready);
     s_.b.SetInsertPoint(ready);
-    dims_at_ = s_.plan_at(plan_, plan_field::dims);
+    llvm::Value* dims_at = s_.plan_at(plan_, plan_field::dims);
     s_.b.CreateBr(next);
     s_.b.SetInsertPoint(next);
-    return DimValues(*ready, dims_at_, s_.dims());
+    return DimValues(*ready, dims_at, s_.dims());
   }
 
   llvm::Value* bytes_of(const ir::Type& type) {
@@ -257,7 +257,7 @@ class EntryEmitter {
     const auto put = [&](unsigned field, llvm::Value* v) {
       s_.b.CreateStore(v, s_.b.CreateStructGEP(context_type(s_), frame_.context, field));
     };
-    put(context_field::dims, dims_at_);
+    put(context_field::plan, plan_);
     put(context_field::args, args_);
     put(context_field::places, frame_.places);
     put(context_field::turns, frame_.turns);
@@ -331,7 +331,7 @@ class EntryEmitter {
   std::size_t depth_;  // of loops over turns
   ActionFrame frame_{};
   DimValues* dims_ = nullptr;
-  llvm::Value *plan_ = nullptr, *args_ = nullptr, *dims_at_ = nullptr, *ranges_ = nullptr;
+  llvm::Value *plan_ = nullptr, *args_ = nullptr, *ranges_ = nullptr;
   llvm::Value* accumulate_at_ = nullptr;
 };
 

@@ -7,6 +7,7 @@
 
 #include "compiler/codegen/kernel_dims.h"
 #include "compiler/codegen/model_state.h"
+#include "ir/workspace.h"
 #include "runtime/abi.h"
 
 // NAME_plan: everything that can be known from the dims, once.
@@ -171,9 +172,7 @@ llvm::Function* lay_out_function(ModelState& s) {
     s.loop(count, [&](llvm::Value* i) {
       llvm::Value* place = s.b.CreateInBoundsGEP(s.i64, tail, i);
       llvm::Value *bytes = s.b.CreateLoad(s.i64, place), *sum = s.b.CreateLoad(s.i64, sum_at);
-      llvm::Value* rounded =
-          s.b.CreateAnd(s.b.CreateAdd(bytes, s.b.getInt64(63)), s.b.getInt64(~std::uint64_t{63}));
-      llvm::Value* end = s.b.CreateAdd(begin_of(i), rounded);
+      llvm::Value* end = s.b.CreateAdd(begin_of(i), rounded_slot_bytes(s, bytes));
       s.b.CreateStore(end, place);
       s.b.CreateStore(s.b.CreateSelect(s.b.CreateICmpUGT(end, sum), end, sum), sum_at);
     });
@@ -201,6 +200,19 @@ llvm::Constant* above_table(ModelState& s, const std::string& entry,
                                   entry + ".above");
 }
 
+/// ir::slot_bytes, for the plan's workers.
+llvm::Value* size_of_place(ModelState& s, CheckedDims& checked, llvm::Value* plan,
+                           const ir::WorkspaceSlot& place) {
+  llvm::Value* bytes = checked.value(place.bytes);
+  if (!place.tasks) return bytes;
+  const auto& [count, part] = *place.tasks;
+  checked.value((part + Dim(ir::kSlotAlignment)) * count);  // no more than that
+  llvm::Value *tasks = checked.value(count),
+              *workers = s.b.CreateLoad(s.i64, s.plan_at(plan, plan_field::workers));
+  llvm::Value* rooms = s.b.CreateMul(workers, rounded_slot_bytes(s, checked.value(part)));
+  return s.b.CreateSelect(s.b.CreateICmpSLT(workers, tasks), rooms, bytes);
+}
+
 void plan_entry(ModelState& s, const ir::LoweredEntry& entry, llvm::Value* plan, llvm::Value* dims) {
   const int kind = entry_kind(entry.name);
   if (kind == MLPC_GRAD || kind == MLPC_TRAIN_STEP || kind == MLPC_HVP)
@@ -213,7 +225,8 @@ void plan_entry(ModelState& s, const ir::LoweredEntry& entry, llvm::Value* plan,
   llvm::Value* tail = s.plan_at(plan, plan_field::offsets);
   const std::vector<ir::WorkspaceSlot>& places = s.workspace(entry).places;
   for (std::size_t i = 0; i < places.size(); ++i)
-    s.b.CreateStore(checked.value(places[i].bytes), s.b.CreateConstInBoundsGEP1_64(s.i64, tail, i));
+    s.b.CreateStore(size_of_place(s, checked, plan, places[i]),
+                    s.b.CreateConstInBoundsGEP1_64(s.i64, tail, i));
   s.return_if(checked.is_large(), MLPC_TOO_LARGE);
   llvm::Constant* above = above_table(s, entry.name, places);
   s.return_if(s.b.CreateCall(lay_out_function(s), {plan, above, s.b.getInt64(places.size())}),
@@ -240,6 +253,11 @@ void take_dims(ModelState& s, llvm::Value* from, llvm::Value* to) {
 
 }  // namespace
 
+llvm::Value* rounded_slot_bytes(ModelState& s, llvm::Value* bytes) {
+  constexpr std::uint64_t kLast = ir::kSlotAlignment - 1;
+  return s.b.CreateAnd(s.b.CreateAdd(bytes, s.b.getInt64(kLast)), s.b.getInt64(~kLast));
+}
+
 void emit_plan(ModelState& s) {
   llvm::Function* f = s.exported("plan", s.i32, {s.ptr, s.ptr, s.i32, s.i32});
   compile_for_any_processor(s, f);
@@ -257,6 +275,7 @@ void emit_plan(ModelState& s) {
   s.b.CreateStore(s.b.getInt32(static_cast<std::uint32_t>(layout.getTypeAllocSize(s.plan_type))),
                   s.plan_at(plan, plan_field::size));
   s.b.CreateStore(s.b.getInt32(MLPC_ABI_VERSION), s.plan_at(plan, plan_field::abi));
+  s.b.CreateStore(s.b.CreateZExt(workers, s.i64), s.plan_at(plan, plan_field::workers));
   auto* none = llvm::BasicBlock::Create(s.context, "none", f);
   llvm::SwitchInst* choose = s.b.CreateSwitch(kind, none);
   s.b.SetInsertPoint(none);

@@ -15,7 +15,7 @@ namespace mlpc::codegen {
 
 /// Field numbers of the ABI's structs, in the order of runtime/abi.h.
 namespace plan_field {
-enum : unsigned { size, abi, magic, workspace_bytes, dims, offsets };
+enum : unsigned { size, abi, magic, workspace_bytes, dims, workers, offsets };
 }
 namespace args_field {
 enum : unsigned {
@@ -55,7 +55,7 @@ struct ModelState {
   llvm::Type *i1, *i8, *i32, *i64, *f64;
   llvm::PointerType* ptr;
   llvm::StructType *plan_type, *args_type;
-  std::map<std::string, WorkspacePlaces> workspaces;  // by entry: their offsets are the plan's private tail
+  std::map<std::string, WorkspacePlaces> workspaces;  // by entry: their offsets end the plan's private tail
   std::vector<llvm::Function*> kernels;               // by KernelProgram::kernels
 
   const std::string& name() const { return program.header.model; }
@@ -116,6 +116,9 @@ struct ModelState {
   /// follow from. The source's hash is not enough: -O and -D change sizes, too.
   std::uint64_t magic(const ir::LoweredEntry& entry) const;
 };
+
+/// ir::rounded_slot_bytes
+llvm::Value* rounded_slot_bytes(ModelState& state, llvm::Value* bytes);
 
 /// The index of enum mlpc_entry_kind.
 int entry_kind(std::string_view name);

@@ -7,7 +7,7 @@ namespace mlpc::codegen {
 
 WorkspacePlaces workspace_places(const std::vector<ir::WorkspaceSlot>& slots) {
   WorkspacePlaces out;
-  std::map<ir::Dim, std::uint32_t> sizes;
+  std::map<std::pair<ir::Dim, std::optional<ir::WorkspaceSlot::Tasks>>, std::uint32_t> sizes;
   std::map<std::vector<std::uint32_t>, std::uint32_t> numbers;  // of size and `above`
   for (const ir::WorkspaceSlot& slot : slots) {
     std::vector<std::uint32_t> above;
@@ -15,9 +15,9 @@ WorkspacePlaces workspace_places(const std::vector<ir::WorkspaceSlot>& slots) {
     std::ranges::sort(above);
     above.erase(std::ranges::unique(above).begin(), above.end());
     std::vector<std::uint32_t> key = above;
-    key.push_back(sizes.try_emplace(slot.bytes, sizes.size()).first->second);
+    key.push_back(sizes.try_emplace({slot.bytes, slot.tasks}, sizes.size()).first->second);
     const auto [number, is_new] = numbers.try_emplace(std::move(key), out.places.size());
-    if (is_new) out.places.push_back({slot.bytes, std::move(above)});
+    if (is_new) out.places.push_back({slot.bytes, std::move(above), slot.tasks});
     out.of_slot.push_back(number->second);
   }
   return out;

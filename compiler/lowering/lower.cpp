@@ -6,6 +6,7 @@
 #include "compiler/lowering/phases.h"
 #include "compiler/lowering/place_slots.h"
 #include "compiler/lowering/prepare.h"
+#include "compiler/lowering/task_rooms.h"
 #include "ir/error.h"
 #include "ir/text.h"
 
@@ -70,7 +71,8 @@ class ActionWriter {
   std::vector<ir::Action> out_;
 };
 
-ir::LoweredEntry lower_entry(const Graph& source, const ir::Target& target, int level, KernelTable& kernels) {
+ir::LoweredEntry lower_entry(const Graph& source, const ir::Target& target, int level,
+                             std::vector<ir::Kernel>& kernels, KernelTable& table) {
   const Graph graph = prepare(source);
   const GroupingOptions options = grouping_options(level);
   const Grouping grouping = group_values(graph, options);
@@ -82,11 +84,13 @@ ir::LoweredEntry lower_entry(const Graph& source, const ir::Target& target, int 
   entry.actions = ActionWriter(context, own).run();
   if (level >= 2) form_phases(entry.actions, own, target);
   if (grouping.is_gathered) form_row_phases(entry.actions, own, target);
-  kernels.add(entry.actions, own);
+  if (level >= 2) form_batch_phases(entry.actions, own, target);
+  table.add(entry.actions, own);
   for (const Graph::Result& r : graph.results) entry.writes_grads |= r.role == ir::Role::grad;
   entry.inputs = std::move(storage.inputs);
   entry.results = std::move(storage.results);
   for (ir::Dim& bytes : storage.slots) entry.slots.push_back({std::move(bytes)});
+  give_rooms(entry, kernels);
   place_slots(entry);
   return entry;
 }
@@ -99,10 +103,10 @@ ir::KernelProgram lower(const ir::Program& program, const LoweringOptions& optio
   ir::KernelProgram out;
   out.header = program;
   out.header.graphs.clear();
-  KernelTable kernels(out.kernels);
+  KernelTable table(out.kernels);
   for (std::string_view name : ir::entry_names())
     if (const Graph* graph = program.find(name))
-      out.entries.push_back(lower_entry(*graph, *target, options.level, kernels));
+      out.entries.push_back(lower_entry(*graph, *target, options.level, out.kernels, table));
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "compiler/lowering/phases.h"
+#include "compiler/lowering/task_rooms.h"
 #include "ir/error.h"
 
 namespace mlpc::lowering {
@@ -155,7 +156,10 @@ void override_schedule(ir::KernelProgram& program, std::string_view text, std::s
     overrider.line(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
   }
-  for (ir::LoweredEntry& entry : program.entries) dissolve_phases(entry.actions, program.kernels);
+  for (ir::LoweredEntry& entry : program.entries) {
+    dissolve_phases(entry.actions, program.kernels);
+    give_rooms(entry, program.kernels);
+  }
 }
 
 }  // namespace mlpc::lowering

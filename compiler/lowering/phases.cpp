@@ -58,11 +58,14 @@ struct Touched {
   bool is_written = false;
   bool is_by_rows = true;  // each row by its own turns only, and as many as a part has lie in `part_bytes`
   Dim part_bytes;
+  std::size_t calls = 0;  // that touch it
+  int degree = 0;         // how its size grows with the free dims
 };
 
 /// What was gathered for a phase.
 struct Draft {
   Dim rows;
+  std::vector<Dim> nest;  // of the loops over them, if these are several
   std::vector<Cut> cuts;
   std::map<Memory, Touched> memory;
   std::map<Memory, std::int64_t> shared_bytes;  // of what all tasks read
@@ -98,9 +101,22 @@ class PhaseFormer {
   }
 
   void join_rows(std::vector<ir::Action>& actions) {
+    join(actions, [&](std::span<const ir::Action> rest) { return rows_to_join(rest); });
+  }
+
+  void join_batches(std::vector<ir::Action>& actions) {
+    for (const ir::Kernel& kernel : kernels_) nests_.push_back(row_nests(kernel));
+    count_calls(actions);
+    join(actions, [&](std::span<const ir::Action> rest) { return batches_to_join(rest); });
+  }
+
+ private:
+  /// Makes phases of as many actions as count_of(those that are left) says.
+  template <typename F>
+  void join(std::vector<ir::Action>& actions, F count_of) {
     std::vector<ir::Action> out;
     for (std::size_t first = 0; first < actions.size();) {
-      const std::size_t count = rows_to_join(std::span(actions).subspan(first));
+      const std::size_t count = count_of(std::span(actions).subspan(first));
       if (count < 2) {
         out.push_back(std::move(actions[first++]));
         continue;
@@ -111,7 +127,6 @@ class PhaseFormer {
     actions = std::move(out);
   }
 
- private:
   /// How many of the actions become a phase, whose kernels are then cut: the first one is no sum of parts,
   /// for its tasks are all there are.
   std::size_t rows_to_join(std::span<const ir::Action> actions) {
@@ -131,6 +146,54 @@ class PhaseFormer {
     while (rows < kMostRows && static_cast<double>(rows) * work_of_row < kWorkOfTask) rows *= 2;
     cut(best, rows);
     return best.cuts.size();
+  }
+
+  /// The same for the loops of a nest.
+  std::size_t batches_to_join(std::span<const ir::Action> actions) {
+    const auto* first = std::get_if<ir::KernelCall>(&actions.front().kind);
+    if (!first) return 0;
+    Draft best;
+    for (const RowLoop& nest : nests_[first->kernel]) {
+      Draft draft{nest.extent, nest.extents};
+      for (const ir::Action& action : actions) {
+        const auto* call = std::get_if<ir::KernelCall>(&action.kind);
+        if (!call || !add_batch(draft, *call)) break;
+      }
+      if (draft.cuts.size() > best.cuts.size() && has_large_rooms(draft)) best = std::move(draft);
+    }
+    cut(best, 1);
+    return best.cuts.size();
+  }
+
+  bool add_batch(Draft& draft, const ir::KernelCall& call) const {
+    const auto nest = std::ranges::find(nests_[call.kernel], draft.nest, &RowLoop::extents);
+    if (nest == nests_[call.kernel].end()) return false;
+    Draft longer = draft;
+    const Cut cut{call.kernel, &*nest, 1};
+    if (!touch(longer, call, cut)) return false;
+    longer.cuts.push_back(cut);
+    draft = std::move(longer);
+    return true;
+  }
+
+  /// Whether something that no other action touches grows faster than all that others touch, too.
+  bool has_large_rooms(const Draft& draft) const {
+    int own = 0, shared = 0;
+    for (const auto& [memory, touched] : draft.memory) {
+      const bool is_own =
+          memory.first == ir::BufferRef::Space::workspace && touched.calls == calls_.at(memory);
+      int& greatest = is_own ? own : shared;
+      greatest = std::max(greatest, touched.degree);
+    }
+    return own > shared;
+  }
+
+  void count_calls(const std::vector<ir::Action>& actions) {
+    for (const ir::Action& action : actions) {
+      if (const auto* call = std::get_if<ir::KernelCall>(&action.kind))
+        for (const ir::BufferRef& ref : call->buffers) ++calls_[memory_of(ref)];
+      if (const std::vector<ir::Action>* inside = ir::actions_inside(action)) count_calls(*inside);
+    }
   }
 
   /// The extents of all kernels' loops.
@@ -188,7 +251,7 @@ class PhaseFormer {
     constexpr std::int64_t kNearBytes = 1 << 19;  // a quarter of it
     for (std::size_t i = 0; i < call.buffers.size(); ++i) {
       const ir::Type& type = kernels_[call.kernel].buffers[i].type;
-      if (!loop.row_bytes[i])
+      if (!loop.rows[i])
         draft.shared_bytes[memory_of(call.buffers[i])] =
             guess(type.element_count() * Dim(ir::size_of(type.element)));
     }
@@ -207,11 +270,12 @@ class PhaseFormer {
       const auto [it, is_new] = draft.memory.try_emplace(memory_of(ref));
       Touched& touched = it->second;
       touched.is_written |= kernel.buffers[i].is_written;
-      const std::optional<Dim>& bytes = cut.loop->row_bytes[i];
-      if (bytes) {
-        const Dim part_bytes = Dim(cut.turns_of(kRowsOfPart)) * *bytes;
+      ++touched.calls;
+      touched.degree = std::max(touched.degree, kernel.buffers[i].type.element_count().degree());
+      if (const std::optional<OwnRows>& rows = cut.loop->rows[i]) {
+        const Dim part_bytes = Dim(cut.turns_of(kRowsOfPart)) * rows->bytes;
         touched.is_by_rows &= (is_new || touched.part_bytes == part_bytes) &&
-                              has_whole_rows(ref, draft.rows * Dim(cut.turns) * *bytes);
+                              has_whole_rows(ref, draft.rows * Dim(cut.turns) * rows->bytes);
         touched.part_bytes = part_bytes;
       } else {
         touched.is_by_rows = false;
@@ -276,8 +340,9 @@ class PhaseFormer {
 
   std::vector<ir::Kernel>& kernels_;
   const ir::Target& target_;
-  std::vector<std::vector<RowLoop>> loops_;  // by kernel
+  std::vector<std::vector<RowLoop>> loops_, nests_;  // by kernel
   std::vector<double> works_;
+  std::map<Memory, std::size_t> calls_;  // that touch it
 };
 
 }  // namespace
@@ -290,6 +355,11 @@ void form_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kern
 void form_row_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
                      const ir::Target& target) {
   PhaseFormer(kernels, target).join_rows(actions);
+}
+
+void form_batch_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
+                       const ir::Target& target) {
+  PhaseFormer(kernels, target).join_batches(actions);
 }
 
 void dissolve_phases(std::vector<ir::Action>& actions, const std::vector<ir::Kernel>& kernels) {

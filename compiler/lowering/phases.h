@@ -18,6 +18,12 @@ void form_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kern
 void form_row_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
                      const ir::Target& target);
 
+/// Makes phases of calls that follow each other and compute, for each of a batch, what is larger than all
+/// that goes in and comes out: the scores of attention. Each task is one of the batch, so that what it
+/// computes needs room once a worker (task_rooms.h), and is near when it is read.
+void form_batch_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
+                       const ir::Target& target);
+
 /// Phases whose kernels are not cut into the same tasks any more are none: their kernels meet again.
 void dissolve_phases(std::vector<ir::Action>& actions, const std::vector<ir::Kernel>& kernels);
 

@@ -83,9 +83,9 @@ void rename(std::vector<ir::Action>& actions, const std::vector<std::uint32_t>& 
 std::int64_t guessed_bytes(const ir::WorkspaceSlot& slot) {
   constexpr std::int64_t kFreeExtent = 128;              // of a batch for which memory counts
   constexpr std::int64_t kMost = std::int64_t{1} << 40;  // so that the sum of a million has room
-  const std::int64_t bytes =
-      slot.bytes.evaluate([](std::string_view) { return kFreeExtent; }).value_or(kMost);
-  return ir::rounded_slot_bytes(std::clamp<std::int64_t>(bytes, 1, kMost));
+  constexpr std::int64_t kWorkers = 8;
+  const auto bytes = ir::slot_bytes(slot, [](std::string_view) { return kFreeExtent; }, kWorkers);
+  return ir::rounded_slot_bytes(std::clamp<std::int64_t>(bytes.value_or(kMost), 1, kMost));
 }
 
 void place_slots(ir::LoweredEntry& entry) {

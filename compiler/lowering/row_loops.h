@@ -22,17 +22,27 @@ auto* only_loop(Block& block) {
   return found;
 }
 
-/// A loop of a kernel that could be cut into tasks, were it for the loops around it.
+/// How the turns of a loop touch a buffer: each only its own row of it, [..., extent, ...], or the rows of
+/// its own part, c * turn to c * turn + c - 1.
+struct OwnRows {
+  ir::Dim bytes;    // between two turns' elements
+  bool is_leading;  // axes before that of the rows have the extent 1, so that neighbours are one piece of
+                    // memory
+};
+
+/// A loop of a kernel that could be cut into tasks, were it for the loops around it. Or a nest of some, one
+/// in the other, all of whose turns together could be a task each: its rows are those of adjacent axes.
 struct RowLoop {
-  ir::VarId var;
-  ir::Dim extent;
-  std::vector<ir::TaskSplit> around;  // each of one task
-  /// By buffer: the bytes that lie between two turns' elements where a turn touches only its own row of the
-  /// buffer, [..., extent, ...], or the rows of its own part, c * turn to c * turn + c - 1; else nullopt.
-  std::vector<std::optional<ir::Dim>> row_bytes;
+  std::vector<ir::Dim> extents;              // one; of a nest one for each loop
+  ir::Dim extent;                            // their product
+  std::vector<ir::TaskSplit> around;         // one task each; of a nest one task a turn
+  ir::VarId var;                             // of the innermost one
+  std::vector<std::optional<OwnRows>> rows;  // by buffer
 };
 
 /// Outermost first: a kernel's only loop, the only one in that, …
 std::vector<RowLoop> row_loops(const ir::Kernel& kernel);
+/// The outermost two of these as a nest, three, …
+std::vector<RowLoop> row_nests(const ir::Kernel& kernel);
 
 }  // namespace mlpc::lowering

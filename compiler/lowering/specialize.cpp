@@ -8,6 +8,7 @@
 
 #include "compiler/lowering/kernel_table.h"
 #include "compiler/lowering/phases.h"
+#include "compiler/lowering/task_rooms.h"
 #include "ir/error.h"
 
 namespace mlpc::lowering {
@@ -204,6 +205,7 @@ void specialize(ir::KernelProgram& program, const Extents& extents) {
     if (actions.empty()) continue;
     dissolve_phases(actions, program.kernels);
     entry.actions.insert(entry.actions.begin(), {ir::Specialization{extents, std::move(actions)}});
+    give_rooms(entry, program.kernels);
   }
 }
 

@@ -43,6 +43,12 @@ ir::Program compose_train_step(const ir::Program& program);
 ir::Program recompute_segments(const ir::Program& program, std::int64_t segments,
                                const std::function<std::int64_t(std::string_view)>& value_of_dim);
 
+/// Lets the backward part of `grad` compute again what grows faster with the free dims than what it is made
+/// of: products of higher degree than their operands, such as the scores of attention, f32[B, H, T, T] of
+/// queries and keys f32[B, T, D], and what is made of them element by element. Nothing of it is kept then, so
+/// that a phase has it whole in its tasks' rooms. Requires stage `jacobian`.
+ir::Program recompute_squares(const ir::Program& program);
+
 /// Lets `grad` and `hvp` add to what the buffer of gradients holds, if the call asks for it.
 ir::Program accumulate_gradients(const ir::Program& program);
 

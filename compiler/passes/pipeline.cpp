@@ -16,6 +16,7 @@ constexpr std::array kPipeline = {
     Pass{"linearise", autodiff::linearise, Stage::graph,
          Stage::linear},  // before any rewrite: the dumps show what the user wrote
     Pass{"transpose", autodiff::transpose, Stage::linear, Stage::jacobian},
+    Pass{"recompute_squares", recompute_squares, Stage::jacobian, Stage::jacobian},
     Pass{"compose_train_step", compose_train_step, Stage::jacobian, Stage::jacobian},
     Pass{"accumulate_gradients", accumulate_gradients, Stage::jacobian,
          Stage::joint},  // after the step took them

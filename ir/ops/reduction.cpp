@@ -260,6 +260,7 @@ const OpDef argmin_ = {
     }};
 
 /// log Σ eˣ = m + log Σ eˣ⁻ᵐ with m = max x, so that nothing overflows; m = 0 where the maximum is infinite.
+/// The weights of its derivative, eˣ⁻ʸ, are softmax's own values, so that these are there; 0 where y is -inf.
 const OpDef logsumexp_ = {
     .name = "logsumexp",
     .summary = "log Σ eˣ over axes; -inf over nothing",
@@ -268,9 +269,11 @@ const OpDef logsumexp_ = {
     .type_rule = reduced_float_type,
     .derivative = Jvp{[](Builder& b, const NodeView& n,
                          std::span<const MaybeValue> tangents) -> std::vector<MaybeValue> {
-      const ValueId shift = finite_or_zero(b, n.result());
-      const ValueId softmax = b.exp(b.sub(n.operand(0), spread(b, n, shift)));
-      return {b.reduce_sum(b.mul(softmax, *tangents[0]), axes_of(n.attributes))};
+      const ValueId y = n.result();
+      const ValueId softmax = b.exp(b.sub(n.operand(0), spread(b, n, y)));
+      const ValueId is_nothing = spread(b, n, b.compare(Op::eq_, y, b.full_like(y, -kInfinity)));
+      const ValueId weights = b.where(is_nothing, b.full_like(softmax, 0), softmax);
+      return {b.reduce_sum(b.mul(weights, *tangents[0]), axes_of(n.attributes))};
     }},
     .jacobian = [](const NodeView&, std::size_t, std::span<const std::string> x,
                    std::string_view) { return fmt::format("softmax({})ᵀ", x[0]); },

@@ -136,5 +136,51 @@ TEST_CASE("sizes that 64 bits do not hold have no layout") {
   CHECK(at(INT64_MAX / 8));
 }
 
+TEST_CASE("a slot for tasks has a room for each worker, where these are fewer") {
+  const Dim b = Dim::named("B");
+  const auto at = [&](std::int64_t extent, std::int64_t workers) {
+    return lay_out(
+        {{Dim(90) * b, {}, {{b, Dim(100)}}}, {Dim(1), {0}}}, [=](std::string_view) { return extent; },
+        workers);
+  };
+  CHECK(at(5, 2)->bytes == 2 * 128 + 64);
+  CHECK(at(5, 5)->bytes == 512 + 64);
+  CHECK(at(5, kManyWorkers)->bytes == 512 + 64);
+  CHECK(at(0, 2)->bytes == 64);
+  CHECK_FALSE(at(INT64_MAX, kManyWorkers));
+}
+
+/// Two kernels of a task a row in a phase, of which the second one reads what the first one wrote.
+std::string phase_of_rows(std::string_view slot, std::string_view calls) {
+  const std::string kernels = testing::copying_kernel("k0", "B", "  task %i0 block 1\n") +
+                              testing::copying_kernel("k1", "2*B", "  task %i0 block 1\n");
+  return testing::kernels_text("dim B\ninput \"x\" : f32[B]\ninput \"y\" : f32[2*B]\n", kernels,
+                               fmt::format("  input 0\n  input 1\n  result output \"z\" : f32[B]\n"
+                                           "  slot {}\n{}",
+                                           slot, calls));
+}
+
+TEST_CASE("rooms are of the tasks of one phase") {
+  constexpr std::string_view kInside =
+      "  phase {\n    call 0(input 0, workspace 0)\n"
+      "    call 0(workspace 0, result 0)\n  }\n";
+  constexpr std::string_view kApart =
+      "  phase {\n    call 0(input 0, workspace 0)\n  }\n"
+      "  phase {\n    call 0(workspace 0, result 0)\n  }\n";
+  constexpr std::string_view kNone = "  call 0(input 0, workspace 0)\n  call 0(workspace 0, result 0)\n";
+  const std::string text = phase_of_rows("4*B for B tasks of 4", kInside);
+  CHECK(testing::error_of_kernels(text) == "");
+  CHECK(print(parse_kernels(text, "dump")) == text);
+  CHECK(testing::error_of_kernels(phase_of_rows("4*B", kApart)) == "");
+  for (const std::string_view calls : {kApart, kNone})
+    CHECK(testing::error_of_kernels(phase_of_rows("4*B for B tasks of 4", calls))
+              .find("entry infer: slot 0 is for tasks, and is touched outside of their phase") !=
+          std::string::npos);
+  CHECK(testing::error_of_kernels(phase_of_rows("4*B for 2*B tasks of 4", kInside))
+            .find("entry infer: slot 0 is for 2*B tasks, which its phase has not") != std::string::npos);
+  CHECK(testing::error_of_kernels(phase_of_rows("4*B for N tasks of 4", kInside)).find("`N` is no dim") !=
+        std::string::npos);
+}
+
 }  // namespace
 }  // namespace mlpc::ir

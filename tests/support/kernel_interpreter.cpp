@@ -264,11 +264,10 @@ class Interpreter {
     const bool is_cut = open_tasks_ < kernel_.tasks.size() && kernel_.tasks[open_tasks_].var == loop.var;
     std::int64_t low = 0, high = size(loop.extent);
     if (is_cut) {
-      const bool may_be_several = ir::task_count(kernel_, kernel_.tasks[open_tasks_]) != ir::Dim(1);
       const std::int64_t block = kernel_.tasks[open_tasks_++].block;
       task_counts_.push_back((high + block - 1) / block);
-      if (only_ && may_be_several) {
-        low = only_->number * block;
+      if (only_) {
+        low = own_number() * block;
         high = std::min(high, low + block);
       }
     }
@@ -278,6 +277,16 @@ class Interpreter {
       --open_tasks_;
       task_counts_.pop_back();
     }
+  }
+
+  /// Of the only task, among those of the innermost open split; the outermost one has no task for numbers
+  /// that are too high.
+  std::int64_t own_number() const {
+    std::int64_t inside = 1;
+    for (std::size_t i = open_tasks_; i < kernel_.tasks.size(); ++i)
+      inside *= size(ir::task_count(kernel_, kernel_.tasks[i]));
+    const std::int64_t number = only_->number / inside;
+    return open_tasks_ > 1 ? number % task_counts_.back() : number;
   }
 
   Number fma(ElementType type, Number a, Number b, Number c) const {

@@ -54,7 +54,7 @@ struct OneTask {
 /// the like are the standard library's.
 ///   buffers : the memory of the kernel's buffers, changed in place
 ///   notes   : of all that memory; null: what is read before it is written goes unnoticed
-///   task    : null: all tasks. Else the kernel is cut in one loop
+///   task    : null: all tasks
 /// Throws mlpc::Error for an index outside of its axis, for two tasks one of which writes what the other
 /// touches, and for a read of what nothing was written to.
 void interpret(const ir::Kernel& kernel, bool has_fma,

@@ -64,22 +64,24 @@ TEST_CASE("dims that break a relation of the model are refused, and so are relat
 }
 
 TEST_CASE("slots begin where the highest ends that they are above, whatever the dims are") {
-  const ir::KernelProgram program = program_of(
-      replaced(tiny_text(host_row()), "  slot 4*B\n  slot 12*B above 0\n",
-               "  slot 4*B\n  slot 12*B above 0\n  slot 900\n  slot 4*B*B above 2\n  slot 8*B above 1, 3\n"));
+  const ir::KernelProgram program =
+      program_of(replaced(tiny_text(host_row()), "  slot 4*B\n  slot 12*B above 0\n",
+                          "  slot 4*B\n  slot 12*B above 0\n  slot 900\n  slot 4*B*B above 2\n"
+                          "  slot 36*B*B for 3*B tasks of 12*B above 3\n  slot 8*B above 1, 4\n"));
   const ir::LoweredEntry& infer = program.entries[0];
-  REQUIRE(infer.slots.size() == 5);
+  REQUIRE(infer.slots.size() == 6);
   const JitModel model(program);
   TinyCall call(model.table());
-  for (const std::int64_t rows : {0, 1, 3, 64, 5000}) {
-    REQUIRE(call.make_plan(MLPC_INFER, rows) == MLPC_OK);
-    const auto expected = ir::lay_out(infer.slots, [&](std::string_view) { return rows; });
-    CHECK(call.plan()->workspace_bytes == expected->bytes);
-    std::vector<std::int64_t> offsets(infer.slots.size());
-    std::memcpy(offsets.data(), call.plan_memory.data() + sizeof(mlpc_plan),
-                offsets.size() * sizeof(std::int64_t));
-    CHECK(offsets == expected->offsets);
-  }
+  for (const std::int64_t rows : {0, 1, 3, 64, 5000})
+    for (const int workers : {1, 3, 1024}) {
+      REQUIRE(model.table()->plan(call.plan(), &rows, workers, MLPC_INFER) == MLPC_OK);
+      const auto expected = ir::lay_out(infer.slots, [&](std::string_view) { return rows; }, workers);
+      CHECK(call.plan()->workspace_bytes == expected->bytes);
+      std::vector<std::int64_t> offsets(infer.slots.size());
+      std::memcpy(offsets.data(), call.plan_memory.data() + sizeof(mlpc_plan) + sizeof(std::int64_t),
+                  offsets.size() * sizeof(std::int64_t));
+      CHECK(offsets == expected->offsets);
+    }
 }
 
 TEST_CASE("sizes that no memory has are refused before any of them wraps") {

@@ -51,9 +51,8 @@ class Trace {
 
   const std::vector<std::vector<Touch>>& calls() const { return calls_; }
 
-  std::int64_t planned_bytes() const {
-    return lay_out(entry_.slots, [&](std::string_view name) { return extents_.find(name)->second; })->bytes;
-  }
+  /// With one worker.
+  std::int64_t planned_bytes() const { return lay_out(entry_.slots, extent(), 1)->bytes; }
 
  private:
   struct Turns {
@@ -61,9 +60,10 @@ class Trace {
     bool is_first;
   };
 
-  std::int64_t value_of(const Dim& dim) const {
-    return dim.evaluate([&](std::string_view name) { return extents_.find(name)->second; }).value();
+  std::function<std::int64_t(std::string_view)> extent() const {
+    return [this](std::string_view name) { return extents_.find(name)->second; };
   }
+  std::int64_t value_of(const Dim& dim) const { return dim.evaluate(extent()).value(); }
 
   void run(const std::vector<Action>& actions) {
     for (const Action& action : actions) {
@@ -91,8 +91,8 @@ class Trace {
       if (ref.space != BufferRef::Space::workspace) continue;
       const bool begins = kernel.buffers[i].is_written && !reads(kernel.body, {i}) && is_first_part(ref);
       // What the type says may be more than there is where a guard keeps a kernel from all of it.
-      const std::int64_t bytes =
-          std::min(bytes_of(kernel.buffers[i].type, ref), value_of(entry_.slots[ref.index].bytes));
+      const std::int64_t bytes = std::min(bytes_of(kernel.buffers[i].type, ref),
+                                          slot_bytes(entry_.slots[ref.index], extent(), 1).value());
       touches.push_back({ref.index, aligned(bytes), begins});
     }
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <utility>
 
 #include "compiler/lowering/lower.h"
 #include "ir/error.h"
@@ -44,10 +45,11 @@ class Call {
     for (auto& [name, bytes] : memory_.inputs) notes_.add(bytes.data(), bytes.size(), true);
     for (auto& [name, bytes] : memory_.results) notes_.add(bytes.data(), bytes.size(), false);
     for (const WorkspaceSlot& slot : entry_.slots) {
-      workspace_.emplace_back(static_cast<std::size_t>(value_of(slot.bytes)));
+      workspace_.emplace_back(
+          static_cast<std::size_t>(value_of(slot.tasks ? slot.tasks->bytes : slot.bytes)));
       notes_.add(workspace_.back().data(), workspace_.back().size(), false);
     }
-    offsets_ = lay_out(entry_.slots, value_in(dims_)).value().offsets;
+    offsets_ = lay_out(entry_.slots, value_in(dims_), 1).value().offsets;
   }
 
   /// Slots have memory of their own here. A value in one of them is lost where a call writes to another one
@@ -82,14 +84,22 @@ class Call {
     }
   }
 
-  /// From the last task to the first: any order must do.
+  /// From the last task to the first: any order must do. Of a slot for tasks, each has a room of its own
+  /// here.
   void run_phase(const Phase& phase) {
     TaskAccesses accesses;
     for (std::int64_t i = value_of(task_count(kernels_.kernels[kernels_of(phase.actions).front()]));
          i-- > 0;) {
       const OneTask task{i, accesses};
+      task_ = i;
+      for (std::size_t slot = 0; slot < workspace_.size(); ++slot)
+        if (entry_.slots[slot].tasks) {
+          left_.push_back(std::exchange(workspace_[slot], Bytes(workspace_[slot].size())));
+          notes_.add(workspace_[slot].data(), workspace_[slot].size(), false);
+        }
       run(phase.actions, &task);
     }
+    left_.clear();
   }
 
   void run_turns(const TurnLoop& loop, const OneTask* task) {
@@ -144,11 +154,16 @@ class Call {
       case BufferRef::Space::tangents:
         return part(memory_.tangents, program_.params);
       case BufferRef::Space::workspace:
-        return workspace_[ref.index].data();
+        return workspace_[ref.index].data() - rows_before(entry_.slots[ref.index]);
       case BufferRef::Space::scalar:
         return ref.role == Role::turn ? noted(turns_[ref.index].number) : scalar(ref.role);
     }
     fail("a buffer of unknown space");
+  }
+
+  /// Bytes of a slot for tasks that are those before this one's.
+  std::int64_t rows_before(const WorkspaceSlot& slot) const {
+    return slot.tasks ? task_ * value_of(slot.tasks->bytes) : 0;
   }
 
   template <typename T>
@@ -187,8 +202,10 @@ class Call {
     std::int64_t number = 0, before = 0;  // how many turns were before
   };
   std::deque<Turn> turns_;  // of the loops around, outermost first; they stay where they are
+  std::int64_t task_ = 0;   // of the phase
   MemoryNotes notes_;
-  std::vector<Bytes> workspace_;       // by slot
+  std::vector<Bytes> workspace_;       // by slot; of one for tasks, the room of this one
+  std::vector<Bytes> left_;            // rooms of other tasks, which stay where they are
   std::vector<std::int64_t> offsets_;  // by slot, of a call of compiled code
 };
 
