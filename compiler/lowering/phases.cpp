@@ -105,6 +105,7 @@ class PhaseFormer {
   }
 
   void join_batches(std::vector<ir::Action>& actions) {
+    if (!has_squares()) return;
     for (const ir::Kernel& kernel : kernels_) nests_.push_back(row_nests(kernel));
     count_calls(actions);
     join(actions, [&](std::span<const ir::Action> rest) { return batches_to_join(rest); });
@@ -163,6 +164,15 @@ class PhaseFormer {
     }
     cut(best, 1);
     return best.cuts.size();
+  }
+
+  /// Only these grow faster than what is there for each of a batch.
+  bool has_squares() const {
+    return std::ranges::any_of(kernels_, [](const ir::Kernel& kernel) {
+      return std::ranges::any_of(kernel.buffers, [](const ir::KernelBuffer& buffer) {
+        return buffer.type.element_count().degree() > 1;
+      });
+    });
   }
 
   bool add_batch(Draft& draft, const ir::KernelCall& call) const {
