@@ -94,9 +94,9 @@ std::optional<ConvolutionShape> convolution_shape(const Graph& graph, ValueId co
 }
 
 Clips clips_of(const Graph& graph, ValueId contraction) {
-  Clips out;
-  if (!convolution_shape(graph, contraction)) return out;
   const Node& node = graph.producer(contraction);
+  Clips out{{}, std::vector<std::vector<ValueId>>(graph.operands(node).size())};
+  if (!convolution_shape(graph, contraction)) return out;
   const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
   const auto operands = graph.operands(node);
   const char lanes = lane_letter(graph, spec, operands);
@@ -135,7 +135,7 @@ Clips clips_of(const Graph& graph, ValueId contraction) {
           is_clipped &= clip.has_value();
           if (clip) out.clips.push_back(*std::move(clip));
         }
-      if (is_clipped) out.pads.push_back(v);
+      if (is_clipped) out.pads[k].push_back(v);
       index = std::move(access->index);
       v = below;
     }

@@ -33,7 +33,7 @@ struct Clips {
     std::int64_t constant, extent;
   };
   std::vector<Clip> clips;
-  std::vector<ir::ValueId> pads;  // that no turn which runs reads the zeros of
+  std::vector<std::vector<ir::ValueId>> pads;  // by operand: whose zeros no turn that runs reads through it
 };
 Clips clips_of(const ir::Graph& graph, ir::ValueId contraction);
 

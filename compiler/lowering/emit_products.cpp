@@ -289,7 +289,7 @@ Scalar GroupEmitter::contract(ValueId v, const Index& index, const std::optional
     else if (turned_ && turned_operand(node) == k)
       factors.push_back(builder_.load(turned_->buffer, {turned_->chunk, operand_at[1], turned_->row}));
     else
-      factors.push_back(eval_inside(c_.graph.operands(node)[k], std::move(operand_at), clips.pads));
+      factors.push_back(eval_inside(c_.graph.operands(node)[k], std::move(operand_at), clips.pads[k]));
   }
   // a · b · c: the first factors are multiplied, the last joins in the FMA.
   while (factors.size() > 2 || (ranges.empty() && factors.size() > 1)) {

@@ -151,12 +151,13 @@ class PhaseFormer {
 
   /// The same for the loops of a nest.
   std::size_t batches_to_join(std::span<const ir::Action> actions) {
+    constexpr std::size_t kMostCalls = 64;  // so that it is linear in the number of actions
     const auto* first = std::get_if<ir::KernelCall>(&actions.front().kind);
     if (!first) return 0;
     Draft best;
     for (const RowLoop& nest : nests_[first->kernel]) {
       Draft draft{nest.extent, nest.extents};
-      for (const ir::Action& action : actions) {
+      for (const ir::Action& action : actions.first(std::min(actions.size(), kMostCalls))) {
         const auto* call = std::get_if<ir::KernelCall>(&action.kind);
         if (!call || !add_batch(draft, *call)) break;
       }

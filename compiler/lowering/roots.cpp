@@ -1,6 +1,7 @@
 #include "compiler/lowering/roots.h"
 
 #include <algorithm>
+#include <span>
 
 #include "compiler/lowering/access.h"
 #include "compiler/lowering/convolution.h"
@@ -69,9 +70,9 @@ class Classifier {
   }
 
   /// What a contraction reads: a pad's zeros are stored, so that no sum has guards, unless it clips them all.
-  ValueId below_clips(const Clips& clips, ValueId operand) const {
+  ValueId below_clips(std::span<const ValueId> pads, ValueId operand) const {
     ValueId below = strip_layout(operand, Op::pad_);
-    while (std::ranges::find(clips.pads, below) != clips.pads.end())
+    while (std::ranges::find(pads, below) != pads.end())
       below = strip_layout(graph_.operands(graph_.producer(below))[0], Op::pad_);
     return below;
   }
@@ -107,8 +108,8 @@ class Classifier {
     }
     if (std::holds_alternative<ir::ContractionLowering>(ir::def(node.op).lowering)) {
       const Clips clips = clips_of(graph_, Graph::result(node));
-      for (ValueId operand : operands) {
-        const ValueId below = below_clips(clips, operand);
+      for (std::size_t k = 0; k < operands.size(); ++k) {
+        const ValueId operand = operands[k], below = below_clips(clips.pads[k], operand);
         if (is_elementwise(below) || is_layout(graph_.producer(below).op)) compute(below);
         const bool is_turned = graph_.producer(operand).op == Op::transpose_;  // made by prepare()
         if (is_turned && !is_packed(node, operand)) compute(operand);

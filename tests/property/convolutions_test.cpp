@@ -7,6 +7,7 @@
 #include "ir/builder.h"
 #include "ir/error.h"
 #include "tests/support/compiled/compiled.h"
+#include "tests/support/compiled/interpreted.h"
 #include "tests/support/random_program.h"
 #include "tests/support/tolerance.h"
 
@@ -168,6 +169,28 @@ TEST_CASE("the gradient by a convolution's input is a convolution: no tap's prod
       if (grad.node({i}).op == Op::einsum_)
         CHECK(count_of(grad.type(Graph::result(grad.node({i})))) <=
               kImages * std::max(most, g.outputs * width * width));
+  }
+}
+
+/// Found by tests/property/long.sh: the sum's clips keep one operand from the zeros, not the other one.
+TEST_CASE("a pad that both operands of a product of windows read") {
+  Program program = testing::empty_program(ElementType::f64);
+  program.inputs = {{"x", {ElementType::f64, {1}}}};
+  Graph graph;
+  graph.name = "infer";
+  const ValueId x = graph.add_parameter("x", program.inputs[0].type, Role::input, 0);
+  Builder b(graph);
+  const ValueId padded = b.pad(x, Shape{0}, Shape{1});
+  const ValueId windows = b.window(padded, 0, {2, 1}, 1, 1);
+  const ValueId flipped = b.value(Op::flip_, {b.reshape(padded, {1, 2})}, {Integers{0}});
+  const ValueId operands[] = {windows, flipped};
+  graph.results.push_back({"y", Role::output, 0, b.einsum("ab,bc->ac", operands)});
+  program.graphs.push_back(std::move(graph));
+  const std::vector<HostTensor> in = {{{1}, {3}}};
+  const std::vector<HostTensor> expected = {{{2, 2}, {9, 0, 0, 0}}};
+  for (const int level : {0, 1, 2}) {
+    CHECK(testing::same_bits(CompiledProgram(program, level).run("infer", in), expected));
+    CHECK(testing::same_bits(testing::InterpretedProgram(program, level).run("infer", in), expected));
   }
 }
 
