@@ -26,8 +26,8 @@ class SquareFinder {
     });
     if (least_ == INT32_MAX) return false;
     for_each_forward([&](const Node& node) {
-      const bool is_square = (node.op == Op::einsum_ && degree(node) > degree_of_operands(node)) ||
-                             (is_random(node.op) && degree(node) >= least_) || keeps_square(node);
+      const bool is_square =
+          (node.op == Op::einsum_ && degree(node) > degree_of_operands(node)) || keeps_square(node);
       for (std::uint32_t r = 0; r < node.result_count; ++r)
         is_square_[node.first_result + r] = is_square && degree_of_result(node, r) >= least_;
     });
@@ -44,8 +44,6 @@ class SquareFinder {
   const ForwardParts& parts() const { return parts_; }
 
  private:
-  static bool is_random(Op op) { return op == Op::uniform_ || op == Op::normal_ || op == Op::bernoulli_; }
-
   int degree_of_result(const Node& node, std::uint32_t r) const {
     return degree_of(graph_.type(Graph::result(node, r)));
   }

@@ -90,7 +90,8 @@ std::vector<HostTensor> einsum_reference(const ReferenceContext& c, Operands x) 
     };
     double product = 1;
     for (std::size_t k = 0; k < x.size(); ++k) product *= x[k]->values[at(spec.operands[k], x[k]->shape)];
-    out.values[at(spec.result, out.shape)] += product;
+    double& sum = out.values[at(spec.result, out.shape)];
+    sum = spec.contracted.empty() ? product : sum + product;  // a product alone may be -0
   });
   return {std::move(out)};
 }

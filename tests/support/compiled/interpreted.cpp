@@ -45,8 +45,10 @@ class Call {
     for (auto& [name, bytes] : memory_.inputs) notes_.add(bytes.data(), bytes.size(), true);
     for (auto& [name, bytes] : memory_.results) notes_.add(bytes.data(), bytes.size(), false);
     for (const WorkspaceSlot& slot : entry_.slots) {
+      // Of a slot for tasks a room: its own rows, or all if these are fewer.
+      const std::int64_t bytes = value_of(slot.bytes);
       workspace_.emplace_back(
-          static_cast<std::size_t>(value_of(slot.tasks ? slot.tasks->bytes : slot.bytes)));
+          static_cast<std::size_t>(slot.tasks ? std::min(bytes, value_of(slot.tasks->bytes)) : bytes));
       notes_.add(workspace_.back().data(), workspace_.back().size(), false);
     }
     offsets_ = lay_out(entry_.slots, value_in(dims_), 1).value().offsets;
