@@ -70,7 +70,8 @@ std::vector<Attribute> choices(AttributeSpec::Kind kind) {
   }
 }
 
-/// A model whose `infer` applies every elementwise op that takes f64 to the pairs; its results say which.
+/// A model whose `infer` applies every elementwise op that takes f64, and an einsum that sums nothing up, to
+/// the pairs; its results say which.
 class Model {
  public:
   Model() {
@@ -91,6 +92,8 @@ class Model {
     small_ = add_input(graph, "small", type, small);
     condition_ = add_input(graph, "condition", bools, condition);
     for (Op op : all_ops()) add(b, op);
+    const ValueId factors[] = {x_, y_};
+    graph.results.push_back({"einsum", Role::output, 0, b.einsum("a,a->a", factors)});
     program_.graphs.push_back(std::move(graph));
   }
 
