@@ -153,7 +153,9 @@ std::optional<DepthBlocks> image_blocks_of(const Graph& graph, ValueId contracti
   const ir::Shape& shape = graph.type(graph.operands(node)[0]).shape;
   std::int64_t pixels = 1;
   for (char letter : spec.contracted.substr(1)) {
-    const std::optional<std::int64_t> extent = shape[spec.operands[0].find(letter)].constant();
+    const std::size_t axis = spec.operands[0].find(letter);
+    if (axis == std::string::npos) return std::nullopt;  // no pixels of both
+    const std::optional<std::int64_t> extent = shape[axis].constant();
     if (!extent || *extent == 0) return std::nullopt;
     pixels = std::min(pixels * std::min(*extent, kLeastTurns), kLeastTurns);
   }

@@ -136,6 +136,7 @@ void GroupEmitter::emit_gradient(const Group& group, const BufferRef& place) {
   reduce_unroll_ = plan.reduce_unroll;
   const ValueId contraction = group.members.front();
   const DepthBlocks blocks = *depth_blocks_of(c_.graph, contraction);
+  MLPC_CHECK(plan.levels.size() == 3, "a gradient has {} levels of loops", plan.levels.size());
   const BufferId sums = add_buffer({c_.graph.type(contraction).element, space_}, place, true);
   base_.assign(2, {});
   open_level(plan.levels[0]);

@@ -194,5 +194,25 @@ TEST_CASE("a pad that both operands of a product of windows read") {
   }
 }
 
+/// Found by tests/property/long.sh: b is summed over in both operands, c in the windows alone.
+TEST_CASE("a product of windows, of which the other operand does not have all letters") {
+  Program program = testing::empty_program(ElementType::f64);
+  program.inputs = {{"x", {ElementType::f64, {2, 4}}}, {"y", {ElementType::f64, {4}}}};
+  Graph graph;
+  graph.name = "infer";
+  const ValueId x = graph.add_parameter("x", program.inputs[0].type, Role::input, 0);
+  const ValueId y = graph.add_parameter("y", program.inputs[1].type, Role::input, 1);
+  Builder b(graph);
+  const ValueId operands[] = {x, b.window(y, 0, {2, 2}, 2, 1)};
+  graph.results.push_back({"z", Role::output, 0, b.einsum("ba,bc->a", operands)});
+  program.graphs.push_back(std::move(graph));
+  const std::vector<HostTensor> in = {{{2, 4}, {1, 2, 3, 4, 5, 6, 7, 8}}, {{4}, {1, 2, 3, 4}}};
+  const std::vector<HostTensor> expected = {{{4}, {38, 48, 58, 68}}};
+  for (const int level : {0, 1, 2}) {
+    CHECK(testing::same_bits(CompiledProgram(program, level).run("infer", in), expected));
+    CHECK(testing::same_bits(testing::InterpretedProgram(program, level).run("infer", in), expected));
+  }
+}
+
 }  // namespace
 }  // namespace mlpc
