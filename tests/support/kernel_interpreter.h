@@ -18,6 +18,8 @@ class MemoryNotes {
  public:
   /// A piece of memory, of the caller's values or of nobody's yet.
   void add(const std::byte* from, std::size_t bytes, bool holds_values);
+  /// Before memory that was added goes.
+  void remove(const std::byte* from) { regions_.erase(from); }
   /// These two throw mlpc::Error for bytes that were not added.
   bool holds_value(const std::byte* from, std::size_t bytes);
   void write(const std::byte* to, std::size_t bytes);

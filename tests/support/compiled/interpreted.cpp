@@ -101,6 +101,7 @@ class Call {
         }
       run(phase.actions, &task);
     }
+    for (Bytes& room : left_) notes_.remove(room.data());
     left_.clear();
   }
 
