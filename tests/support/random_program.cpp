@@ -64,7 +64,9 @@ class ProgramMaker {
     graph.name = "forward";
     Builder b(graph);
     add_parameters(graph);
-    for (std::int64_t extent : kFreeExtents) {
+    std::vector<std::int64_t> extents = {0};
+    extents.insert(extents.end(), std::begin(kFreeExtents), std::end(kFreeExtents));
+    for (std::int64_t extent : extents) {
       tame_.emplace_back(extent);
       const std::vector<HostTensor> arguments = arguments_for(graph, extent);
       for (const HostTensor& value : arguments) tame_.back().push(value);
@@ -299,7 +301,7 @@ class ProgramMaker {
   Random& random_;
   DrawCounts& counts_;
   Program program_;
-  std::vector<TameValues> tame_;  // by kFreeExtents
+  std::vector<TameValues> tame_;  // by extent of the free dim: 0, then kFreeExtents
 };
 
 }  // namespace

@@ -46,6 +46,13 @@ bool has_tame_products(const HostTensor& factors) {
   return greatest <= kGreatestProduct;
 }
 
+bool has_tame_integers(const std::vector<HostTensor>& values, const std::vector<Type>& types) {
+  for (std::size_t r = 0; r < values.size(); ++r)
+    for (double y : values[r].values)
+      if (!is_float(types[r].element) && !(std::abs(y) <= kGreatestInteger)) return false;
+  return true;
+}
+
 }  // namespace
 
 bool TameValues::try_node(Op op, const std::vector<ValueId>& operands, const std::vector<Type>& types,
@@ -83,6 +90,7 @@ bool TameValues::try_node(Op op, const std::vector<ValueId>& operands, const std
     return [shift](const HostTensor& x, const HostTensor&) { return on_grid(x, kGrid, shift); };
   };
   waiting_ = results_at(along(0));
+  if (extent_ == 0) return has_tame_integers(waiting_, results);
   const std::vector<HostTensor> low = results_at(along(-kMove)), high = results_at(along(kMove)),
                                 below = results_at(near(0)), above = results_at(near(0.5));
   for (std::size_t r = 0; r < waiting_.size(); ++r)

@@ -9,7 +9,9 @@ namespace mlpc::testing {
 
 /// The values of a growing graph for one extent of its free dim. A node is taken only if it is tame there:
 /// its results are finite and moderate, and stay so, smoothly, when its operands move a little. So no
-/// rounding, however unlucky, crosses a jump, a kink or a pole.
+/// rounding, however unlucky, crosses a jump, a kink or a pole. For the extent 0, where a minimum is
+/// infinite, only integers have to be moderate: the evaluator, of doubles, does not hold what an infinity
+/// becomes as one.
 class TameValues {
  public:
   explicit TameValues(std::int64_t extent) : extent_(extent) {}
