@@ -5,6 +5,7 @@
 #include <span>
 
 #include "ir/error.h"
+#include "ir/hash.h"
 
 namespace mlpc::ir {
 namespace {
@@ -359,17 +360,16 @@ std::string Dim::text() const {
 }
 
 std::size_t Dim::hash() const {
-  std::size_t hash = std::hash<std::int64_t>{}(added_);
-  const auto mix = [&](std::size_t part) { hash = hash * 1000003 ^ part; };
+  std::size_t seed = std::hash<std::int64_t>{}(added_);
   for (const DimTerm& term : terms()) {
-    mix(std::hash<std::int64_t>{}(term.coefficient));
+    seed = mix(seed, std::hash<std::int64_t>{}(term.coefficient));
     for (const DimFactor& factor : term.factors) {
-      mix(std::hash<std::string>{}(factor.atom.name));
-      mix(static_cast<std::size_t>(factor.power));
-      for (const Dim& operand : factor.atom.operands) mix(operand.hash());
+      seed = mix(seed, std::hash<std::string>{}(factor.atom.name));
+      seed = mix(seed, static_cast<std::size_t>(factor.power));
+      for (const Dim& operand : factor.atom.operands) seed = mix(seed, operand.hash());
     }
   }
-  return hash;
+  return seed;
 }
 
 Dim operator+(const Dim& a, const Dim& b) {

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -270,6 +272,17 @@ inline std::vector<Action>* actions_inside(Action& action) {
   return const_cast<std::vector<Action>*>(actions_inside(std::as_const(action)));
 }
 
+/// visit(buffer) for those of an action, and of the actions inside of it.
+template <typename A, typename Visit>
+  requires std::same_as<std::remove_const_t<A>, Action>
+void for_each_buffer(A& action, const Visit& visit) {
+  if (auto* call = std::get_if<KernelCall>(&action.kind))
+    for (auto& buffer : call->buffers) visit(buffer);
+  if (auto* check = std::get_if<FiniteCheck>(&action.kind)) visit(check->value);
+  if (auto* inside = actions_inside(action))
+    for (auto& a : *inside) for_each_buffer(a, visit);
+}
+
 /// Memory of one value, or of the few that must be in one place. It begins where the highest slot of `above`
 /// ends, or else with the workspace; so two slots of which neither is above the other may have bytes in
 /// common. What is above what is decided once; where it begins follows for all dims.
@@ -286,8 +299,8 @@ struct WorkspaceSlot {
   std::optional<Tasks> tasks = std::nullopt;
 };
 
-/// As the text of a slot has it.
-std::string text_of(const WorkspaceSlot::Tasks& tasks);
+/// Behind the word `slot`.
+std::string text_of(const WorkspaceSlot& slot);
 
 /// One entry of the compiled model. Before the actions run, every input with an index bound is checked.
 struct LoweredEntry {

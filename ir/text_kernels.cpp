@@ -192,8 +192,12 @@ std::string actions_text(const std::vector<Action>& actions, std::size_t depth) 
 
 }  // namespace
 
-std::string text_of(const WorkspaceSlot::Tasks& tasks) {
-  return fmt::format(" for {} tasks of {}", tasks.count.text(), tasks.bytes.text());
+std::string text_of(const WorkspaceSlot& slot) {
+  std::string out = slot.bytes.text();
+  if (slot.tasks)
+    out += fmt::format(" for {} tasks of {}", slot.tasks->count.text(), slot.tasks->bytes.text());
+  if (!slot.above.empty()) out += fmt::format(" above {}", fmt::join(slot.above, ", "));
+  return out;
 }
 
 namespace {
@@ -204,9 +208,7 @@ std::string entry_text(const LoweredEntry& entry) {
   for (const LoweredEntry::ResultInfo& r : entry.results)
     out += fmt::format("  result {} {} : {}\n", name_of(r.role), quoted(r.name), r.type.text());
   if (entry.writes_grads) out += "  grads\n";
-  for (const WorkspaceSlot& slot : entry.slots)
-    out += fmt::format("  slot {}{}{}{}\n", slot.bytes.text(), slot.tasks ? text_of(*slot.tasks) : "",
-                       slot.above.empty() ? "" : " above ", fmt::join(slot.above, ", "));
+  for (const WorkspaceSlot& slot : entry.slots) out += fmt::format("  slot {}\n", text_of(slot));
   return out + actions_text(entry.actions, 1) + "}\n";
 }
 

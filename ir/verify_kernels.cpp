@@ -327,31 +327,18 @@ class EntryVerifier {
         continue;
       }
       const auto* phase = std::get_if<Phase>(&action.kind);
-      std::vector<const BufferRef*> touched;
-      touch(action, touched);
-      for (const BufferRef* ref : touched) {
-        const std::optional<WorkspaceSlot::Tasks>& tasks = e_.slots[ref->index].tasks;
-        if (!tasks) continue;
-        const auto [it, is_new] = phases.try_emplace(ref->index, phase);
-        if (!phase || it->second != phase || !ref->offsets.empty())
-          fail("entry {}: slot {} is for tasks, and is touched outside of their phase", e_.name, ref->index);
+      for_each_buffer(action, [&](const BufferRef& ref) {
+        if (ref.space != BufferRef::Space::workspace || !e_.slots[ref.index].tasks) return;
+        const Dim& count = e_.slots[ref.index].tasks->count;
+        const auto [it, is_new] = phases.try_emplace(ref.index, phase);
+        if (!phase || it->second != phase || !ref.offsets.empty())
+          fail("entry {}: slot {} is for tasks, and is touched outside of their phase", e_.name, ref.index);
         if (is_new && &list == &e_.actions &&
-            task_count(p_.kernels[kernels_of(phase->actions).front()]) != tasks->count)
-          fail("entry {}: slot {} is for {} tasks, which its phase has not", e_.name, ref->index,
-               tasks->count.text());
-      }
+            task_count(p_.kernels[kernels_of(phase->actions).front()]) != count)
+          fail("entry {}: slot {} is for {} tasks, which its phase has not", e_.name, ref.index,
+               count.text());
+      });
     }
-  }
-
-  /// The slots that the action touches, and what is inside of it.
-  static void touch(const Action& action, std::vector<const BufferRef*>& touched) {
-    const auto look = [&](const BufferRef& ref) {
-      if (ref.space == BufferRef::Space::workspace) touched.push_back(&ref);
-    };
-    if (const auto* call = std::get_if<KernelCall>(&action.kind)) std::ranges::for_each(call->buffers, look);
-    if (const auto* check = std::get_if<FiniteCheck>(&action.kind)) look(check->value);
-    if (const std::vector<Action>* inside = actions_inside(action))
-      for (const Action& a : *inside) touch(a, touched);
   }
 
   /// Directly, or with others in between, which a specialization does not use.

@@ -28,19 +28,15 @@ class RangeFinder {
   };
 
   static void for_each_slot(const Action& action, const auto& visit) {
-    const auto look = [&](const BufferRef& ref) {
+    for_each_buffer(action, [&](const BufferRef& ref) {
       if (ref.space == BufferRef::Space::workspace) visit(ref);
-    };
-    if (const auto* call = std::get_if<KernelCall>(&action.kind)) std::ranges::for_each(call->buffers, look);
-    if (const auto* check = std::get_if<FiniteCheck>(&action.kind)) look(check->value);
+    });
   }
 
   void count(const std::vector<Action>& actions) {
-    for (const Action& action : actions) {
-      if (std::holds_alternative<Specialization>(action.kind)) continue;
-      for_each_slot(action, [&](const BufferRef& ref) { ++touches_[ref.index]; });
-      if (const std::vector<Action>* inside = actions_inside(action)) count(*inside);
-    }
+    for (const Action& action : actions)
+      if (!std::holds_alternative<Specialization>(action.kind))
+        for_each_slot(action, [&](const BufferRef& ref) { ++touches_[ref.index]; });
   }
 
   void run(const std::vector<Action>& actions) {

@@ -172,17 +172,11 @@ llvm::Function* ActionEmitter::phase_function(const ir::Phase& phase) {
 void ActionEmitter::enter_rooms(const std::vector<ir::Action>& actions, llvm::Value* plan,
                                 llvm::Value* worker) {
   std::set<std::size_t> rooms;
-  const auto note = [&](const auto& again, const std::vector<ir::Action>& list) -> void {
-    for (const ir::Action& action : list) {
-      if (const std::vector<ir::Action>* inside = ir::actions_inside(action)) again(again, *inside);
-      const auto* call = std::get_if<ir::KernelCall>(&action.kind);
-      if (!call) continue;
-      for (const BufferRef& ref : call->buffers)
-        if (ref.space == BufferRef::Space::workspace && e_.slots[ref.index].tasks)
-          rooms.insert(buffers_.find(ref, false).number);
-    }
-  };
-  note(note, actions);
+  for (const ir::Action& action : actions)
+    ir::for_each_buffer(action, [&](const BufferRef& ref) {
+      if (ref.space == BufferRef::Space::workspace && e_.slots[ref.index].tasks)
+        rooms.insert(buffers_.find(ref, false).number);
+    });
   for (const std::size_t number : rooms) {
     const ir::WorkspaceSlot::Tasks& tasks = *s_.workspace(e_).places[number].tasks;
     llvm::Value* bytes = dims_(tasks.bytes);

@@ -116,9 +116,7 @@ std::uint64_t ModelState::magic(const ir::LoweredEntry& entry) const {
     for (const ir::TensorInfo& t : *table) mix(fmt::format("{} {} {}", t.path, t.type.text(), t.offset));
   for (std::uint32_t input : entry.inputs) mix(h.inputs[input].type.text());
   for (const ir::LoweredEntry::ResultInfo& result : entry.results) mix(result.type.text());
-  for (const ir::WorkspaceSlot& place : workspace(entry).places)
-    mix(fmt::format("{} {} {}", place.bytes.text(), place.tasks ? ir::text_of(*place.tasks) : "",
-                    fmt::join(place.above, " ")));
+  for (const ir::WorkspaceSlot& place : workspace(entry).places) mix(ir::text_of(place));
   return hash;
 }
 

@@ -112,9 +112,7 @@ class Reporter {
     std::size_t highest = 0;
     for (std::size_t i = 0; i < slots_.size(); ++i) {
       const ir::WorkspaceSlot& slot = slots_[i];
-      out += fmt::format("  slot {:<23} {}{}{}{}\n", i, slot.bytes.text(),
-                         slot.tasks ? ir::text_of(*slot.tasks) : "", slot.above.empty() ? "" : " above ",
-                         fmt::join(slot.above, ", "));
+      out += fmt::format("  slot {:<23} {}\n", i, ir::text_of(slot));
       const auto below = std::ranges::max_element(slot.above, {}, [&](std::uint32_t b) { return ends[b]; });
       const bool is_lowest = below == slot.above.end();
       ends.push_back((is_lowest ? 0 : ends[*below]) + guessed_bytes(slot));

@@ -105,9 +105,9 @@ class PhaseFormer {
   }
 
   void join_batches(std::vector<ir::Action>& actions) {
-    if (!has_squares()) return;
     for (const ir::Kernel& kernel : kernels_) nests_.push_back(row_nests(kernel));
-    count_calls(actions);
+    for (const ir::Action& action : actions)
+      ir::for_each_buffer(action, [&](const ir::BufferRef& ref) { ++calls_[memory_of(ref)]; });
     join(actions, [&](std::span<const ir::Action> rest) { return batches_to_join(rest); });
   }
 
@@ -167,15 +167,6 @@ class PhaseFormer {
     return best.cuts.size();
   }
 
-  /// Only these grow faster than what is there for each of a batch.
-  bool has_squares() const {
-    return std::ranges::any_of(kernels_, [](const ir::Kernel& kernel) {
-      return std::ranges::any_of(kernel.buffers, [](const ir::KernelBuffer& buffer) {
-        return buffer.type.element_count().degree() > 1;
-      });
-    });
-  }
-
   bool add_batch(Draft& draft, const ir::KernelCall& call) const {
     const auto nest = std::ranges::find(nests_[call.kernel], draft.nest, &RowLoop::extents);
     if (nest == nests_[call.kernel].end()) return false;
@@ -197,14 +188,6 @@ class PhaseFormer {
       greatest = std::max(greatest, touched.degree);
     }
     return own > shared;
-  }
-
-  void count_calls(const std::vector<ir::Action>& actions) {
-    for (const ir::Action& action : actions) {
-      if (const auto* call = std::get_if<ir::KernelCall>(&action.kind))
-        for (const ir::BufferRef& ref : call->buffers) ++calls_[memory_of(ref)];
-      if (const std::vector<ir::Action>* inside = ir::actions_inside(action)) count_calls(*inside);
-    }
   }
 
   /// The extents of all kernels' loops.
@@ -356,6 +339,15 @@ class PhaseFormer {
   std::map<Memory, std::size_t> calls_;  // that touch it
 };
 
+/// Only these grow faster than what is there for each of a batch.
+bool has_squares(const std::vector<ir::Kernel>& kernels) {
+  return std::ranges::any_of(kernels, [](const ir::Kernel& kernel) {
+    return std::ranges::any_of(kernel.buffers, [](const ir::KernelBuffer& buffer) {
+      return buffer.type.element_count().degree() > 1;
+    });
+  });
+}
+
 }  // namespace
 
 void form_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
@@ -370,7 +362,7 @@ void form_row_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& 
 
 void form_batch_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
                        const ir::Target& target) {
-  PhaseFormer(kernels, target).join_batches(actions);
+  if (has_squares(kernels)) PhaseFormer(kernels, target).join_batches(actions);
 }
 
 void dissolve_phases(std::vector<ir::Action>& actions, const std::vector<ir::Kernel>& kernels) {

@@ -67,15 +67,10 @@ void place_by_time(std::vector<Box>& boxes) {
 }
 
 void rename(std::vector<ir::Action>& actions, const std::vector<std::uint32_t>& names) {
-  const auto rename_ref = [&](ir::BufferRef& ref) {
-    if (ref.space == ir::BufferRef::Space::workspace) ref.index = names[ref.index];
-  };
-  for (ir::Action& action : actions) {
-    if (auto* call = std::get_if<ir::KernelCall>(&action.kind))
-      std::ranges::for_each(call->buffers, rename_ref);
-    if (auto* check = std::get_if<ir::FiniteCheck>(&action.kind)) rename_ref(check->value);
-    if (std::vector<ir::Action>* inside = ir::actions_inside(action)) rename(*inside, names);
-  }
+  for (ir::Action& action : actions)
+    ir::for_each_buffer(action, [&](ir::BufferRef& ref) {
+      if (ref.space == ir::BufferRef::Space::workspace) ref.index = names[ref.index];
+    });
 }
 
 }  // namespace

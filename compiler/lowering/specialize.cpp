@@ -20,12 +20,7 @@ class Binder {
  public:
   explicit Binder(const Extents& extents) : extents_(extents) {}
 
-  void bind(Dim& dim) const {
-    dim = dim.with([&](std::string_view name) -> std::optional<std::int64_t> {
-      const auto found = std::ranges::find(extents_, name, &Extents::value_type::first);
-      return found == extents_.end() ? std::nullopt : std::optional(found->second);
-    });
-  }
+  void bind(Dim& dim) const { dim = with_numbers(dim, extents_); }
 
   void bind(ir::Kernel& kernel) {
     greatest_.clear();
@@ -194,6 +189,13 @@ void check(const Extents& extents, const std::vector<std::string>& dims) {
 }
 
 }  // namespace
+
+Dim with_numbers(const Dim& dim, const Extents& extents) {
+  return dim.with([&](std::string_view name) -> std::optional<std::int64_t> {
+    const auto found = std::ranges::find(extents, name, &Extents::value_type::first);
+    return found == extents.end() ? std::nullopt : std::optional(found->second);
+  });
+}
 
 void specialize(ir::KernelProgram& program, const Extents& extents) {
   if (extents.empty()) return;

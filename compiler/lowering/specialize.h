@@ -12,6 +12,9 @@ namespace mlpc::lowering {
 /// Extents of free dims, by name.
 using Extents = std::vector<std::pair<std::string, std::int64_t>>;
 
+/// With the extents in their names' places.
+ir::Dim with_numbers(const ir::Dim& dim, const Extents& extents);
+
 /// Every entry that depends on them gets a copy of its actions for these extents (ir::Specialization), before
 /// those that it has, unless it has this one. In the copies' kernels the dims are numbers, so loops have
 /// numbers of turns, limits that hold everywhere and guards are gone. Sums and schedules stay as they are,

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "compiler/lowering/row_loops.h"
-#include "ir/kernel_tasks.h"
+#include "compiler/lowering/specialize.h"
 
 namespace mlpc::lowering {
 namespace {
@@ -19,9 +19,9 @@ using Part = ir::WorkspaceSlot::Tasks;
 
 /// How the calls of a list of actions touch a slot.
 struct Use {
-  std::optional<Part> part;  // that all of them agree on
+  bool is_touched = false;
   const ir::Phase* phase = nullptr;
-  bool is_shared = false;  // they have no part in common, or are not of one phase
+  std::optional<Part> part;  // that all of them agree on, who then are of this phase
 };
 
 class RoomFinder {
@@ -37,12 +37,12 @@ class RoomFinder {
         special.emplace_back(s, uses_of(s->actions));
     for (std::size_t i = 0; i < entry_.slots.size(); ++i) {
       ir::WorkspaceSlot& slot = entry_.slots[i];
+      const std::optional<Part>& part = general[i].part;
       const bool has_part =
-          general[i].part && !general[i].is_shared && std::ranges::all_of(special, [&](const auto& s) {
-            return !s.second[i].phase || (!s.second[i].is_shared && s.second[i].part &&
-                                          *s.second[i].part == with_numbers(*general[i].part, *s.first));
+          part && std::ranges::all_of(special, [&](const auto& s) {
+            return !s.second[i].is_touched || s.second[i].part == with_numbers(*part, s.first->dims);
           });
-      slot.tasks = has_part ? general[i].part : std::nullopt;
+      slot.tasks = has_part ? part : std::nullopt;
     }
   }
 
@@ -60,24 +60,24 @@ class RoomFinder {
   /// `phase`: around the action, but in no loop; else null.
   void look(const ir::Action& action, const ir::Phase* phase) {
     if (const auto* check = std::get_if<ir::FiniteCheck>(&action.kind)) use(check->value, nullptr, {});
-    if (const auto* call = std::get_if<ir::KernelCall>(&action.kind)) look(*call, phase);
+    if (const auto* call = std::get_if<ir::KernelCall>(&action.kind))
+      for (std::size_t i = 0; i < call->buffers.size(); ++i) {
+        const ir::BufferRef& ref = call->buffers[i];
+        const bool may_have_part =
+            phase && ref.space == ir::BufferRef::Space::workspace && ref.offsets.empty();
+        use(ref, phase, may_have_part ? part_of(call->kernel, i) : std::nullopt);
+      }
     if (const std::vector<ir::Action>* inside = ir::actions_inside(action))
       for (const ir::Action& a : *inside) look(a, phase);
-  }
-
-  void look(const ir::KernelCall& call, const ir::Phase* phase) {
-    const std::vector<ir::KernelBuffer>& buffers = kernels_[call.kernel].buffers;
-    for (std::size_t i = 0; i < buffers.size(); ++i) use(call.buffers[i], phase, part_of(call.kernel, i));
   }
 
   void use(const ir::BufferRef& ref, const ir::Phase* phase, const std::optional<Part>& part) {
     if (ref.space != ir::BufferRef::Space::workspace) return;
     Use& use = uses_[ref.index];
-    const bool is_first = !use.phase && !use.is_shared;
-    use.is_shared |=
-        !phase || !part || !ref.offsets.empty() || (!is_first && (use.phase != phase || use.part != part));
-    use.phase = phase;
-    use.part = part;
+    if (!use.is_touched)
+      use = {true, phase, part};
+    else if (use.phase != phase || use.part != part)
+      use.part = std::nullopt;
   }
 
   /// Of a kernel's buffer: nullopt where tasks share it, or have several pieces each.
@@ -105,21 +105,15 @@ class RoomFinder {
     return a.var == b.var && a.block == b.block;
   }
 
-  static Part with_numbers(const Part& part, const ir::Specialization& special) {
-    const auto bound = [&](const Dim& dim) {
-      return dim.with([&](std::string_view name) -> std::optional<std::int64_t> {
-        const auto found = std::ranges::find(special.dims, name, [](const auto& d) { return d.first; });
-        return found == special.dims.end() ? std::nullopt : std::optional(found->second);
-      });
-    };
-    return {bound(part.count), bound(part.bytes)};
+  static Part with_numbers(const Part& part, const Extents& extents) {
+    return {lowering::with_numbers(part.count, extents), lowering::with_numbers(part.bytes, extents)};
   }
 
   ir::LoweredEntry& entry_;
   const std::vector<ir::Kernel>& kernels_;
   std::vector<Use> uses_;  // by slot
-  std::map<std::uint32_t, std::vector<RowLoop>>
-      loops_;  // by kernel: those and nests that tasks could be cut from
+  /// By kernel: those and nests that tasks could be cut from.
+  std::map<std::uint32_t, std::vector<RowLoop>> loops_;
 };
 
 }  // namespace

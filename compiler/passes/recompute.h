@@ -24,6 +24,13 @@ class ForwardParts {
   bool is_primal(ir::NodeId id) const { return id.index < end_; }
   bool is_forward(const ir::Node& node) const { return of(ir::Graph::result(node)) >= 0; }
 
+  /// f(id, node) for the forward nodes.
+  template <typename F>
+  void for_each_forward(F f) const {
+    for (std::uint32_t i = 0; i < graph_.node_count(); ++i)
+      if (const ir::Node& node = graph_.node({i}); is_forward(node)) f(ir::NodeId{i}, node);
+  }
+
   void set(const ir::Node& node, std::int64_t part);
   void keep(ir::ValueId v) { is_kept_[v.index] = true; }
   /// Those of the forward part.

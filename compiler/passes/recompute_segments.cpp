@@ -38,8 +38,8 @@ class Segments {
   /// Primal nodes by their place among all bytes; a partial derivative belongs where its last operand does.
   void cut(std::int64_t count, const Extents& value_of_dim) {
     double total = 0, before = 0;
-    for_each_forward([&](ir::NodeId, const Node& node) { total += bytes_of(node, value_of_dim); });
-    for_each_forward([&](ir::NodeId id, const Node& node) {
+    parts_.for_each_forward([&](ir::NodeId, const Node& node) { total += bytes_of(node, value_of_dim); });
+    parts_.for_each_forward([&](ir::NodeId id, const Node& node) {
       std::int64_t segment = 0;
       for (ValueId v : graph_.operands(node)) segment = std::max(segment, parts_.of(v));
       if (parts_.is_primal(id) && total > 0)
@@ -53,23 +53,17 @@ class Segments {
   /// they are read, unless all that they are made of is there.
   void find_kept() {
     parts_.keep_results();
-    for_each_forward([&](ir::NodeId id, const Node& node) {
+    parts_.for_each_forward([&](ir::NodeId id, const Node& node) {
       const std::int64_t own = parts_.of(Graph::result(node));
       if (parts_.is_primal(id))
         for (ValueId v : graph_.operands(node))
           if (parts_.of(v) >= 0 && parts_.of(v) < own) parts_.keep(v);
     });
-    for_each_forward([&](ir::NodeId id, const Node& node) {
+    parts_.for_each_forward([&](ir::NodeId id, const Node& node) {
       if (parts_.of(Graph::result(node)) != last_ || (!parts_.is_primal(id) && !parts_.is_made_of_kept(node)))
         return;
       for (std::uint32_t r = 0; r < node.result_count; ++r) parts_.keep(Graph::result(node, r));
     });
-  }
-
-  template <typename F>
-  void for_each_forward(F f) const {
-    for (std::uint32_t i = 0; i < graph_.node_count(); ++i)
-      if (const Node& node = graph_.node({i}); parts_.is_forward(node)) f(ir::NodeId{i}, node);
   }
 
   const Graph& graph_;

@@ -20,23 +20,22 @@ class SquareFinder {
 
   /// Whether there are any.
   bool run() {
-    for_each_forward([&](const Node& node) {
-      if (node.op != Op::einsum_ || degree(node) <= degree_of_operands(node)) return;
-      least_ = std::min(least_, degree(node));
+    parts_.for_each_forward([&](ir::NodeId, const Node& node) {
+      if (is_square_product(node)) least_ = std::min(least_, degree(node));
     });
     if (least_ == INT32_MAX) return false;
-    for_each_forward([&](const Node& node) {
-      const bool is_square =
-          (node.op == Op::einsum_ && degree(node) > degree_of_operands(node)) || keeps_square(node);
-      for (std::uint32_t r = 0; r < node.result_count; ++r)
-        is_square_[node.first_result + r] = is_square && degree_of_result(node, r) >= least_;
+    parts_.for_each_forward([&](ir::NodeId, const Node& node) {
+      if (!is_square_product(node) && !keeps_square(node)) return;
+      for (std::uint32_t r = 0; r < node.result_count; ++r) {
+        const ValueId v = Graph::result(node, r);
+        is_square_[v.index] = degree_of(graph_.type(v)) >= least_;
+      }
     });
     parts_.keep_results();
-    for_each_forward([&](const Node& node) {
-      const bool is_made =
-          parts_.is_primal(graph_.producer_id(Graph::result(node))) || parts_.is_made_of_kept(node);
+    parts_.for_each_forward([&](ir::NodeId id, const Node& node) {
+      if (!parts_.is_primal(id) && !parts_.is_made_of_kept(node)) return;
       for (std::uint32_t r = 0; r < node.result_count; ++r)
-        if (is_made && !is_square_[node.first_result + r]) parts_.keep(Graph::result(node, r));
+        if (const ValueId v = Graph::result(node, r); !is_square_[v.index]) parts_.keep(v);
     });
     return true;
   }
@@ -44,26 +43,18 @@ class SquareFinder {
   const ForwardParts& parts() const { return parts_; }
 
  private:
-  int degree_of_result(const Node& node, std::uint32_t r) const {
-    return degree_of(graph_.type(Graph::result(node, r)));
-  }
-  int degree(const Node& node) const { return degree_of_result(node, 0); }
-  int degree_of_operands(const Node& node) const {
-    int greatest = 0;
-    for (ValueId v : graph_.operands(node)) greatest = std::max(greatest, degree_of(graph_.type(v)));
-    return greatest;
+  int degree(const Node& node) const { return degree_of(graph_.type(Graph::result(node))); }
+
+  bool is_square_product(const Node& node) const {
+    return node.op == Op::einsum_ && std::ranges::all_of(graph_.operands(node), [&](ValueId v) {
+             return degree_of(graph_.type(v)) < degree(node);
+           });
   }
 
   /// Made of a square, and cheaply.
   bool keeps_square(const Node& node) const {
     return node.op != Op::einsum_ && node.op != Op::scan_ &&
            std::ranges::any_of(graph_.operands(node), [&](ValueId v) { return is_square_[v.index]; });
-  }
-
-  template <typename F>
-  void for_each_forward(F f) const {
-    for (std::uint32_t i = 0; i < graph_.node_count(); ++i)
-      if (const Node& node = graph_.node({i}); parts_.is_forward(node)) f(node);
   }
 
   const Graph& graph_;

@@ -10,7 +10,7 @@
 #include "ir/error.h"
 #include "tests/support/compiled/compiled.h"
 #include "tests/support/compiled/interpreted.h"
-#include "tests/support/random_nodes.h"
+#include "tests/support/random_program.h"
 #include "tests/support/tolerance.h"
 
 // Attention: what has an element for each pair of positions is never there for all sequences and heads at
@@ -58,19 +58,6 @@ std::pair<std::size_t, std::size_t> slots_of_pairs(const LoweredEntry& entry) {
   return {whole, rooms};
 }
 
-std::vector<HostTensor> arguments_of(const Graph& graph, const Dims& dims) {
-  std::vector<HostTensor> out;
-  testing::Random random(3);
-  for (const Graph::Parameter& p : graph.parameters()) {
-    Type type = graph.type(p.value);
-    for (Dim& extent : type.shape) extent = extent.evaluate(testing::value_in(dims)).value();
-    out.push_back(testing::random_operand(type, p.index, false, random));
-    if (p.role == Role::accumulate) out.back().values[0] = 0;
-    if (p.role == Role::loss_bar) out.back().values[0] = 1;
-  }
-  return out;
-}
-
 void check_near(const std::vector<HostTensor>& values, const std::vector<HostTensor>& expected,
                 double bound) {
   REQUIRE(values.size() == expected.size());
@@ -93,7 +80,7 @@ TEST_CASE("attention has the evaluator's values, and the same bits at every leve
         INFO(name << " " << batch << " " << time);
         const Graph& graph = *program.find(name);
         const Dims dims = {{"B", batch}, {"T", time}};
-        const std::vector<HostTensor> in = arguments_of(graph, dims);
+        const std::vector<HostTensor> in = testing::arguments_for(graph, testing::value_in(dims));
         const std::vector<HostTensor> values = joined.run(name, in, dims);
         check_near(values, evaluate(graph, in, testing::value_in(dims)), bound);
         check_near(interpreted.run(name, in, dims), values, bound);

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "compiler/passes/pipeline.h"
@@ -172,46 +173,48 @@ TEST_CASE("the gradient by a convolution's input is a convolution: no tap's prod
   }
 }
 
-/// Found by tests/property/long.sh: the sum's clips keep one operand from the zeros, not the other one.
-TEST_CASE("a pad that both operands of a product of windows read") {
+/// What a product of two operands, made of inputs with these values, is at every level, run and interpreted.
+template <typename MakeOperands>
+void check_product(const std::string& spec, const std::vector<HostTensor>& inputs, MakeOperands make,
+                   const HostTensor& expected) {
   Program program = testing::empty_program(ElementType::f64);
-  program.inputs = {{"x", {ElementType::f64, {1}}}};
   Graph graph;
   graph.name = "infer";
-  const ValueId x = graph.add_parameter("x", program.inputs[0].type, Role::input, 0);
-  Builder b(graph);
-  const ValueId padded = b.pad(x, Shape{0}, Shape{1});
-  const ValueId windows = b.window(padded, 0, {2, 1}, 1, 1);
-  const ValueId flipped = b.value(Op::flip_, {b.reshape(padded, {1, 2})}, {Integers{0}});
-  const ValueId operands[] = {windows, flipped};
-  graph.results.push_back({"y", Role::output, 0, b.einsum("ab,bc->ac", operands)});
-  program.graphs.push_back(std::move(graph));
-  const std::vector<HostTensor> in = {{{1}, {3}}};
-  const std::vector<HostTensor> expected = {{{2, 2}, {9, 0, 0, 0}}};
-  for (const int level : {0, 1, 2}) {
-    CHECK(testing::same_bits(CompiledProgram(program, level).run("infer", in), expected));
-    CHECK(testing::same_bits(testing::InterpretedProgram(program, level).run("infer", in), expected));
+  std::vector<ValueId> given;
+  for (std::uint32_t i = 0; i < inputs.size(); ++i) {
+    const std::string name = fmt::format("x{}", i);
+    const Type type{ElementType::f64, Shape(inputs[i].shape.begin(), inputs[i].shape.end())};
+    program.inputs.push_back({name, type});
+    given.push_back(graph.add_parameter(name, type, Role::input, i));
   }
+  Builder b(graph);
+  const std::array<ValueId, 2> operands = make(b, given);
+  graph.results.push_back({"y", Role::output, 0, b.einsum(spec, operands)});
+  program.graphs.push_back(std::move(graph));
+  for (const int level : {0, 1, 2}) {
+    CHECK(testing::same_bits(CompiledProgram(program, level).run("infer", inputs), {expected}));
+    CHECK(testing::same_bits(testing::InterpretedProgram(program, level).run("infer", inputs), {expected}));
+  }
+}
+
+/// Found by tests/property/long.sh: the sum's clips keep one operand from the zeros, not the other one.
+TEST_CASE("a pad that both operands of a product of windows read") {
+  check_product("ab,bc->ac", {{{1}, {3}}},
+                [](Builder& b, const std::vector<ValueId>& x) {
+                  const ValueId padded = b.pad(x[0], Shape{0}, Shape{1});
+                  return std::array{b.window(padded, 0, {2, 1}, 1, 1),
+                                    b.value(Op::flip_, {b.reshape(padded, {1, 2})}, {Integers{0}})};
+                },
+                {{2, 2}, {9, 0, 0, 0}});
 }
 
 /// Found by tests/property/long.sh: b is summed over in both operands, c in the windows alone.
 TEST_CASE("a product of windows, of which the other operand does not have all letters") {
-  Program program = testing::empty_program(ElementType::f64);
-  program.inputs = {{"x", {ElementType::f64, {2, 4}}}, {"y", {ElementType::f64, {4}}}};
-  Graph graph;
-  graph.name = "infer";
-  const ValueId x = graph.add_parameter("x", program.inputs[0].type, Role::input, 0);
-  const ValueId y = graph.add_parameter("y", program.inputs[1].type, Role::input, 1);
-  Builder b(graph);
-  const ValueId operands[] = {x, b.window(y, 0, {2, 2}, 2, 1)};
-  graph.results.push_back({"z", Role::output, 0, b.einsum("ba,bc->a", operands)});
-  program.graphs.push_back(std::move(graph));
-  const std::vector<HostTensor> in = {{{2, 4}, {1, 2, 3, 4, 5, 6, 7, 8}}, {{4}, {1, 2, 3, 4}}};
-  const std::vector<HostTensor> expected = {{{4}, {38, 48, 58, 68}}};
-  for (const int level : {0, 1, 2}) {
-    CHECK(testing::same_bits(CompiledProgram(program, level).run("infer", in), expected));
-    CHECK(testing::same_bits(testing::InterpretedProgram(program, level).run("infer", in), expected));
-  }
+  check_product("ba,bc->a", {{{2, 4}, {1, 2, 3, 4, 5, 6, 7, 8}}, {{4}, {1, 2, 3, 4}}},
+                [](Builder& b, const std::vector<ValueId>& x) {
+                  return std::array{x[0], b.window(x[1], 0, {2, 2}, 2, 1)};
+                },
+                {{4}, {38, 48, 58, 68}});
 }
 
 }  // namespace

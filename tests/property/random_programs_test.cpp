@@ -197,11 +197,12 @@ Compilation compilation_of(std::uint64_t seed) {
 
 Program compiled_part(Program joint, const Compilation& compilation) {
   if (compilation.entry == Compilation::kAllEntries) return joint;
-  std::size_t others = 0;
-  const bool is_grad = compilation.entry % 2 == 1;
-  const std::size_t chosen = compilation.entry / 2 % (joint.graphs.size() - 1);
-  std::erase_if(joint.graphs,
-                [&](const Graph& g) { return g.name == "grad" ? !is_grad : is_grad || others++ != chosen; });
+  std::vector<std::string> others;
+  for (const Graph& graph : joint.graphs)
+    if (graph.name != "grad") others.push_back(graph.name);
+  const std::string chosen =
+      compilation.entry % 2 == 1 ? "grad" : others[compilation.entry / 2 % others.size()];
+  std::erase_if(joint.graphs, [&](const Graph& g) { return g.name != chosen; });
   return joint;
 }
 

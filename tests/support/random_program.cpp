@@ -23,9 +23,13 @@ constexpr std::size_t kOperandsTried = 8;     // for one of the type that others
 constexpr double kTrialWeight = 0.004;        // of a pair that a node was sought for, in pairs that there are
 constexpr double kPairChance = 0.6;           // that a node is drawn for the pair it makes
 
-Type concrete(Type type, std::int64_t extent) {
-  for (Dim& dim : type.shape) dim = dim.evaluate([&](std::string_view) { return extent; }).value();
+Type concrete(Type type, const std::function<std::int64_t(std::string_view)>& value_of) {
+  for (Dim& dim : type.shape) dim = dim.evaluate(value_of).value();
   return type;
+}
+
+Type concrete(Type type, std::int64_t extent) {
+  return concrete(std::move(type), [&](std::string_view) { return extent; });
 }
 
 /// Throws mlpc::Error where the op does not take such operands at that extent.
@@ -346,11 +350,16 @@ Program with_forward(Program program, Graph forward) {
 }
 
 std::vector<HostTensor> arguments_for(const Graph& graph, std::int64_t extent) {
+  return arguments_for(graph, [&](std::string_view) { return extent; });
+}
+
+std::vector<HostTensor> arguments_for(const Graph& graph,
+                                      const std::function<std::int64_t(std::string_view)>& value_of) {
   std::vector<HostTensor> out;
   for (const Graph::Parameter& p : graph.parameters()) {
     Random random(1000 * static_cast<std::uint64_t>(p.role) + p.index);
     random.next();
-    out.push_back(random_operand(concrete(graph.type(p.value), extent), p.index, false, random));
+    out.push_back(random_operand(concrete(graph.type(p.value), value_of), p.index, false, random));
     if (p.role == Role::accumulate) out.back().values[0] = 0;
     if (p.role == Role::loss_bar) out.back().values[0] = 1;
   }

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "ir/evaluate.h"
 #include "ir/program.h"
@@ -54,5 +56,8 @@ ir::Program with_forward(ir::Program program, ir::Graph forward);
 /// Values for all parameters of a graph where the free dim is `extent`, the same for the same (role, index)
 /// in every graph of a program.
 std::vector<ir::HostTensor> arguments_for(const ir::Graph& graph, std::int64_t extent);
+/// The same for other free dims.
+std::vector<ir::HostTensor> arguments_for(const ir::Graph& graph,
+                                          const std::function<std::int64_t(std::string_view)>& value_of);
 
 }  // namespace mlpc::testing
