@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "compiler/lowering/access.h"
 #include "compiler/lowering/gather_rows.h"
@@ -114,6 +115,18 @@ class Grouper {
     return Shape(group.space.begin(), group.space.begin() + static_cast<std::ptrdiff_t>(prefix));
   }
 
+  /// Whether a group and v read an array both, so that one pass reads it once.
+  bool share_array(std::int32_t g, const Leaves& leaves) const {
+    const std::set<ValueId>& arrays = arrays_read_[static_cast<std::size_t>(g)];
+    return std::ranges::any_of(leaves, [&](const auto& leaf) { return arrays.contains(leaf.first); });
+  }
+
+  /// Of what has a number of elements, such as all parameters' updates: kernels for those alone are equal, and
+  /// code for one of them is enough.
+  static bool has_equals(const Shape& shape) {
+    return !shape.empty() && std::ranges::all_of(shape, [](const ir::Dim& d) { return d.is_constant(); });
+  }
+
   /// The last group that v reads of; then, where v cannot join that, one that runs later over the same space.
   std::int32_t group_to_join(ValueId v, const Leaves& leaves) const {
     const bool is_alone = kind(v) == Kind::contraction || kind(v) == Kind::cumulative ||
@@ -129,7 +142,7 @@ class Grouper {
       const std::optional<Shape> space = joined_space(g, v, leaves);
       const bool is_same_space =
           space && space->size() == group.space.size() && graph_.type(v).rank() == space->size();
-      if (!group.is_contraction && is_same_space) return g;
+      if (!group.is_contraction && is_same_space && (!has_equals(group.space) || share_array(g, leaves))) return g;
     }
     return Grouping::kNone;
   }
@@ -188,6 +201,9 @@ class Grouper {
     if (!group.members.empty()) group.space = joined_space(g, v, leaves).value();
     group.members.push_back(v);
     out_.group_of[v.index] = g;
+    arrays_read_.resize(out_.groups.size());
+    for (const auto& [leaf, prefix] : leaves)
+      if (graph_.type(leaf).rank() > 0) arrays_read_[static_cast<std::size_t>(g)].insert(leaf);
   }
 
   /// Whether a member has one nest of loops behind the space, with lanes innermost whatever the target.
@@ -253,6 +269,7 @@ class Grouper {
   const Graph& graph_;
   const GroupingOptions& options_;
   Grouping out_;
+  std::vector<std::set<ValueId>> arrays_read_;  // by group
 };
 
 }  // namespace
