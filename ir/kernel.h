@@ -68,7 +68,7 @@ struct Let {
   ScalarOp op;
   ElementType type;  // of the result
   std::vector<ScalarId> operands;
-  std::optional<Constant> constant;  // ScalarOp::constant: the value; random_key: the stream, an i64
+  std::optional<Constant> constant;  // of ScalarOp::constant
 };
 /// The index as an i64 scalar.
 struct IndexValue {
@@ -213,11 +213,13 @@ struct BufferRef {
     tangents,
     workspace,  // LoweredEntry::slots[index], at the offset that the plan evaluated
     scalar,     // a rank-0 argument of the call, or a turn: `role` says which
+    number,     // an i64[] that the call has
   } space;
   std::uint32_t index = 0;  // of a turn: the number of loops around its own
   // Of Space::scalar: seed, step, steps, epoch, row_offset, loss_bar (f64), accumulate, turn.
   Role role = Role::input;
   std::vector<TurnOffset> offsets = {};
+  std::int64_t number = 0;  // of Space::number
   friend bool operator==(const BufferRef&, const BufferRef&) = default;
 };
 

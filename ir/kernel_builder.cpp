@@ -20,6 +20,11 @@ std::string key_of(std::span<const AffineIndex> index) {
   return key;
 }
 
+std::string key_of(ScalarOp op, ElementType type, std::optional<std::uint64_t> constant) {
+  const std::string key = fmt::format("{} {}", static_cast<int>(op), name_of(type));
+  return constant ? key + fmt::format(" c{}", *constant) : key;
+}
+
 }  // namespace
 
 KernelBuilder::KernelBuilder(std::string name) {
@@ -159,14 +164,19 @@ Scalar KernelBuilder::index_value(AffineIndex index) {
 
 Scalar KernelBuilder::let(ScalarOp op, std::span<const Scalar> operands, ElementType type,
                           std::optional<Constant> constant) {
-  std::string key = fmt::format("{} {}", static_cast<int>(op), name_of(type));
-  if (constant) key += fmt::format(" c{}", constant->bits);
+  std::string key = key_of(op, type, constant ? std::optional(constant->bits) : std::nullopt);
   Let statement{{}, op, type, {}, constant};
   for (Scalar s : operands) {
     statement.operands.push_back(s.id);
     key += fmt::format(" %{}", s.id.index);
   }
   return append_pure({std::move(statement)}, std::move(key), depth_of(operands), type);
+}
+
+bool KernelBuilder::is_zero(Scalar scalar) const {
+  const std::uint64_t bits = Constant::of(scalar.type, 0).bits;
+  const auto found = blocks_[0].pure.find(key_of(ScalarOp::constant_, scalar.type, bits));
+  return found != blocks_[0].pure.end() && found->second == scalar.id;
 }
 
 Scalar KernelBuilder::constant(ElementType type, double value) {

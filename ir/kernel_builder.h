@@ -80,16 +80,16 @@ class KernelBuilder {
     return let(ScalarOp::select_, operands, a.type);
   }
   Scalar convert(Scalar a, ElementType to) { return a.type == to ? a : let(ScalarOp::convert_, {&a, 1}, to); }
-  Scalar random_key(Scalar seed, Scalar turns, std::int64_t stream) {
-    const Scalar operands[] = {seed, turns};
-    return let(ScalarOp::random_key_, operands, ElementType::i64,
-               Constant::of_integer(ElementType::i64, stream));
+  Scalar random_key(Scalar seed, Scalar turns, Scalar stream) {
+    const Scalar operands[] = {seed, turns, stream};
+    return let(ScalarOp::random_key_, operands, ElementType::i64);
   }
   Scalar random_bits(Scalar key, Scalar step, Scalar index) {
     const Scalar operands[] = {key, step, index};
     return let(ScalarOp::random_bits_, operands, ElementType::i64);
   }
 
+  bool is_zero(Scalar scalar) const;  // the constant
   /// The innermost block in which the scalar is visible: 0 is the kernel's own.
   std::size_t depth_of(Scalar scalar) const { return scalar_depth_[scalar.id.index]; }
   std::size_t open_blocks() const { return blocks_.size(); }

@@ -116,6 +116,8 @@ struct ElementwiseLowering {
 struct SourceLowering {
   Scalar (*emit)(KernelBuilder&, const NodeView&, std::span<const Scalar> operands,
                  std::span<const Scalar> index);
+  /// Its last operand is followed by its stream, an i64, and it takes one index in row-major order, too.
+  bool is_random = false;
 };
 
 /// Operand 0 reduced over the attribute `axes`, by one accumulator. argmax carries (value, position).

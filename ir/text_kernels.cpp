@@ -18,8 +18,9 @@ using detail::Reader;
 
 constexpr std::array<std::string_view, 8> kReducers = {"sum", "prod", "max",    "min",
                                                        "any", "all",  "argmax", "fma"};
-constexpr std::array<std::string_view, 10> kSpaces = {"input", "result", "params",   "state",     "state_out",
-                                                      "slots", "grads",  "tangents", "workspace", "scalar"};
+constexpr std::array<std::string_view, 11> kSpaces = {"input",     "result", "params", "state",
+                                                      "state_out", "slots",  "grads",  "tangents",
+                                                      "workspace", "scalar", "number"};
 constexpr std::array<std::string_view, 5> kOffsets = {"turn", "now", "next", "last", "fixed"};
 
 // ---- Printing ----
@@ -143,6 +144,7 @@ std::string offset_text(const TurnOffset& offset) {
 }
 
 std::string ref_text(const BufferRef& ref) {
+  if (ref.space == BufferRef::Space::number) return fmt::format("number {}", ref.number);
   if (ref.space == BufferRef::Space::scalar)
     return ref.role == Role::turn ? fmt::format("scalar turn {}", ref.index)
                                   : fmt::format("scalar {}", name_of(ref.role));
@@ -352,7 +354,7 @@ class KernelParser {
     const std::optional<ScalarOp> op = scalar_op_named(name);
     if (!op) r_.error(fmt::format("`{}` is no operation on scalars", name));
     Let out{result, *op, r_.element_type(), scalars(), std::nullopt};
-    if (*op == ScalarOp::constant_ || *op == ScalarOp::random_key_) out.constant = r_.constant();
+    if (*op == ScalarOp::constant_) out.constant = r_.constant();
     return out;
   }
 
@@ -471,6 +473,10 @@ BufferRef parse_ref(Reader& r) {
   if (out.space == BufferRef::Space::scalar) {
     out.role = parse_role(r);
     if (out.role == Role::turn) out.index = r.index();
+    return out;
+  }
+  if (out.space == BufferRef::Space::number) {
+    out.number = r.integer();
     return out;
   }
   out.index = r.index();

@@ -135,9 +135,6 @@ class KernelVerifier {
         return true;
       case ScalarOp::select_:
         return x[0] == ElementType::boolean && x[1] == let.type && x[2] == let.type;
-      case ScalarOp::random_key_:
-        return let.constant && let.constant->type == ElementType::i64 && let.type == ElementType::i64 &&
-               all(ElementType::i64);
       case ScalarOp::eq_:
       case ScalarOp::ne_:
       case ScalarOp::lt_:
@@ -150,6 +147,7 @@ class KernelVerifier {
       case ScalarOp::not_:
         return !is_float(let.type) && all(let.type);
       case ScalarOp::shift_right_:
+      case ScalarOp::random_key_:
       case ScalarOp::random_bits_:
         return let.type == ElementType::i64 && all(let.type);
       case ScalarOp::add_:
@@ -440,6 +438,7 @@ class EntryVerifier {
   }
 
   void place_without_offset(const BufferRef& ref, std::uint32_t loops) const {
+    if (ref.space == BufferRef::Space::number) return;
     if (ref.space == BufferRef::Space::scalar) {
       const Role r = ref.role;
       if (r == Role::turn && ref.index < loops) return;
@@ -470,6 +469,7 @@ class EntryVerifier {
       case BufferRef::Space::workspace:
         return e_.slots.size();
       case BufferRef::Space::scalar:
+      case BufferRef::Space::number:
         break;
     }
     return 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "compiler/codegen/kernel_nest.h"
 #include "ir/kernel_tasks.h"
@@ -17,7 +18,7 @@ TurnRange task_range(KernelState& state, const ir::Dim& extent, std::int64_t blo
   llvm::Value* end = builder.CreateNSWAdd(low, state.int64(block));
   if (constant && *constant % block == 0) return {low, end, block};
   llvm::Value* high = builder.CreateBinaryIntrinsic(llvm::Intrinsic::smin, end, state.dim_value(extent));
-  return {low, high, std::nullopt};
+  return {low, high, std::nullopt, std::gcd(block, multiple_in(extent))};
 }
 
 std::map<ir::VarId, TurnRange> task_ranges(KernelState& state) {

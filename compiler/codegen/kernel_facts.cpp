@@ -377,14 +377,13 @@ class Checker {
       case ScalarOp::not_:
         return same && !ir::is_float(let.type);
       case ScalarOp::shift_right_:
+      case ScalarOp::random_key_:
       case ScalarOp::random_bits_:
         return same && let.type == ElementType::i64;
       case ScalarOp::select_:
         return types[0] == ElementType::boolean && types[1] == let.type && types[2] == let.type;
       case ScalarOp::convert_:
         return true;
-      case ScalarOp::random_key_:
-        return same && let.type == ElementType::i64 && let.constant && let.constant->type == ElementType::i64;
     }
     return false;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 
 #include "compiler/codegen/kernel_reduce.h"
 #include "compiler/codegen/kernel_scalar.h"
@@ -51,6 +52,13 @@ struct BalancedSplit {
 
 }  // namespace
 
+std::int64_t multiple_in(const ir::Dim& extent) {
+  constexpr std::int64_t kGreatest = 1024;
+  std::int64_t multiple = 1;
+  while (multiple < kGreatest && extent.divided_by(2 * multiple)) multiple *= 2;
+  return multiple;
+}
+
 void NestEmitter::emit(const ir::Block& block) {
   for (std::size_t i = 0; i < block.size(); ++i) {
     const auto* reduce = std::get_if<ir::Reduce>(&block[i].kind);
@@ -89,11 +97,13 @@ llvm::Value* NestEmitter::emit_let_instance(const ir::Let& let) {
   for (ir::ScalarId operand : let.operands) operands.push_back(state_.value_of(operand));
   const int width = state_.width_of(state_.facts.vars_of[let.result.index]);
   if (let.op == ir::ScalarOp::random_key_ || let.op == ir::ScalarOp::random_bits_) {
-    const bool one_key = !operands[0]->getType()->isVectorTy() && !operands[1]->getType()->isVectorTy();
-    if (!one_key)
+    const bool has_one_key = std::ranges::none_of(std::span(operands).first(2), [](const llvm::Value* value) {
+      return value->getType()->isVectorTy();
+    });
+    if (!has_one_key)
       fail("kernel `{}` draws with a seed, step or turn that varies over lanes", state_.kernel.name);
     return let.op == ir::ScalarOp::random_key_
-               ? emit_random_key(state_, let.constant->as_integer(), operands[0], operands[1])
+               ? emit_random_key(state_, operands[0], operands[1], operands[2])
                : emit_random_bits(state_, operands[0], operands[1], state_.widened(operands[2], width));
   }
   for (llvm::Value*& operand : operands) operand = state_.widened(operand, width);
@@ -155,7 +165,8 @@ void NestEmitter::emit(const ir::Recurrence& loop) {
 TurnRange NestEmitter::range_of(const ir::Loop& loop) {
   const auto task = task_ranges_.find(loop.var);
   if (task != task_ranges_.end()) return task->second;
-  if (!loop.limit) return {state_.int64(0), state_.dim_value(loop.extent), loop.extent.constant()};
+  if (!loop.limit)
+    return {state_.int64(0), state_.dim_value(loop.extent), loop.extent.constant(), multiple_in(loop.extent)};
   llvm::Value* left =
       state_.builder.CreateSub(state_.dim_value(loop.limit->end), emit_index_instance(loop.limit->first, 1));
   llvm::Value* turns =
@@ -302,6 +313,8 @@ void NestEmitter::emit_lanes_at_run_time(const ir::Loop& loop, const TurnRange& 
   };
   llvm::Value* tiles_end = end_of_multiples(std::int64_t{loop.schedule.unroll} * width);
   emit_loop_of_tiles(loop, range.low, tiles_end, loop.schedule.unroll, width);
+  if (range.multiple % (std::int64_t{loop.schedule.unroll} * width) == 0) return;
+  if (range.multiple % width == 0) return emit_loop_of_tiles(loop, tiles_end, range.high, 1, width);
   if (has_masks(state_.target)) {
     Carried none;
     return emit_counted_loop(builder, tiles_end, range.high, width, none, [&](llvm::Value* base) {

@@ -76,11 +76,11 @@ class Philox {
 
 }  // namespace
 
-llvm::Value* emit_random_key(const KernelState& state, std::int64_t stream, llvm::Value* seed,
-                             llvm::Value* turns) {
+llvm::Value* emit_random_key(const KernelState& state, llvm::Value* seed, llvm::Value* turns,
+                             llvm::Value* stream) {
   llvm::IRBuilder<>& builder = state.builder;
   llvm::Value* of_turns = mix64(builder, turns);
-  llvm::Value* of_stream = mix64(builder, builder.CreateXor(state.int64(stream), of_turns));
+  llvm::Value* of_stream = mix64(builder, builder.CreateXor(stream, of_turns));
   return mix64(builder, builder.CreateXor(seed, of_stream));
 }
 

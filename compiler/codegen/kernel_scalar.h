@@ -17,8 +17,8 @@ llvm::Value* emit_fma(const KernelState& state, llvm::Value* a, llvm::Value* b, 
 llvm::Constant* emit_constant(const KernelState& state, const ir::Constant& constant);
 
 /// mix64(seed ^ mix64(stream ^ mix64(turns))), of scalars.
-llvm::Value* emit_random_key(const KernelState& state, std::int64_t stream, llvm::Value* seed,
-                             llvm::Value* turns);
+llvm::Value* emit_random_key(const KernelState& state, llvm::Value* seed, llvm::Value* turns,
+                             llvm::Value* stream);
 
 /// Philox4x32-10: word index % 4 for the counter (index / 4, step). key and step are scalars; index may be a
 /// vector.

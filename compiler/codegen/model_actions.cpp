@@ -2,6 +2,10 @@
 
 #include <llvm/IR/Intrinsics.h>
 
+#include <algorithm>
+#include <map>
+#include <string>
+
 #include "ir/kernel_tasks.h"
 #include "runtime/abi.h"
 
@@ -27,6 +31,20 @@ ActionFrame allocate_frame(ModelState& s, const BufferTable& buffers, std::size_
   return {context, places, s.b.CreateAlloca(llvm::ArrayType::get(s.i64, 2 * depth))};
 }
 
+void ActionEmitter::act(std::span<const ir::Action> actions) {
+  const auto is_call = [](const ir::Action& action) {
+    return std::holds_alternative<ir::KernelCall>(action.kind);
+  };
+  while (!actions.empty()) {
+    const auto calls = static_cast<std::size_t>(std::ranges::find_if_not(actions, is_call) - actions.begin());
+    if (calls > 0)
+      run_calls(actions.first(calls));
+    else
+      act(actions.front());
+    actions = actions.subspan(std::max<std::size_t>(calls, 1));
+  }
+}
+
 void ActionEmitter::act(const ir::Action& action) {
   if (const auto* check = std::get_if<ir::FiniteCheck>(&action.kind))
     check_finite(*check);
@@ -34,10 +52,8 @@ void ActionEmitter::act(const ir::Action& action) {
     run_turns(*loop);
   else if (const auto* phase = std::get_if<ir::Phase>(&action.kind))
     run_phase(*phase);
-  else if (const auto* special = std::get_if<ir::Specialization>(&action.kind))
-    run_specialized(*special);
   else
-    guarded_call(std::get<ir::KernelCall>(action.kind));
+    run_specialized(std::get<ir::Specialization>(action.kind));
 }
 
 void ActionEmitter::run_turns(const ir::TurnLoop& loop) {
@@ -51,7 +67,7 @@ void ActionEmitter::run_turns(const ir::TurnLoop& loop) {
     s_.b.CreateStore(before, turns_before_at);
     turns_.push_back({number, before});
     move_places(loop.actions);
-    for (const ir::Action& action : loop.actions) act(action);
+    act(loop.actions);
     turns_.pop_back();
   });
 }
@@ -71,29 +87,52 @@ void ActionEmitter::move_places(const ir::KernelCall& call, std::set<std::size_t
       s_.b.CreateStore(address(ref), s_.b.CreateConstInBoundsGEP1_64(s_.ptr, frame_.places, number));
 }
 
-void ActionEmitter::guarded_call(const ir::KernelCall& kernel_call) {
-  if (!kernel_call.guard) return call(kernel_call);
-  const ir::CallGuard& guard = *kernel_call.guard;
+/// How many tasks a call has; none where its guard does not hold. In a task of a phase, whether it is made.
+llvm::Value* ActionEmitter::count_of(const ir::KernelCall& call) {
+  llvm::Value* count = task_ ? s_.b.getInt64(1) : dims_(ir::task_count(s_.program.kernels[call.kernel]));
+  if (!call.guard) return count;
+  const ir::CallGuard& guard = *call.guard;
   llvm::Value* extent = dims_(guard.extent);
   llvm::Value* least = s_.b.getInt64(static_cast<std::uint64_t>(guard.least));
   llvm::Value* holds = guard.negated ? s_.b.CreateICmpSLT(extent, least) : s_.b.CreateICmpSGE(extent, least);
-  llvm::Function* f = s_.b.GetInsertBlock()->getParent();
-  auto* made = llvm::BasicBlock::Create(s_.context, "made", f);
-  auto* after = llvm::BasicBlock::Create(s_.context, "after", f);
-  s_.b.CreateCondBr(holds, made, after);
-  s_.b.SetInsertPoint(made);
-  call(kernel_call);
-  s_.b.CreateBr(after);
-  s_.b.SetInsertPoint(after);
+  return s_.b.CreateSelect(holds, count, s_.b.getInt64(0));
 }
 
-void ActionEmitter::call(const ir::KernelCall& call) {
+/// Calls that follow each other are a list, which one function runs.
+void ActionEmitter::run_calls(std::span<const ir::Action> actions) {
   std::set<std::size_t> moved;
-  if (turns_.empty()) move_places(call, moved);
-  llvm::Value* tasks = task_ ? task_ : dims_(ir::task_count(s_.program.kernels[call.kernel]));
-  s_.b.CreateCall(task_ ? run_task_function(s_) : run_function(s_),
-                  {frame_.context, s_.kernels[call.kernel], buffers_.add_call(s_, call),
-                   s_.b.getInt64(call.buffers.size()), tasks});
+  std::map<std::string, std::uint32_t> numbers;  // of counts
+  std::vector<llvm::Value*> counts;
+  std::vector<llvm::Constant*> data;
+  for (const ir::Action& action : actions) {
+    const auto& call = std::get<ir::KernelCall>(action.kind);
+    if (turns_.empty()) move_places(call, moved);
+    std::string key = task_ ? "" : ir::task_count(s_.program.kernels[call.kernel]).text();
+    if (call.guard)
+      key += fmt::format(" {} {} {}", call.guard->extent.text(), call.guard->least, call.guard->negated);
+    const auto [number, is_new] = numbers.try_emplace(key, counts.size());
+    if (is_new) counts.push_back(count_of(call));
+    const auto field = [&](std::size_t value) { return s_.b.getInt32(static_cast<std::uint32_t>(value)); };
+    data.push_back(
+        llvm::ConstantStruct::get(call_type(s_), {s_.kernels[call.kernel], field(buffers_.add_call(call)),
+                                                  field(call.buffers.size()), field(number->second)}));
+  }
+  auto* calls_type = llvm::ArrayType::get(call_type(s_), data.size());
+  auto* calls = new llvm::GlobalVariable(s_.module, calls_type, true, llvm::GlobalValue::PrivateLinkage,
+                                         llvm::ConstantArray::get(calls_type, data), e_.name + ".calls");
+  llvm::Value* counts_at = on_stack(llvm::ArrayType::get(s_.i64, counts.size()));
+  for (std::size_t i = 0; i < counts.size(); ++i)
+    s_.b.CreateStore(counts[i], s_.b.CreateConstInBoundsGEP1_64(s_.i64, counts_at, i));
+  std::vector<llvm::Value*> arguments = {frame_.context, calls, s_.b.getInt64(data.size()), buffers_.refs(s_),
+                                         counts_at};
+  if (task_) arguments.push_back(task_);
+  s_.b.CreateCall(run_calls_function(s_, task_ != nullptr), arguments);
+}
+
+/// Once a function, though the builder may stand in a loop.
+llvm::Value* ActionEmitter::on_stack(llvm::Type* type) {
+  llvm::BasicBlock& entry = s_.b.GetInsertBlock()->getParent()->getEntryBlock();
+  return llvm::IRBuilder<>(&entry, entry.begin()).CreateAlloca(type);
 }
 
 void ActionEmitter::check_finite(const ir::FiniteCheck& check) {
@@ -126,7 +165,7 @@ void ActionEmitter::run_specialized(const ir::Specialization& special) {
   auto* general = llvm::BasicBlock::Create(s_.context, "general", f);
   s_.b.CreateCondBr(holds, specialized, general);
   s_.b.SetInsertPoint(specialized);
-  for (const ir::Action& action : special.actions) act(action);
+  act(special.actions);
   s_.b.CreateRet(s_.b.getInt32(MLPC_OK));
   s_.b.SetInsertPoint(general);
 }
@@ -162,7 +201,7 @@ llvm::Function* ActionEmitter::phase_function(const ir::Phase& phase) {
                                s_.b.CreateLoad(s_.i64, before_at(s_, frame.turns, loop))});
     if (!turns_.empty()) inside.move_places(phase.actions);
     inside.enter_rooms(phase.actions, plan, f->getArg(2));
-    for (const ir::Action& action : phase.actions) inside.act(action);
+    inside.act(phase.actions);
     s_.b.CreateRetVoid();
   });
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <set>
+#include <span>
 #include <vector>
 
 #include "compiler/codegen/model_call.h"
@@ -27,14 +28,16 @@ class ActionEmitter {
                 const ActionFrame& frame, DimValues& dims, llvm::Value* args)
       : s_(state), e_(entry), buffers_(buffers), depth_(depth), frame_(frame), dims_(dims), args_(args) {}
 
-  void act(const ir::Action& action);
+  void act(std::span<const ir::Action> actions);
 
  private:
+  void act(const ir::Action& action);
   void run_turns(const ir::TurnLoop& loop);
   void move_places(const std::vector<ir::Action>& actions);
   void move_places(const ir::KernelCall& call, std::set<std::size_t>& moved);
-  void guarded_call(const ir::KernelCall& kernel_call);
-  void call(const ir::KernelCall& call);
+  llvm::Value* count_of(const ir::KernelCall& call);
+  void run_calls(std::span<const ir::Action> actions);
+  llvm::Value* on_stack(llvm::Type* type);
   void check_finite(const ir::FiniteCheck& check);
   llvm::Value* address(const ir::BufferRef& ref);
 

@@ -36,6 +36,7 @@ const std::vector<ir::TensorInfo>* table_of(const ir::Program& header, Space spa
     case Space::result:
     case Space::workspace:
     case Space::scalar:
+    case Space::number:
       break;
   }
   return nullptr;
@@ -98,21 +99,37 @@ llvm::StructType* context_type(ModelState& s) {
       s.context, {s.ptr, s.ptr, s.ptr, s.ptr, s.ptr, llvm::ArrayType::get(s.ptr, most_buffers)});
 }
 
-llvm::Function* run_function(ModelState& s) {
-  return s.shared("run", s.b.getVoidTy(), {s.ptr, s.ptr, s.ptr, s.i64, s.i64}, [&](llvm::Function* f) {
-    llvm::Value* context = f->getArg(0);
-    llvm::Function* task = task_function(s);
-    s.b.CreateCall(find_function(s), {context, f->getArg(1), f->getArg(2), f->getArg(3)});
-    s.b.CreateCall(fork_function(s), {context, task, f->getArg(4)});
-    s.b.CreateRetVoid();
-  });
+llvm::StructType* call_type(ModelState& s) {
+  return llvm::StructType::get(s.context, {s.ptr, s.i32, s.i32, s.i32});
 }
 
-llvm::Function* run_task_function(ModelState& s) {
-  return s.shared("run_task", s.b.getVoidTy(), {s.ptr, s.ptr, s.ptr, s.i64, s.i64}, [&](llvm::Function* f) {
-    llvm::Value* context = f->getArg(0);
-    s.b.CreateCall(find_function(s), {context, f->getArg(1), f->getArg(2), f->getArg(3)});
-    call_kernel(s, context, f->getArg(4));
+llvm::Function* run_calls_function(ModelState& s, bool in_task) {
+  std::vector<llvm::Type*> parameters = {s.ptr, s.ptr, s.i64, s.ptr, s.ptr};
+  if (in_task) parameters.push_back(s.i64);
+  return s.shared(in_task ? "run_in_task" : "run", s.b.getVoidTy(), parameters, [&](llvm::Function* f) {
+    llvm::Value *context = f->getArg(0), *refs = f->getArg(3), *counts = f->getArg(4);
+    s.loop(f->getArg(2), [&](llvm::Value* i) {
+      llvm::Value* call = s.b.CreateInBoundsGEP(call_type(s), f->getArg(1), i);
+      const auto field = [&](unsigned which) { return s.b.CreateStructGEP(call_type(s), call, which); };
+      const auto number = [&](unsigned which) {
+        return s.b.CreateZExt(s.b.CreateLoad(s.i32, field(which)), s.i64);
+      };
+      llvm::Value* count =
+          s.b.CreateLoad(s.i64, s.b.CreateInBoundsGEP(s.i64, counts, number(call_field::count)));
+      auto* made = llvm::BasicBlock::Create(s.context, "made", f);
+      auto* next = llvm::BasicBlock::Create(s.context, "next", f);
+      s.b.CreateCondBr(s.b.CreateICmpSGT(count, s.b.getInt64(0)), made, next);
+      s.b.SetInsertPoint(made);
+      s.b.CreateCall(find_function(s), {context, s.b.CreateLoad(s.ptr, field(call_field::kernel)),
+                                        s.b.CreateInBoundsGEP(s.i64, refs, number(call_field::first_ref)),
+                                        number(call_field::refs)});
+      if (in_task)
+        call_kernel(s, context, f->getArg(5));
+      else
+        s.b.CreateCall(fork_function(s), {context, task_function(s), count});
+      s.b.CreateBr(next);
+      s.b.SetInsertPoint(next);
+    });
     s.b.CreateRetVoid();
   });
 }
@@ -155,6 +172,7 @@ void BufferTable::note(const std::vector<ir::Action>& actions) {
 }
 
 void BufferTable::note(const BufferRef& ref) {
+  if (ref.space == Space::number) numbers_in_calls_.try_emplace(ref.number, numbers_in_calls_.size());
   if (ref.space != Space::workspace && numbers_.try_emplace(key_of(ref, false), place_count_).second) {
     bases_.push_back(&ref);
     ++place_count_;
@@ -165,23 +183,38 @@ void BufferTable::note(const BufferRef& ref) {
 BufferTable::Place BufferTable::find(const BufferRef& ref, bool in_turn) const {
   if (in_turn && !ref.offsets.empty()) return {numbers_.at(key_of(ref, true))};
   if (ref.space == Space::workspace) return {workspace_.of_slot[ref.index]};
+  if (ref.space == Space::number)
+    return {numbers_.at(key_of(ref, false)),
+            static_cast<std::int64_t>(numbers_in_calls_.at(ref.number) * sizeof(std::int64_t))};
   const std::vector<ir::TensorInfo>* table = table_of(header_, ref.space);
   return {numbers_.at(key_of(ref, false)), table ? (*table)[ref.index].offset : 0};
 }
 
-llvm::Value* BufferTable::add_call(ModelState& s, const ir::KernelCall& call) {
-  if (!global_) {
-    auto* type = llvm::ArrayType::get(s.i64, 2 * buffer_count_);
-    global_ = new llvm::GlobalVariable(s.module, type, true, llvm::GlobalValue::PrivateLinkage,
-                                       llvm::ConstantAggregateZero::get(type), name_ + ".buffers");
-  }
+std::size_t BufferTable::add_call(const ir::KernelCall& call) {
   const std::size_t first = data_.size();
   for (const BufferRef& ref : call.buffers) {
     const Place place = find(ref);
     data_.push_back(place.number);
     data_.push_back(static_cast<std::uint64_t>(place.bytes));
   }
-  return s.b.CreateConstInBoundsGEP1_64(s.i64, global_, first);
+  return first;
+}
+
+llvm::Value* BufferTable::refs(ModelState& s) {
+  if (!global_) {
+    auto* type = llvm::ArrayType::get(s.i64, 2 * buffer_count_);
+    global_ = new llvm::GlobalVariable(s.module, type, true, llvm::GlobalValue::PrivateLinkage,
+                                       llvm::ConstantAggregateZero::get(type), name_ + ".buffers");
+  }
+  return global_;
+}
+
+llvm::Value* BufferTable::numbers(ModelState& s) const {
+  std::vector<std::uint64_t> values(numbers_in_calls_.size());
+  for (const auto& [value, at] : numbers_in_calls_) values[at] = static_cast<std::uint64_t>(value);
+  llvm::Constant* data = llvm::ConstantDataArray::get(s.context, values);
+  return new llvm::GlobalVariable(s.module, data->getType(), true, llvm::GlobalValue::PrivateLinkage, data,
+                                  name_ + ".numbers");
 }
 
 void BufferTable::finish(ModelState& s) {

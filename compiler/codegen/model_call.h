@@ -16,14 +16,17 @@ enum : unsigned { plan, args, places, turns, kernel, buffers };
 }
 llvm::StructType* context_type(ModelState& s);
 
-// Of these functions each is there once a model. A kernel's buffers are data, so that a call is two lines of
-// it and one instruction: i64 *refs has for each buffer the number of a place in context->places, and the
-// bytes behind it.
+// Of these functions each is there once a model. Calls that follow each other are data, {ptr kernel, i32
+// first_ref, i32 refs, i32 count}, and so are their kernels' buffers: i64 *refs has for each the number of a
+// place in context->places, and the bytes behind it.
+namespace call_field {
+enum : unsigned { kernel, first_ref, refs, count };
+}
+llvm::StructType* call_type(ModelState& s);
 
-/// void(context, kernel, refs, i64 n, i64 tasks): finds the kernel's n buffers and runs its tasks.
-llvm::Function* run_function(ModelState& s);
-/// void(context, kernel, refs, i64 n, i64 task): the same for one of the tasks.
-llvm::Function* run_task_function(ModelState& s);
+/// void(context, calls, i64 n, refs, i64 *counts): each call finds its buffers and runs counts[count] tasks,
+/// which may be none. With `in_task`, void(…, i64 task): of each that has tasks, this one.
+llvm::Function* run_calls_function(ModelState& s, bool in_task);
 /// void(context, function, i64 tasks): runs function(context, task, worker) for all tasks, by the caller's
 /// hook where it gave one and there are several.
 llvm::Function* fork_function(ModelState& s);
@@ -43,8 +46,11 @@ class BufferTable {
   const std::vector<const ir::BufferRef*>& bases() const { return bases_; }
   std::size_t place_count() const { return place_count_; }
 
-  /// What run_function needs of a call.
-  llvm::Value* add_call(ModelState& s, const ir::KernelCall& call);
+  /// The place of all numbers that calls have.
+  llvm::Value* numbers(ModelState& s) const;
+  /// Where refs() has those of a call.
+  std::size_t add_call(const ir::KernelCall& call);
+  llvm::Value* refs(ModelState& s);
   /// After the last call.
   void finish(ModelState& s);
 
@@ -56,6 +62,7 @@ class BufferTable {
   const WorkspacePlaces& workspace_;
   std::string name_;
   std::map<std::string, std::size_t> numbers_;
+  std::map<std::int64_t, std::size_t> numbers_in_calls_;
   std::vector<const ir::BufferRef*> bases_;
   std::size_t place_count_;
   std::size_t buffer_count_ = 0;  // of all calls

@@ -46,7 +46,7 @@ class EntryEmitter {
     fill_context();
     if (entry_kind(e_.name) == MLPC_INIT) zero_buffers();
     ActionEmitter actions(s_, e_, buffers_, depth_, frame_, dims, args_);
-    for (const ir::Action& action : e_.actions) actions.act(action);
+    actions.act(e_.actions);
     buffers_.finish(s_);
     s_.b.CreateRet(s_.b.getInt32(MLPC_OK));
     return f;
@@ -316,6 +316,8 @@ class EntryEmitter {
         return load_arg(args_field::tangents);
       case Space::workspace:
         fail("slots of the workspace have places of their own");
+      case Space::number:
+        return buffers_.numbers(s_);
       case Space::scalar:
         break;
     }

@@ -104,14 +104,31 @@ Scalar GroupEmitter::concat(const Node& node, const Index& index) {
   return *value;
 }
 
+/// The call has it, not the kernel, so that kernels which draw alike are equal, whatever their streams: those
+/// of layers' dropout, or of initial weights.
+Scalar GroupEmitter::number(std::int64_t value) {
+  const auto found = numbers_.find(value);
+  if (found != numbers_.end()) return found->second;
+  const BufferId buffer =
+      add_buffer({ElementType::i64, {}}, {.space = BufferRef::Space::number, .number = value}, false);
+  return numbers_.emplace(value, builder_.load(buffer, {})).first->second;
+}
+
 Scalar GroupEmitter::compute(ValueId v, const Index& index) {
+  constexpr std::size_t kTurns = 2;  // of a random op's operands
   const Node& node = c_.graph.producer(v);
   if (is_layout(node.op)) return compute_layout(node, index);
   const ir::NodeFacts facts(c_.graph, node);
   const ir::OpLowering& lowering = ir::def(node.op).lowering;
   std::vector<Scalar> operands;
   if (const auto* source = std::get_if<ir::SourceLowering>(&lowering)) {
-    for (ValueId o : c_.graph.operands(node)) operands.push_back(eval(o, {}));
+    for (ValueId o : c_.graph.operands(node)) {
+      const Node& operand = c_.graph.producer(o);
+      const bool is_number = source->is_random && operands.size() == kTurns && operand.op == Op::constant_;
+      operands.push_back(is_number ? number(std::get<ir::Constant>(operand.attributes[0]).as_integer())
+                                   : eval(o, {}));
+    }
+    if (source->is_random) operands.push_back(number(std::get<std::int64_t>(node.attributes.back())));
     std::vector<Scalar> at;
     for (const AffineIndex& i : index) at.push_back(builder_.index_value(i));
     return source->emit(builder_, facts.view(), operands, at);

@@ -76,8 +76,8 @@ bool GroupEmitter::is_flat(const Group& group) const {
 
 bool GroupEmitter::reads_index(ValueId v) const {
   const Node& node = c_.graph.producer(v);
-  const bool is_source = std::holds_alternative<ir::SourceLowering>(ir::def(node.op).lowering);
-  if (is_source && shape(v).size() > 0) return true;
+  const auto* source = std::get_if<ir::SourceLowering>(&ir::def(node.op).lowering);
+  if (source && !source->is_random && shape(v).size() > 0) return true;
   if (is_part(node.op)) return true;
   return std::ranges::any_of(c_.graph.operands(node),
                              [&](ValueId o) { return kind(o) == Kind::inlined && reads_index(o); });

@@ -102,7 +102,8 @@ class Grouper {
   std::optional<Shape> joined_space(std::int32_t g, ValueId v, const Leaves& leaves) const {
     const Group& group = out_.groups[static_cast<std::size_t>(g)];
     const Shape& shape = graph_.type(v).shape;
-    const bool is_closed = group.is_cumulative || group.is_scatter || group.is_turns || group.is_row_parts;
+    const bool is_closed =
+        group.is_cumulative || group.is_scatter || group.is_turns || group.is_row_parts || group.sums_much;
     if (group.members.size() >= kMostMembers || is_closed) return std::nullopt;
     std::size_t prefix = common_prefix(group.space, shape);
     if (const auto axis = joined_axis(graph_.producer(v))) prefix = std::min(prefix, *axis);
@@ -121,8 +122,8 @@ class Grouper {
     return std::ranges::any_of(leaves, [&](const auto& leaf) { return arrays.contains(leaf.first); });
   }
 
-  /// Of what has a number of elements, such as all parameters' updates: kernels for those alone are equal, and
-  /// code for one of them is enough.
+  /// Of what has a number of elements, such as all parameters' updates: kernels for those alone are equal,
+  /// and code for one of them is enough.
   static bool has_equals(const Shape& shape) {
     return !shape.empty() && std::ranges::all_of(shape, [](const ir::Dim& d) { return d.is_constant(); });
   }
@@ -142,7 +143,8 @@ class Grouper {
       const std::optional<Shape> space = joined_space(g, v, leaves);
       const bool is_same_space =
           space && space->size() == group.space.size() && graph_.type(v).rank() == space->size();
-      if (!group.is_contraction && is_same_space && (!has_equals(group.space) || share_array(g, leaves))) return g;
+      if (!group.is_contraction && is_same_space && (!has_equals(group.space) || share_array(g, leaves)))
+        return g;
     }
     return Grouping::kNone;
   }
@@ -187,6 +189,7 @@ class Grouper {
     if (g == Grouping::kNone) {
       g = static_cast<std::int32_t>(out_.groups.size());
       out_.groups.push_back({graph_.type(v).shape, {}, kind(v) == Kind::contraction});
+      out_.groups.back().sums_much = kind(v) == Kind::contraction && sums_much(graph_, v);
       if (kind(v) == Kind::scatter) {
         out_.groups.back().is_scatter = true;
         out_.groups.back().space.clear();

@@ -26,6 +26,7 @@ struct Group {
   ir::Shape space;
   std::vector<ir::ValueId> members;
   bool is_contraction = false;  // its first member is one; the others are its epilogue, of the same shape
+  bool sums_much = false;       // a contraction without an epilogue (roots.h)
   bool is_cumulative = false;   // its only member is one, whose axis is the first behind the space
   bool is_scatter = false;      // its only member adds rows; there is no space
   bool is_row_parts = false;    // the sums of its member's parts (row_parts.h), which is one of a later group

@@ -225,6 +225,7 @@ class GroupEmitter {
   Scalar clamped(Scalar id, const Dim& rows);
   Scalar gather(const Node& node, const Index& index);
   Scalar concat(const Node& node, const Index& index);
+  Scalar number(std::int64_t value);
   Scalar compute(ValueId v, const Index& index);
   Scalar compute_layout(const Node& node, const Index& index);
 
@@ -265,6 +266,7 @@ class GroupEmitter {
   bool inner_in_lanes_ = false;
   Index inner_;
   std::vector<std::unordered_map<std::string, Scalar>> memo_{1};  // by open block
+  std::map<std::int64_t, Scalar> numbers_;                        // of the call
   std::vector<PendingStore> stores_;
   std::vector<BufferRef> refs_;
   std::vector<ReadBuffer> reads_;

@@ -7,6 +7,7 @@
 #include "compiler/lowering/convolution.h"
 #include "compiler/lowering/packing.h"
 #include "ir/error.h"
+#include "ir/ops/einsum.h"
 
 namespace mlpc::lowering {
 namespace {
@@ -92,7 +93,8 @@ class Classifier {
   bool is_epilogue(const Node& node) const {
     return fuse_ && is_elementwise(Graph::result(node)) &&
            std::ranges::any_of(graph_.operands(node), [&](ValueId operand) {
-             const bool ends = kinds_[operand.index] == Kind::contraction || is_epilogue_[operand.index];
+             const bool ends = is_epilogue_[operand.index] ||
+                               (kinds_[operand.index] == Kind::contraction && !sums_much(graph_, operand));
              return ends && uses_[operand.index] == 1;
            });
   }
@@ -221,6 +223,22 @@ class Classifier {
 }  // namespace
 
 std::vector<Kind> classify(const Graph& graph, bool fuse) { return Classifier(graph, fuse).run(); }
+
+bool sums_much(const Graph& graph, ValueId contraction) {
+  constexpr std::int64_t kFreeExtent = 128, kMuch = 2048;
+  const auto& shape = graph.type(contraction).shape;
+  if (!std::ranges::all_of(shape, [](const ir::Dim& extent) { return extent.is_constant(); })) return false;
+  const Node& node = graph.producer(contraction);
+  const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
+  ir::Dim turns = 1;
+  for (const char letter : spec.contracted)
+    for (std::size_t k = 0; k < spec.operands.size(); ++k)
+      if (const std::size_t axis = spec.operands[k].find(letter); axis != std::string::npos) {
+        turns = turns * graph.type(graph.operands(node)[k]).shape[axis];
+        break;
+      }
+  return turns.evaluate([](std::string_view) { return kFreeExtent; }).value_or(kMuch) >= kMuch;
+}
 
 std::optional<std::size_t> joined_axis(const Node& node) {
   if (node.op != Op::concat_) return std::nullopt;

@@ -65,6 +65,18 @@ std::optional<ValueId> convert_constant(Builder& b, const Node& n, std::span<con
   return ir::is_float(c.type) ? std::optional(b.scalar(to, c.as_double())) : std::nullopt;
 }
 
+// sums and products of integers that are constants, as those of unrolled turns are
+std::optional<ValueId> integer_arithmetic(Builder& b, const Node& n, std::span<const ValueId> x) {
+  if ((n.op != Op::add_ && n.op != Op::mul_) || b.type(x[0]) != ir::Type{ir::ElementType::i64, {}})
+    return std::nullopt;
+  const std::optional<Constant> left = splat(b.graph(), x[0]), right = splat(b.graph(), x[1]);
+  if (!left || !right) return std::nullopt;
+  const auto l = static_cast<std::uint64_t>(left->as_integer()),
+             r = static_cast<std::uint64_t>(right->as_integer());
+  const auto result = static_cast<std::int64_t>(n.op == Op::add_ ? l + r : l * r);
+  return b.constant(Constant::of_integer(ir::ElementType::i64, result));
+}
+
 // layout that changes nothing
 std::optional<ValueId> no_layout(Builder& b, const Node& n, std::span<const ValueId> x) {
   const auto is_ascending = [](const Integers& axes) { return std::ranges::is_sorted(axes); };
@@ -220,9 +232,9 @@ class MaskRule {
   std::map<ValueId, ValueId> clamped_;
 };
 
-constexpr std::array kRules = {multiply_by_one, divide_by_one,  negate_twice,    convert_constant,
-                               no_layout,       reshape_twice,  transpose_twice, transpose_parts,
-                               fold_transposes, order_operands, join_parts};
+constexpr std::array kRules = {multiply_by_one,    divide_by_one,   negate_twice,   convert_constant,
+                               integer_arithmetic, no_layout,       reshape_twice,  transpose_twice,
+                               transpose_parts,    fold_transposes, order_operands, join_parts};
 
 Graph canonical(const Graph& graph) {
   MaskRule masks;

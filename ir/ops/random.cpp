@@ -45,15 +45,21 @@ std::vector<Type> random_type(Types x, const Attributes& a) {
 // ---- In kernels ----
 
 /// 32 random bits for the element: its index in row-major order, from the first row of all shards on,
-/// selects them.
+/// selects them. The operands, and then the stream.
 Scalar bits_of(KernelBuilder& b, const NodeView& n, std::span<const Scalar> operands,
                std::span<const Scalar> index) {
-  Scalar flat = b.constant(ElementType::i64, 0);
-  for (std::size_t axis = 0; axis < index.size(); ++axis) {
-    const Scalar extent = b.index_value({n.result_types[0].shape[axis], {}, {}});
-    flat = axis == 0 ? b.add(operands[3], index[0]) : b.add(b.mul(flat, extent), index[axis]);
+  const Shape& shape = n.result_types[0].shape;
+  const bool is_flat = index.size() < shape.size(), is_first = b.is_zero(operands[3]);
+  Scalar flat = shape.empty() ? b.constant(ElementType::i64, 0)
+                : is_flat     ? operands[3]
+                : is_first    ? index[0]
+                              : b.add(operands[3], index[0]);
+  for (std::size_t axis = 1; axis < shape.size() && !(is_flat && is_first); ++axis) {
+    flat = b.mul(flat, b.index_value({shape[axis], {}, {}}));
+    if (!is_flat) flat = b.add(flat, index[axis]);
   }
-  const Scalar key = b.random_key(operands[0], operands[2], stream_of(n.attributes));
+  if (is_flat) flat = is_first ? index[0] : b.add(flat, index[0]);
+  const Scalar key = b.random_key(operands[0], operands[2], operands[kOperands]);
   return b.random_bits(key, operands[1], flat);
 }
 
@@ -167,17 +173,20 @@ const OpDef uniform_ = {
     .attributes = kUniformAttributes,
     .type_rule = random_type,
     .derivative = NotDifferentiable{},
-    .lowering = SourceLowering{[](KernelBuilder& b, const NodeView& n, std::span<const Scalar> x,
-                                  std::span<const Scalar> index) {
-      const ElementType type = n.result_types[0].element;
-      const Scalar bits = bits_of(b, n, x, index);
-      const Scalar high_bits = b.binary(ScalarOp::shift_right_, bits, b.constant(ElementType::i64, 8));
-      const Scalar u = type == ElementType::f64
-                           ? probability(b, bits)
-                           : b.mul(b.convert(high_bits, type), b.constant(type, 0x1p-24));
-      const double low = number(n.attributes, 2), range = number(n.attributes, 3) - low;
-      return b.add(b.mul(u, b.constant(type, range)), b.constant(type, low));
-    }},
+    .lowering =
+        SourceLowering{[](KernelBuilder& b, const NodeView& n, std::span<const Scalar> x,
+                          std::span<const Scalar> index) {
+                         const ElementType type = n.result_types[0].element;
+                         const Scalar bits = bits_of(b, n, x, index);
+                         const Scalar high_bits =
+                             b.binary(ScalarOp::shift_right_, bits, b.constant(ElementType::i64, 8));
+                         const Scalar u = type == ElementType::f64
+                                              ? probability(b, bits)
+                                              : b.mul(b.convert(high_bits, type), b.constant(type, 0x1p-24));
+                         const double low = number(n.attributes, 2), range = number(n.attributes, 3) - low;
+                         return b.add(b.mul(u, b.constant(type, range)), b.constant(type, low));
+                       },
+                       true},
     .is_dear = true,
     .reference = [](const ReferenceContext& c, Operands x) {
       const double low = number(c.attributes, 2), high = number(c.attributes, 3);
@@ -194,13 +203,15 @@ const OpDef normal_ = {
     .attributes = kNormalAttributes,
     .type_rule = random_type,
     .derivative = NotDifferentiable{},
-    .lowering = SourceLowering{[](KernelBuilder& b, const NodeView& n, std::span<const Scalar> x,
-                                  std::span<const Scalar> index) {
-      const Scalar z = inverse_normal(b, probability(b, bits_of(b, n, x, index)));
-      const Scalar deviation = b.constant(ElementType::f64, number(n.attributes, 3));
-      const Scalar mean = b.constant(ElementType::f64, number(n.attributes, 2));
-      return b.convert(b.add(b.mul(z, deviation), mean), n.result_types[0].element);
-    }},
+    .lowering =
+        SourceLowering{[](KernelBuilder& b, const NodeView& n, std::span<const Scalar> x,
+                          std::span<const Scalar> index) {
+                         const Scalar z = inverse_normal(b, probability(b, bits_of(b, n, x, index)));
+                         const Scalar deviation = b.constant(ElementType::f64, number(n.attributes, 3));
+                         const Scalar mean = b.constant(ElementType::f64, number(n.attributes, 2));
+                         return b.convert(b.add(b.mul(z, deviation), mean), n.result_types[0].element);
+                       },
+                       true},
     .is_dear = true,
     .reference = [](const ReferenceContext& c, Operands x) {
       const double mean = number(c.attributes, 2), deviation = number(c.attributes, 3);
@@ -228,11 +239,14 @@ const OpDef bernoulli_ = {
     .derivative = NotDifferentiable{},
     .lowering = SourceLowering{[](KernelBuilder& b, const NodeView& n, std::span<const Scalar> x,
                                   std::span<const Scalar> index) {
-      const Scalar limit = b.let(ScalarOp::constant_, {}, ElementType::i64,
-                                 Constant::of_integer(ElementType::i64, words_below(n.attributes)));
-      const Scalar is_below = b.compare(ScalarOp::lt_, bits_of(b, n, x, index), limit);
-      return b.convert(is_below, n.result_types[0].element);
-    }},
+                                 const Scalar limit =
+                                     b.let(ScalarOp::constant_, {}, ElementType::i64,
+                                           Constant::of_integer(ElementType::i64, words_below(n.attributes)));
+                                 const Scalar is_below =
+                                     b.compare(ScalarOp::lt_, bits_of(b, n, x, index), limit);
+                                 return b.convert(is_below, n.result_types[0].element);
+                               },
+                               true},
     .is_dear = true,
     .reference =
         [](const ReferenceContext& c, Operands x) {

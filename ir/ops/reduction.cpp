@@ -161,7 +161,7 @@ const OpDef reduce_prod_ = {
 
 const OpDef reduce_max_ = {
     .name = "reduce_max",
-    .summary = "the greatest over axes; NaN if one is; -inf over nothing; ties share evenly",
+    .summary = "the greatest over axes, of 0 and -0 either; NaN if one is; -inf over nothing; ties share evenly",
     .arity = 1,
     .attributes = kAxes,
     .type_rule = reduced_float_type,
@@ -172,7 +172,7 @@ const OpDef reduce_max_ = {
 
 const OpDef reduce_min_ = {
     .name = "reduce_min",
-    .summary = "the smallest over axes; NaN if one is; inf over nothing; ties share evenly",
+    .summary = "the smallest over axes, of 0 and -0 either; NaN if one is; inf over nothing; ties share evenly",
     .arity = 1,
     .attributes = kAxes,
     .type_rule = reduced_float_type,

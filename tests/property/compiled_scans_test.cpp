@@ -343,7 +343,7 @@ TEST_CASE("kernels do not depend on the length, and equal bodies share them") {
     const Program joint = passes::run_pipeline(parse_program(text, "test"), Stage::joint);
     return lowering::lower(joint, {2});
   };
-  const KernelProgram few = kernels("3"), many = kernels("300");
+  const KernelProgram few = kernels("30"), many = kernels("300");
   CHECK(few.kernels.size() == many.kernels.size());
   const auto turns = [](const KernelProgram& program) { return loops_of(program.entries[0].actions); };
   REQUIRE(turns(few).size() == 4);  // two forward, two backward

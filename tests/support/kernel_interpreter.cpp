@@ -305,7 +305,7 @@ class Interpreter {
     if (let.op == ScalarOp::constant_) return define(let.result, let.type, number(*let.constant));
     if (let.op == ScalarOp::random_key_)
       return define(let.result, let.type,
-                    {0, random_key(let.constant->as_integer(), operands[0].whole, operands[1].whole)});
+                    {0, random_key(operands[2].whole, operands[0].whole, operands[1].whole)});
     if (let.op == ScalarOp::random_bits_)
       return define(let.result, let.type,
                     {0, random_bits(operands[0].whole, operands[1].whole, operands[2].whole)});

@@ -46,7 +46,9 @@ HostTensor with_other_zeros(HostTensor x) {
   return x;
 }
 
-bool is_same_or_near(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)) || is_near(a, b); }
+bool is_same_or_near(double a, double b) {
+  return a == b || (std::isnan(a) && std::isnan(b)) || is_near(a, b);
+}
 
 /// Whether the factors' product stays within what f32 holds in whatever order they are multiplied.
 bool has_tame_products(const HostTensor& factors) {

@@ -24,6 +24,10 @@ TEST_CASE("a loop with a free extent covers each turn once under every schedule"
     INFO("unroll " << schedule.unroll << ", lanes " << schedule.lanes);
     check_against_interpreter(pointwise(ElementType::f32, Dim::named("N"), schedule), kDims,
                               {.all_targets = true});
+    // Of multiples of a vector, and of some, nothing is left over.
+    for (std::int64_t factor : {16, 48, 64})
+      check_against_interpreter(pointwise(ElementType::f32, Dim(factor) * Dim::named("N"), schedule), kDims,
+                                {.all_targets = true});
   }
 }
 
@@ -82,7 +86,8 @@ TEST_CASE("tasks cover the loop's turns once, whatever their order") {
     for (const LoopSchedule& schedule : {LoopSchedule{6, false}, LoopSchedule{2, true}}) {
       INFO("block " << block);
       check_against_interpreter(pointwise(ElementType::f32, Dim::named("N"), schedule, block), kDims);
-      check_against_interpreter(pointwise(ElementType::f32, 64, schedule, block), kNoDims);
+      for (std::int64_t extent : {64, 80, 1056, 1064})
+        check_against_interpreter(pointwise(ElementType::f32, extent, schedule, block), kNoDims);
     }
 }
 

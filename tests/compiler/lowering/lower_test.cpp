@@ -1,6 +1,7 @@
 #include "compiler/lowering/lower.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "ir/text.h"
 #include "ir/verify.h"
@@ -87,8 +88,8 @@ Graph update(bool reads_late) {
   return graph;
 }
 
-std::vector<BufferRef> written_by(const ir::KernelProgram& program, std::size_t action) {
-  const auto& call = std::get<ir::KernelCall>(program.entries[0].actions[action].kind);
+std::vector<BufferRef> written_by(const ir::KernelProgram& program, std::size_t entry, std::size_t action) {
+  const auto& call = std::get<ir::KernelCall>(program.entries[entry].actions[action].kind);
   std::vector<BufferRef> written;
   for (std::size_t i = 0; i < call.buffers.size(); ++i)
     if (program.kernels[call.kernel].buffers[i].is_written) written.push_back(call.buffers[i]);
@@ -212,14 +213,67 @@ TEST_CASE("-O0 has a kernel an op") {
 TEST_CASE("an update is written in place by the kernel of its gradient") {
   const ir::KernelProgram program = lowering::lower(testing::program_of(update(false)), {2});
   REQUIRE(kernel_calls(program.entries[0]) == 1);
-  CHECK(written_by(program, 0) == std::vector<BufferRef>{{BufferRef::Space::params, 0}});
+  CHECK(written_by(program, 0, 0) == std::vector<BufferRef>{{BufferRef::Space::params, 0}});
+}
+
+TEST_CASE("a gradient that sums much is one kernel, whatever is done with it") {
+  const auto graph = [](bool updates) {
+    Graph out;
+    out.name = updates ? "train_step" : "infer";
+    const ValueId x = out.add_parameter("x", f32({kB, 64, 96}), Role::input, 0);
+    const ValueId d = out.add_parameter("d", f32({kB, 64, 48}), Role::input, 1);
+    const ValueId w = out.add_parameter("W", f32({96, 48}), Role::param, 0);
+    Builder b(out);
+    const ValueId operands[] = {x, d};
+    const ValueId gradient = b.einsum("bti,btj->ij", operands);
+    out.results.push_back({"W", updates ? Role::param : Role::output, 0,
+                           updates ? b.sub(w, b.mul(b.full_like(w, 0.1), gradient)) : gradient});
+    return out;
+  };
+  ir::Program both = testing::program_of(graph(false));
+  both.params = testing::program_of(graph(true)).params;
+  both.graphs.push_back(graph(true));
+  const ir::KernelProgram program = lowering::lower(both, {2});
+  REQUIRE(program.entries.size() == 2);
+  REQUIRE(kernel_calls(program.entries[0]) == 1);
+  REQUIRE(kernel_calls(program.entries[1]) == 2);
+  const auto kernel = [&](std::size_t entry) {
+    return std::get<ir::KernelCall>(program.entries[entry].actions[0].kind).kernel;
+  };
+  CHECK(kernel(0) == kernel(1));
+  CHECK(written_by(program, 1, 1) == std::vector<BufferRef>{{BufferRef::Space::params, 0}});
+}
+
+TEST_CASE("parameters of a size are drawn by one kernel, whatever their streams, turns and shapes are") {
+  Graph graph;
+  graph.name = "init";
+  const ValueId seed = graph.add_parameter("seed", {ElementType::i64, {}}, Role::seed);
+  Builder b(graph);
+  const auto draw = [&](const ir::Shape& shape, std::int64_t turn, std::int64_t stream) {
+    const ValueId zero = b.constant(ir::Constant::of_integer(ElementType::i64, 0));
+    const ValueId turns = b.constant(ir::Constant::of_integer(ElementType::i64, turn));
+    const ValueId w = b.value(Op::normal_, {seed, zero, turns, zero},
+                              {shape, ElementType::f32, ir::Constant::of(ElementType::f64, 0),
+                               ir::Constant::of(ElementType::f64, 0.5), stream});
+    const auto index = static_cast<std::uint32_t>(graph.results.size());
+    graph.results.push_back({fmt::format("w{}", index), Role::output, index, w});
+  };
+  draw({8, 6}, 0, 1);
+  draw({8, 6}, 7, -2);
+  draw({2, 3, 8}, 0, 3);
+  const ir::KernelProgram program = lowering::lower(testing::program_of(std::move(graph)), {2});
+  CHECK(program.kernels.size() == 1);
+  CHECK(kernel_calls(program.entries[0]) == 3);
+  const std::string text = ir::print(program);
+  CHECK(text.find("number 7, number -2") != std::string::npos);
+  CHECK(ir::print(ir::parse_kernels(text, "draws")) == text);
 }
 
 TEST_CASE("an update whose old value is read later is copied in at the end") {
   const ir::KernelProgram program = lowering::lower(testing::program_of(update(true)), {2});
   REQUIRE(kernel_calls(program.entries[0]) == 4);  // W', transposed W, dx, copy
-  CHECK(written_by(program, 0) == std::vector<BufferRef>{{BufferRef::Space::workspace, 0}});
-  CHECK(written_by(program, 3) == std::vector<BufferRef>{{BufferRef::Space::params, 0}});
+  CHECK(written_by(program, 0, 0) == std::vector<BufferRef>{{BufferRef::Space::workspace, 0}});
+  CHECK(written_by(program, 0, 3) == std::vector<BufferRef>{{BufferRef::Space::params, 0}});
 }
 
 TEST_CASE("more scalars than a kernel may have are computed by several") {
@@ -243,7 +297,7 @@ TEST_CASE("a result that is a parameter is copied") {
   graph.results.push_back({"y", Role::output, 0, x});
   const ir::KernelProgram program = lowering::lower(testing::program_of(std::move(graph)), {2});
   REQUIRE(kernel_calls(program.entries[0]) == 1);
-  CHECK(written_by(program, 0) == std::vector<BufferRef>{{BufferRef::Space::result, 0}});
+  CHECK(written_by(program, 0, 0) == std::vector<BufferRef>{{BufferRef::Space::result, 0}});
 }
 
 TEST_CASE("a reshape that merges axes views the buffer of what it reads, row by row in one kernel") {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <utility>
 
 #include "compiler/lowering/lower.h"
@@ -158,6 +159,8 @@ class Call {
         return part(memory_.tangents, program_.params);
       case BufferRef::Space::workspace:
         return workspace_[ref.index].data() - rows_before(entry_.slots[ref.index]);
+      case BufferRef::Space::number:
+        return noted(numbers_.try_emplace(ref.number, ref.number).first->second);
       case BufferRef::Space::scalar:
         return ref.role == Role::turn ? noted(turns_[ref.index].number) : scalar(ref.role);
     }
@@ -204,6 +207,7 @@ class Call {
   struct Turn {
     std::int64_t number = 0, before = 0;  // how many turns were before
   };
+  std::map<std::int64_t, std::int64_t> numbers_;
   std::deque<Turn> turns_;  // of the loops around, outermost first; they stay where they are
   std::int64_t task_ = 0;   // of the phase
   MemoryNotes notes_;
