@@ -34,6 +34,7 @@ KernelBuilder::KernelBuilder(std::string name) {
 
 BufferId KernelBuilder::add_buffer(std::string name, Type type, bool is_written) {
   kernel_.buffers.push_back({std::move(name), std::move(type), is_written});
+  stores_.push_back(0);
   return {static_cast<std::uint32_t>(kernel_.buffers.size() - 1)};
 }
 
@@ -141,7 +142,10 @@ Scalar KernelBuilder::append_pure(Statement statement, std::string key, std::siz
 
 Scalar KernelBuilder::load(BufferId id, std::vector<AffineIndex> index, std::optional<Scalar> guard) {
   std::size_t depth = depth_of(index);
-  std::string key = fmt::format("load {} {}", id.index, key_of(index));
+  if (buffer(id).is_written)  // maybe by an earlier turn of a recurrence
+    for (std::size_t d = 0; d < blocks_.size(); ++d)
+      if (std::holds_alternative<Recurrence>(blocks_[d].head.kind)) depth = std::max(depth, d);
+  std::string key = fmt::format("load {} after {} {}", id.index, stores_[id.index], key_of(index));
   Load load{{}, id, std::move(index)};
   if (guard) {
     load.guard = guard->id;
@@ -154,6 +158,7 @@ Scalar KernelBuilder::load(BufferId id, std::vector<AffineIndex> index, std::opt
 void KernelBuilder::store(BufferId id, std::vector<AffineIndex> index, Scalar value) {
   MLPC_CHECK(buffer(id).type.element == value.type, "kernel {}: a store of another type", kernel_.name);
   blocks_.back().body.push_back({Store{id, std::move(index), value.id}});
+  ++stores_[id.index];
 }
 
 Scalar KernelBuilder::index_value(AffineIndex index) {

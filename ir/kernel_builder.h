@@ -115,6 +115,7 @@ class KernelBuilder {
   std::vector<OpenBlock> blocks_;
   std::vector<std::size_t> scalar_depth_;  // the block that a scalar is visible in, while that is open
   std::vector<std::size_t> var_depth_;
+  std::vector<std::size_t> stores_;  // by buffer: how many there were
 };
 
 }  // namespace mlpc::ir

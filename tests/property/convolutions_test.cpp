@@ -217,5 +217,15 @@ TEST_CASE("a product of windows, of which the other operand does not have all le
                 {{4}, {38, 48, 58, 68}});
 }
 
+/// Found by tests/property/long.sh: the sum of the blocks that were there already was read once, before all.
+TEST_CASE("a product of windows in blocks, whose operands have no letter of a tile") {
+  check_product("abc,bc->a",
+                {{{2, 44, 3}, std::vector<double>(264, 1)}, {{136}, std::vector<double>(136, 1)}},
+                [](Builder& b, const std::vector<ValueId>& x) {
+                  return std::array{x[0], b.window(x[1], 0, {44, 3}, 3, 2)};
+                },
+                {{2}, {132, 132}});
+}
+
 }  // namespace
 }  // namespace mlpc
