@@ -74,13 +74,16 @@ bool GroupEmitter::is_flat(const Group& group) const {
          std::ranges::none_of(group.members, [&](ValueId m) { return reads_index(m); });
 }
 
-bool GroupEmitter::reads_index(ValueId v) const {
+/// `in_order`: v's elements have the row-major order of the space, which is enough for random numbers.
+bool GroupEmitter::reads_index(ValueId v, bool in_order) const {
   const Node& node = c_.graph.producer(v);
   const auto* source = std::get_if<ir::SourceLowering>(&ir::def(node.op).lowering);
-  if (source && !source->is_random && shape(v).size() > 0) return true;
+  if (source && !shape(v).empty() && !(source->is_random && in_order)) return true;
   if (is_part(node.op)) return true;
-  return std::ranges::any_of(c_.graph.operands(node),
-                             [&](ValueId o) { return kind(o) == Kind::inlined && reads_index(o); });
+  const bool stay_in_order = in_order && node.op != Op::transpose_ && node.op != Op::broadcast_;
+  return std::ranges::any_of(c_.graph.operands(node), [&](ValueId o) {
+    return kind(o) == Kind::inlined && reads_index(o, stay_in_order);
+  });
 }
 
 bool GroupEmitter::runs_in_lanes_inside(ValueId member) const {

@@ -71,7 +71,7 @@ class GroupEmitter {
   bool is_flat(const Group& group) const;
 
   /// Whether the inlined expression below v (v's own op included) depends on the index itself.
-  bool reads_index(ValueId v) const;
+  bool reads_index(ValueId v, bool in_order = true) const;
   bool runs_in_lanes_inside(ValueId member) const;
   void open_space(const Group& group);
   LoopPlan plan_of(const Group& group) const;

@@ -190,5 +190,45 @@ graph infer {
   }
 }
 
+TEST_CASE("random numbers are those of their own elements, in whatever order these are read") {
+  const Program program = parse_program(R"(mlpc.graph 1 joint
+model m : f64
+source ""
+target "x86-64-v4"
+input "x" : f64[2, 3]
+train "{}"
+graph infer {
+  %x = parameter input 0 "x" : f64[2, 3]
+  %one = constant(; value=i64(1)) : i64[]
+  %five = constant(; value=i64(5)) : i64[]
+  %z = normal(%one, %one, %one, %five; shape=[3, 2], type=f64, mean=f64(0), deviation=f64(1), stream=7) : f64[3, 2]
+  %t = transpose(%z; permutation=[1, 0]) : f64[2, 3]
+  %turned = add(%x, %t) : f64[2, 3]
+  %r = reshape(%z; shape=[2, 3]) : f64[2, 3]
+  %same = add(%x, %r) : f64[2, 3]
+  %u = normal(%one, %one, %one, %five; shape=[3], type=f64, mean=f64(0), deviation=f64(1), stream=7) : f64[3]
+  %b = broadcast(%u; shape=[2, 3], axes=[1]) : f64[2, 3]
+  %rows = add(%x, %b) : f64[2, 3]
+  return output 0 "z" %z
+  return output 1 "turned" %turned
+  return output 2 "same" %same
+  return output 3 "rows" %rows
+}
+)",
+                                        "text");
+  const HostTensor x{{2, 3}, std::vector<double>(6, 0)};
+  const auto row = testing::CompiledProgram(program, 0).run("infer", {x})[3].values;
+  for (const int level : {0, 1, 2})
+    for (const std::vector<HostTensor>& results :
+         {testing::InterpretedProgram(program, level).run("infer", {x}),
+          CompiledProgram(program, level).run("infer", {x})}) {
+      const std::vector<double>& z = results[0].values;
+      CHECK(results[1].values == std::vector{z[0], z[2], z[4], z[1], z[3], z[5]});
+      CHECK(results[2].values == z);
+      CHECK(results[3].values == std::vector{row[0], row[1], row[2], row[0], row[1], row[2]});
+      CHECK(std::abs(row[0] - row[1]) > 0.01);
+    }
+}
+
 }  // namespace
 }  // namespace mlpc
