@@ -37,6 +37,26 @@ std::map<ir::VarId, TurnRange> task_ranges(KernelState& state) {
   return ranges;
 }
 
+/// Whether all that is computed from random bits, such as initial weights, is computed in 64 bits. Vectors
+/// have half of the target's lanes then, so each operation is one instruction, not two.
+struct WideDraws {
+  bool are_there = false, is_all = true;
+  void note(const ir::Block& block) {
+    for (const ir::Statement& statement : block) {
+      std::visit(
+          [&](const auto& kind) {
+            if constexpr (requires { kind.body; }) note(kind.body);
+          },
+          statement.kind);
+      is_all &= !std::holds_alternative<ir::Reduce>(statement.kind);
+      const auto* let = std::get_if<ir::Let>(&statement.kind);
+      if (!let || let->operands.empty() || let->op == ir::ScalarOp::convert_) continue;
+      are_there |= let->op == ir::ScalarOp::random_bits_;
+      is_all &= ir::size_of(let->type) == 8 || let->type == ir::ElementType::boolean;
+    }
+  }
+};
+
 }  // namespace
 
 llvm::Function* declare_kernel(llvm::Module& module, const ir::Kernel& kernel) {
@@ -72,6 +92,9 @@ llvm::Function* emit_kernel(llvm::Module& module, const ir::Kernel& kernel, cons
     builder.SetInsertPoint(body);
     DimValues dims(*entry, function->getArg(0), dim_names);
     KernelState state{kernel, facts, target, *function, builder, dims, std::move(buffers), shares_memory};
+    WideDraws draws;
+    draws.note(kernel.body);
+    if (draws.are_there && draws.is_all) state.lanes = std::max(target.lanes / 2, 1);
     NestEmitter(state, task_ranges(state)).emit(kernel.body);
     builder.CreateRetVoid();
   } catch (...) {

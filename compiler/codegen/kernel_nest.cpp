@@ -177,7 +177,7 @@ TurnRange NestEmitter::range_of(const ir::Loop& loop) {
 
 bool NestEmitter::runs_in_lanes(const ir::Loop& loop, const TurnRange& range) const {
   // Inside another loop in lanes, what depends on both has the other's lanes.
-  return loop.schedule.lanes && range.turns != 1 && state_.target.lanes > 1 &&
+  return loop.schedule.lanes && range.turns != 1 && state_.lanes > 1 &&
          !state_.vector_level(state_.facts.vars_in.at(&loop.body));
 }
 
@@ -279,7 +279,7 @@ bool NestEmitter::may_run_again(const ir::Loop& loop) const {
 }
 
 void NestEmitter::emit_lanes(const ir::Loop& loop, const TurnRange& range) {
-  const int width = state_.target.lanes;
+  const int width = state_.lanes;
   const std::int64_t tail = *range.turns % width;
   const bool masked = tail != 0 && has_masks(state_.target);
   const BalancedSplit split(*range.turns / width + (masked ? 1 : 0), loop.schedule.unroll);
@@ -297,7 +297,7 @@ void NestEmitter::emit_lanes(const ir::Loop& loop, const TurnRange& range) {
 
 void NestEmitter::emit_narrowing_tail(const ir::Loop& loop, const TurnRange& range, std::int64_t first,
                                       std::int64_t tail) {
-  for (int width = state_.target.lanes / 2; width >= 1; width /= 2) {
+  for (int width = state_.lanes / 2; width >= 1; width /= 2) {
     if ((tail & width) == 0) continue;
     emit_tile(loop, {range.low, first, 1, width});
     first += width;
@@ -306,7 +306,7 @@ void NestEmitter::emit_narrowing_tail(const ir::Loop& loop, const TurnRange& ran
 
 void NestEmitter::emit_lanes_at_run_time(const ir::Loop& loop, const TurnRange& range) {
   llvm::IRBuilder<>& builder = state_.builder;
-  const int width = state_.target.lanes;
+  const int width = state_.lanes;
   llvm::Value* turns = builder.CreateNSWSub(range.high, range.low);
   const auto end_of_multiples = [&](std::int64_t step) {
     return builder.CreateNSWSub(range.high, builder.CreateSRem(turns, state_.int64(step)));

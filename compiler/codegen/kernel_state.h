@@ -51,6 +51,7 @@ struct KernelState {
   DimValues& dim_value;
   std::vector<llvm::Value*> buffers;  // pointers
   bool shares_memory = false;         // between buffers: see emit_kernel
+  int lanes = target.lanes;           // of a loop in lanes
   std::vector<OpenVar> open = {};
   std::vector<int> chosen = {};  // instance, by level
   std::vector<Instances> values = std::vector<Instances>(kernel.scalar_count);

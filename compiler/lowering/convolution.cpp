@@ -4,6 +4,7 @@
 
 #include "compiler/lowering/access.h"
 #include "compiler/lowering/packing.h"
+#include "compiler/lowering/roots.h"
 
 namespace mlpc::lowering {
 namespace {
@@ -86,10 +87,8 @@ std::optional<ConvolutionShape> convolution_shape(const Graph& graph, ValueId co
     out.loads_other_in_lanes = has(other, lanes);
   } else if (const std::size_t axis = spec.result.find(windowed.back()); axis != std::string::npos)
     out.contiguous_axis = axis;
-  if (spec.contracted.empty()) return out;
-  for (std::size_t k = 0; k < spec.operands.size(); ++k)
-    if (const std::size_t axis = spec.operands[k].find(spec.contracted.back()); axis != std::string::npos)
-      out.last_range = graph.type(operands[k]).shape[axis];
+  if (const ir::Shape extents = contracted_extents(graph, contraction); !extents.empty())
+    out.last_range = extents.back();
   return out;
 }
 

@@ -2,6 +2,7 @@
 
 #include "compiler/lowering/convolution.h"
 #include "compiler/lowering/group_emitter.h"
+#include "compiler/lowering/roots.h"
 #include "ir/ops/einsum.h"
 
 namespace mlpc::lowering {
@@ -234,16 +235,8 @@ std::int64_t GroupEmitter::column_chunk(std::int64_t columns) {
 }
 
 std::vector<ir::Reduce::Range> GroupEmitter::contracted_ranges(ValueId v) const {
-  const Node& node = c_.graph.producer(v);
-  const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
   std::vector<ir::Reduce::Range> ranges;
-  for (char letter : spec.contracted) {
-    Dim extent;
-    for (std::size_t k = 0; k < spec.operands.size(); ++k)
-      if (const auto axis = spec.operands[k].find(letter); axis != std::string::npos)
-        extent = shape(c_.graph.operands(node)[k])[axis];
-    ranges.push_back({{}, extent});
-  }
+  for (Dim& extent : contracted_extents(c_.graph, v)) ranges.push_back({{}, std::move(extent)});
   return ranges;
 }
 

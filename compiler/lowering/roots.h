@@ -13,9 +13,12 @@ namespace mlpc::lowering {
 std::vector<Kind> classify(const ir::Graph& graph, bool fuse);
 
 /// Whether each element of a contraction, whose result has a number of them, is the sum of so many products
-/// that a pass over the result costs nothing beside it, as the gradient of a convolution's weights is. It is a
-/// kernel without an epilogue then, the same one wherever it is computed.
+/// that a pass over the result costs nothing beside it, as the gradient of a convolution's weights is. It is
+/// a kernel without an epilogue then, the same one wherever it is computed.
 bool sums_much(const ir::Graph& graph, ir::ValueId contraction);
+
+/// Of the letters that a contraction sums over, in their order.
+ir::Shape contracted_extents(const ir::Graph& graph, ir::ValueId contraction);
 
 /// The value whose elements an inlined reshape gives another shape; v itself if it is none.
 ir::ValueId viewed(const ir::Graph& graph, const std::vector<Kind>& kinds, ir::ValueId v);

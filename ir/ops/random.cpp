@@ -115,6 +115,36 @@ Scalar inverse_normal(KernelBuilder& b, Scalar p) {
   return b.select(is_central, central, b.select(is_low, b.neg(outer), outer));
 }
 
+Scalar emit_uniform(KernelBuilder& b, const NodeView& n, std::span<const Scalar> x,
+                    std::span<const Scalar> index) {
+  const ElementType type = n.result_types[0].element;
+  const Scalar bits = bits_of(b, n, x, index);
+  const Scalar high_bits = b.binary(ScalarOp::shift_right_, bits, b.constant(ElementType::i64, 8));
+  const Scalar u = type == ElementType::f64 ? probability(b, bits)
+                                            : b.mul(b.convert(high_bits, type), b.constant(type, 0x1p-24));
+  const double low = number(n.attributes, 2), range = number(n.attributes, 3) - low;
+  return b.add(b.mul(u, b.constant(type, range)), b.constant(type, low));
+}
+
+Scalar emit_normal(KernelBuilder& b, const NodeView& n, std::span<const Scalar> x,
+                   std::span<const Scalar> index) {
+  const Scalar z = inverse_normal(b, probability(b, bits_of(b, n, x, index)));
+  const Scalar deviation = b.constant(ElementType::f64, number(n.attributes, 3));
+  const Scalar mean = b.constant(ElementType::f64, number(n.attributes, 2));
+  return b.convert(b.add(b.mul(z, deviation), mean), n.result_types[0].element);
+}
+
+/// How many of the 2³² words are below: P(1) is the probability, rounded to a multiple of 2⁻³².
+std::int64_t words_below(const Attributes& a) { return std::llround(number(a, 2) * 0x1p32); }
+
+Scalar emit_bernoulli(KernelBuilder& b, const NodeView& n, std::span<const Scalar> x,
+                      std::span<const Scalar> index) {
+  const Scalar limit = b.let(ScalarOp::constant_, {}, ElementType::i64,
+                             Constant::of_integer(ElementType::i64, words_below(n.attributes)));
+  const Scalar is_below = b.compare(ScalarOp::lt_, bits_of(b, n, x, index), limit);
+  return b.convert(is_below, n.result_types[0].element);
+}
+
 // ---- The reference ----
 
 /// One turn of SplitMix64 (Steele, Lea, Flood 2014): the increment, then the finaliser.
@@ -173,20 +203,7 @@ const OpDef uniform_ = {
     .attributes = kUniformAttributes,
     .type_rule = random_type,
     .derivative = NotDifferentiable{},
-    .lowering =
-        SourceLowering{[](KernelBuilder& b, const NodeView& n, std::span<const Scalar> x,
-                          std::span<const Scalar> index) {
-                         const ElementType type = n.result_types[0].element;
-                         const Scalar bits = bits_of(b, n, x, index);
-                         const Scalar high_bits =
-                             b.binary(ScalarOp::shift_right_, bits, b.constant(ElementType::i64, 8));
-                         const Scalar u = type == ElementType::f64
-                                              ? probability(b, bits)
-                                              : b.mul(b.convert(high_bits, type), b.constant(type, 0x1p-24));
-                         const double low = number(n.attributes, 2), range = number(n.attributes, 3) - low;
-                         return b.add(b.mul(u, b.constant(type, range)), b.constant(type, low));
-                       },
-                       true},
+    .lowering = SourceLowering{emit_uniform, true},
     .is_dear = true,
     .reference = [](const ReferenceContext& c, Operands x) {
       const double low = number(c.attributes, 2), high = number(c.attributes, 3);
@@ -203,28 +220,13 @@ const OpDef normal_ = {
     .attributes = kNormalAttributes,
     .type_rule = random_type,
     .derivative = NotDifferentiable{},
-    .lowering =
-        SourceLowering{[](KernelBuilder& b, const NodeView& n, std::span<const Scalar> x,
-                          std::span<const Scalar> index) {
-                         const Scalar z = inverse_normal(b, probability(b, bits_of(b, n, x, index)));
-                         const Scalar deviation = b.constant(ElementType::f64, number(n.attributes, 3));
-                         const Scalar mean = b.constant(ElementType::f64, number(n.attributes, 2));
-                         return b.convert(b.add(b.mul(z, deviation), mean), n.result_types[0].element);
-                       },
-                       true},
+    .lowering = SourceLowering{emit_normal, true},
     .is_dear = true,
     .reference = [](const ReferenceContext& c, Operands x) {
       const double mean = number(c.attributes, 2), deviation = number(c.attributes, 3);
       return draw(c, x,
                   [&](std::uint32_t bits) { return mean + deviation * quantile((bits + 0.5) * 0x1p-32); });
     }};
-
-namespace {
-
-/// How many of the 2³² words are below: P(1) is the probability, rounded to a multiple of 2⁻³².
-std::int64_t words_below(const Attributes& a) { return std::llround(number(a, 2) * 0x1p32); }
-
-}  // namespace
 
 const OpDef bernoulli_ = {
     .name = "bernoulli",
@@ -237,16 +239,7 @@ const OpDef bernoulli_ = {
       return random_type(x, a);
     },
     .derivative = NotDifferentiable{},
-    .lowering = SourceLowering{[](KernelBuilder& b, const NodeView& n, std::span<const Scalar> x,
-                                  std::span<const Scalar> index) {
-                                 const Scalar limit =
-                                     b.let(ScalarOp::constant_, {}, ElementType::i64,
-                                           Constant::of_integer(ElementType::i64, words_below(n.attributes)));
-                                 const Scalar is_below =
-                                     b.compare(ScalarOp::lt_, bits_of(b, n, x, index), limit);
-                                 return b.convert(is_below, n.result_types[0].element);
-                               },
-                               true},
+    .lowering = SourceLowering{emit_bernoulli, true},
     .is_dear = true,
     .reference =
         [](const ReferenceContext& c, Operands x) {
