@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "ir/ops/common.h"
@@ -329,6 +330,24 @@ double convert_value(double x, ElementType to) {
 
 }  // namespace
 
+namespace {
+
+/// What is beyond a narrower integer's range becomes its end; between integers, the kernels' convert wraps.
+Scalar saturated(KernelBuilder& b, Scalar x, ElementType to) {
+  const bool narrows = !is_float(x.type) && to != ElementType::boolean && size_of(to) < size_of(x.type);
+  if (is_float(to) || !narrows) return x;
+  const auto bound = [&](ScalarOp beyond, std::int64_t end) {
+    const Scalar limit = b.let(ScalarOp::constant_, {}, x.type, Constant::of_integer(x.type, end));
+    x = b.select(b.compare(beyond, x, limit), limit, x);
+  };
+  bound(ScalarOp::lt_, to == ElementType::u8 ? 0 : std::numeric_limits<std::int32_t>::min());
+  bound(ScalarOp::gt_, to == ElementType::u8 ? std::numeric_limits<std::uint8_t>::max()
+                                             : std::numeric_limits<std::int32_t>::max());
+  return x;
+}
+
+}  // namespace
+
 const OpDef convert_ = {
     .name = "convert",
     .summary =
@@ -345,7 +364,8 @@ const OpDef convert_ = {
                }},
     .jacobian = diagonal<kIdentity>,
     .lowering = ElementwiseLowering{[](KernelBuilder& b, const NodeView& n, std::span<const Scalar> x) {
-      return b.convert(x[0], n.result_types[0].element);
+      const ElementType to = n.result_types[0].element;
+      return b.convert(saturated(b, x[0], to), to);
     }},
     // The oracle is f64 throughout: a conversion between floats does not round.
     .reference =

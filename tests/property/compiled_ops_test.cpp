@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 
 #include "compiler/passes/pipeline.h"
 #include "ir/builder.h"
@@ -130,6 +131,42 @@ graph infer {
   CHECK(std::abs(results[1].values[0] - log_sum) <= error);
   CHECK(results[0].values[1] == 0);
   CHECK(results[1].values[1] == 0);
+}
+
+/// Found by tests/property/long.sh.
+TEST_CASE("integers that a narrower type does not hold become its ends") {
+  const Program program = parse_program(R"(mlpc.graph 1 joint
+model m : f64
+source ""
+target "x86-64-v4"
+input "x" : i64[6]
+train "{}"
+graph infer {
+  %x = parameter input 0 "x" : i64[6]
+  %i = convert(%x; to=i32) : i32[6]
+  %u = convert(%x; to=u8) : u8[6]
+  %v = convert(%i; to=u8) : u8[6]
+  %b = convert(%x; to=bool) : bool[6]
+  return output 0 "i" %i
+  return output 1 "u" %u
+  return output 2 "v" %v
+  return output 3 "b" %b
+}
+)",
+                                        "text");
+  const double least = std::numeric_limits<std::int32_t>::min(),
+               most = std::numeric_limits<std::int32_t>::max();
+  const HostTensor x{{6}, {-1, 300, 256, -0x1p40, 0x1p40, 0}};
+  const std::vector<double> bytes = {0, 255, 255, 0, 255, 0};
+  for (const int level : {0, 1, 2})
+    for (const std::vector<HostTensor>& results :
+         {testing::InterpretedProgram(program, level).run("infer", {x}),
+          CompiledProgram(program, level).run("infer", {x})}) {
+      CHECK(results[0].values == std::vector<double>{-1, 300, 256, least, most, 0});
+      CHECK(results[1].values == bytes);
+      CHECK(results[2].values == bytes);
+      CHECK(results[3].values == std::vector<double>{1, 1, 1, 1, 1, 0});
+    }
 }
 
 TEST_CASE("what an axis of extent 1 stays beside is read in the turn that made it") {

@@ -57,10 +57,14 @@ bool has_tame_products(const HostTensor& factors) {
   return greatest <= kGreatestProduct;
 }
 
+bool is_held(double integer, ElementType type) {
+  return type == ElementType::u8 ? integer >= 0 && integer <= 255 : std::abs(integer) <= kGreatestInteger;
+}
+
 bool has_tame_integers(const std::vector<HostTensor>& values, const std::vector<Type>& types) {
   for (std::size_t r = 0; r < values.size(); ++r)
     for (double y : values[r].values)
-      if (!is_float(types[r].element) && !(std::abs(y) <= kGreatestInteger)) return false;
+      if (!is_float(types[r].element) && !is_held(y, types[r].element)) return false;
   return true;
 }
 
@@ -113,7 +117,8 @@ bool TameValues::try_node(Op op, const std::vector<ValueId>& operands, const std
   for (std::size_t r = 0; r < waiting_.size(); ++r)
     for (std::size_t i = 0; i < waiting_[r].values.size(); ++i) {
       const double y = waiting_[r].values[i];
-      if (!(std::abs(y) <= (is_float(results[r].element) ? kGreatest : kGreatestInteger))) return false;
+      if (is_float(results[r].element) ? !(std::abs(y) <= kGreatest) : !is_held(y, results[r].element))
+        return false;
       if (!is_smooth(low[r].values[i], y, high[r].values[i])) return false;
       if (!is_near(below[r].values[i], y) || !is_near(above[r].values[i], y)) return false;
     }
