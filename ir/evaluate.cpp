@@ -1,5 +1,7 @@
 #include "ir/evaluate.h"
 
+#include <algorithm>
+
 #include "ir/error.h"
 
 namespace mlpc::ir {
@@ -57,6 +59,7 @@ class Evaluator {
   }
 
   std::size_t count_of(const std::vector<std::int64_t>& shape) const {
+    if (std::ranges::find(shape, 0) != shape.end()) return 0;  // whatever the other extents are
     std::int64_t count = 1;
     for (std::int64_t extent : shape)
       if (__builtin_mul_overflow(count, extent, &count) || count > kMostElements)

@@ -38,6 +38,13 @@ TEST_CASE("a value that would fill the memory is refused before it is made") {
   graph.results.push_back({"wide", Role::output, 0, wide});
   CHECK_THROWS_WITH_AS(evaluate(graph, {}, three), "graph g: a value has more than 134217728 elements",
                        Error);
+
+  Graph none;
+  none.name = "g";
+  Builder c(none);
+  const ValueId nothing = c.full({ElementType::f32, {Dim(1 << 30), Dim(1 << 30), Dim(0)}}, 1);
+  none.results.push_back({"nothing", Role::output, 0, nothing});
+  CHECK(evaluate(none, {}, three)[0].values.empty());
 }
 
 }  // namespace
