@@ -165,8 +165,10 @@ void NestEmitter::emit(const ir::Recurrence& loop) {
 TurnRange NestEmitter::range_of(const ir::Loop& loop) {
   const auto task = task_ranges_.find(loop.var);
   if (task != task_ranges_.end()) return task->second;
-  if (!loop.limit)
-    return {state_.int64(0), state_.dim_value(loop.extent), loop.extent.constant(), multiple_in(loop.extent)};
+  if (!loop.limit) {
+    const std::optional<std::int64_t> turns = loop.extent.constant();
+    return {state_.int64(0), state_.dim_value(loop.extent), turns, turns ? 1 : multiple_in(loop.extent)};
+  }
   llvm::Value* left =
       state_.builder.CreateSub(state_.dim_value(loop.limit->end), emit_index_instance(loop.limit->first, 1));
   llvm::Value* turns =

@@ -8,7 +8,7 @@
 
 namespace mlpc::codegen {
 
-/// The turns [low, high) of a loop; `turns` of them if their number is a constant, and else a multiple of
+/// The turns [low, high) of a loop; `turns` of them if their number is a constant, else a multiple of
 /// `multiple`.
 struct TurnRange {
   llvm::Value* low;
@@ -17,8 +17,8 @@ struct TurnRange {
   std::int64_t multiple = 1;
 };
 
-/// A power of two that divides the extent, whatever the dims are: the greatest, if that is no greater than any
-/// tile in lanes.
+/// A power of two that divides the extent, whatever the dims are: the greatest, if that is no greater than
+/// any tile in lanes.
 std::int64_t multiple_in(const ir::Dim& extent);
 
 /// Emits the statements of a kernel: unroll-and-jam. A loop becomes loops over tiles; inside a tile each

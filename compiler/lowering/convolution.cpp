@@ -87,7 +87,7 @@ std::optional<ConvolutionShape> convolution_shape(const Graph& graph, ValueId co
     out.loads_other_in_lanes = has(other, lanes);
   } else if (const std::size_t axis = spec.result.find(windowed.back()); axis != std::string::npos)
     out.contiguous_axis = axis;
-  if (const ir::Shape extents = contracted_extents(graph, contraction); !extents.empty())
+  if (const ir::Shape extents = contracted_extents(graph, node, spec); !extents.empty())
     out.last_range = extents.back();
   return out;
 }

@@ -235,8 +235,10 @@ std::int64_t GroupEmitter::column_chunk(std::int64_t columns) {
 }
 
 std::vector<ir::Reduce::Range> GroupEmitter::contracted_ranges(ValueId v) const {
+  const Node& node = c_.graph.producer(v);
+  const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
   std::vector<ir::Reduce::Range> ranges;
-  for (Dim& extent : contracted_extents(c_.graph, v)) ranges.push_back({{}, std::move(extent)});
+  for (Dim& extent : contracted_extents(c_.graph, node, spec)) ranges.push_back({{}, std::move(extent)});
   return ranges;
 }
 

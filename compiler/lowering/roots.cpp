@@ -7,7 +7,6 @@
 #include "compiler/lowering/convolution.h"
 #include "compiler/lowering/packing.h"
 #include "ir/error.h"
-#include "ir/ops/einsum.h"
 
 namespace mlpc::lowering {
 namespace {
@@ -224,14 +223,12 @@ class Classifier {
 
 std::vector<Kind> classify(const Graph& graph, bool fuse) { return Classifier(graph, fuse).run(); }
 
-ir::Shape contracted_extents(const Graph& graph, ValueId contraction) {
-  const Node& node = graph.producer(contraction);
-  const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
+ir::Shape contracted_extents(const Graph& graph, const Node& contraction, const ir::ops::EinsumSpec& spec) {
   ir::Shape extents(spec.contracted.size());
   for (std::size_t i = 0; i < extents.size(); ++i)
     for (std::size_t k = 0; k < spec.operands.size(); ++k)
       if (const auto axis = spec.operands[k].find(spec.contracted[i]); axis != std::string::npos)
-        extents[i] = graph.type(graph.operands(node)[k]).shape[axis];
+        extents[i] = graph.type(graph.operands(contraction)[k]).shape[axis];
   return extents;
 }
 
@@ -239,8 +236,10 @@ bool sums_much(const Graph& graph, ValueId contraction) {
   constexpr std::int64_t kFreeExtent = 128, kMuch = 2048;
   const auto is_constant = [](const ir::Dim& extent) { return extent.is_constant(); };
   if (!std::ranges::all_of(graph.type(contraction).shape, is_constant)) return false;
+  const Node& node = graph.producer(contraction);
+  const ir::ops::EinsumSpec spec = ir::ops::parse_einsum(std::get<std::string>(node.attributes[0]));
   ir::Dim turns = 1;
-  for (const ir::Dim& extent : contracted_extents(graph, contraction)) turns = turns * extent;
+  for (const ir::Dim& extent : contracted_extents(graph, node, spec)) turns = turns * extent;
   return turns.evaluate([](std::string_view) { return kFreeExtent; }).value_or(kMuch) >= kMuch;
 }
 

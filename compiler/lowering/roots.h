@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "compiler/lowering/group.h"
+#include "ir/ops/einsum.h"
 
 namespace mlpc::lowering {
 
@@ -18,7 +19,8 @@ std::vector<Kind> classify(const ir::Graph& graph, bool fuse);
 bool sums_much(const ir::Graph& graph, ir::ValueId contraction);
 
 /// Of the letters that a contraction sums over, in their order.
-ir::Shape contracted_extents(const ir::Graph& graph, ir::ValueId contraction);
+ir::Shape contracted_extents(const ir::Graph& graph, const ir::Node& contraction,
+                             const ir::ops::EinsumSpec& spec);
 
 /// The value whose elements an inlined reshape gives another shape; v itself if it is none.
 ir::ValueId viewed(const ir::Graph& graph, const std::vector<Kind>& kinds, ir::ValueId v);

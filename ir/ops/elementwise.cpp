@@ -336,8 +336,8 @@ namespace {
 Scalar saturated(KernelBuilder& b, Scalar x, ElementType to) {
   const bool narrows = !is_float(x.type) && to != ElementType::boolean && size_of(to) < size_of(x.type);
   if (is_float(to) || !narrows) return x;
-  const auto bound = [&](ScalarOp beyond, std::int64_t end) {
-    const Scalar limit = b.let(ScalarOp::constant_, {}, x.type, Constant::of_integer(x.type, end));
+  const auto bound = [&](ScalarOp beyond, std::int32_t end) {
+    const Scalar limit = b.constant(x.type, end);
     x = b.select(b.compare(beyond, x, limit), limit, x);
   };
   bound(ScalarOp::lt_, to == ElementType::u8 ? 0 : std::numeric_limits<std::int32_t>::min());

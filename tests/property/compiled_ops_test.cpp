@@ -133,6 +133,16 @@ graph infer {
   CHECK(results[1].values[1] == 0);
 }
 
+/// What the entry `infer` gives for an input: interpreted and compiled, at every level.
+std::vector<std::vector<HostTensor>> all_runs(const Program& program, const HostTensor& x) {
+  std::vector<std::vector<HostTensor>> results;
+  for (const int level : {0, 1, 2}) {
+    results.push_back(testing::InterpretedProgram(program, level).run("infer", {x}));
+    results.push_back(CompiledProgram(program, level).run("infer", {x}));
+  }
+  return results;
+}
+
 /// Found by tests/property/long.sh.
 TEST_CASE("integers that a narrower type does not hold become its ends") {
   const Program program = parse_program(R"(mlpc.graph 1 joint
@@ -158,15 +168,12 @@ graph infer {
                most = std::numeric_limits<std::int32_t>::max();
   const HostTensor x{{6}, {-1, 300, 256, -0x1p40, 0x1p40, 0}};
   const std::vector<double> bytes = {0, 255, 255, 0, 255, 0};
-  for (const int level : {0, 1, 2})
-    for (const std::vector<HostTensor>& results :
-         {testing::InterpretedProgram(program, level).run("infer", {x}),
-          CompiledProgram(program, level).run("infer", {x})}) {
-      CHECK(results[0].values == std::vector<double>{-1, 300, 256, least, most, 0});
-      CHECK(results[1].values == bytes);
-      CHECK(results[2].values == bytes);
-      CHECK(results[3].values == std::vector<double>{1, 1, 1, 1, 1, 0});
-    }
+  for (const std::vector<HostTensor>& results : all_runs(program, x)) {
+    CHECK(results[0].values == std::vector<double>{-1, 300, 256, least, most, 0});
+    CHECK(results[1].values == bytes);
+    CHECK(results[2].values == bytes);
+    CHECK(results[3].values == std::vector<double>{1, 1, 1, 1, 1, 0});
+  }
 }
 
 TEST_CASE("what an axis of extent 1 stays beside is read in the turn that made it") {
@@ -214,17 +221,13 @@ graph infer {
                                         "text");
   HostTensor x{{2, 3, 3}, {}};
   for (int i = 0; i < 18; ++i) x.values.push_back(0.1 * i);
-  for (const int level : {0, 1, 2}) {
-    for (const std::vector<HostTensor>& results :
-         {testing::InterpretedProgram(program, level).run("infer", {x}),
-          CompiledProgram(program, level).run("infer", {x})})
-      for (std::size_t i = 0; i < 2; ++i)
-        for (std::size_t j = 0; j < 3; ++j)
-          for (std::size_t k = 0; k < 3; ++k) {
-            const double t = results[0].values[9 * i + 3 * k + j];
-            CHECK(results[1].values[9 * i + 3 * j + k] == t * t);
-          }
-  }
+  for (const std::vector<HostTensor>& results : all_runs(program, x))
+    for (std::size_t i = 0; i < 2; ++i)
+      for (std::size_t j = 0; j < 3; ++j)
+        for (std::size_t k = 0; k < 3; ++k) {
+          const double t = results[0].values[9 * i + 3 * k + j];
+          CHECK(results[1].values[9 * i + 3 * j + k] == t * t);
+        }
 }
 
 TEST_CASE("random numbers are those of their own elements, in whatever order these are read") {
@@ -255,16 +258,13 @@ graph infer {
                                         "text");
   const HostTensor x{{2, 3}, std::vector<double>(6, 0)};
   const auto row = testing::CompiledProgram(program, 0).run("infer", {x})[3].values;
-  for (const int level : {0, 1, 2})
-    for (const std::vector<HostTensor>& results :
-         {testing::InterpretedProgram(program, level).run("infer", {x}),
-          CompiledProgram(program, level).run("infer", {x})}) {
-      const std::vector<double>& z = results[0].values;
-      CHECK(results[1].values == std::vector{z[0], z[2], z[4], z[1], z[3], z[5]});
-      CHECK(results[2].values == z);
-      CHECK(results[3].values == std::vector{row[0], row[1], row[2], row[0], row[1], row[2]});
-      CHECK(std::abs(row[0] - row[1]) > 0.01);
-    }
+  for (const std::vector<HostTensor>& results : all_runs(program, x)) {
+    const std::vector<double>& z = results[0].values;
+    CHECK(results[1].values == std::vector{z[0], z[2], z[4], z[1], z[3], z[5]});
+    CHECK(results[2].values == z);
+    CHECK(results[3].values == std::vector{row[0], row[1], row[2], row[0], row[1], row[2]});
+    CHECK(std::abs(row[0] - row[1]) > 0.01);
+  }
 }
 
 }  // namespace

@@ -343,6 +343,7 @@ TEST_CASE("kernels do not depend on the length, and equal bodies share them") {
     const Program joint = passes::run_pipeline(parse_program(text, "test"), Stage::joint);
     return lowering::lower(joint, {2});
   };
+  // Fewer turns than 16 are too few for a weight's gradient to be a kernel without an epilogue (sums_much).
   const KernelProgram few = kernels("30"), many = kernels("300");
   CHECK(few.kernels.size() == many.kernels.size());
   const auto turns = [](const KernelProgram& program) { return loops_of(program.entries[0].actions); };

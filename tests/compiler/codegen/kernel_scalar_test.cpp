@@ -119,9 +119,7 @@ TEST_CASE("random bits follow from seed, turns, step, index and stream alone") {
     const auto i = b.new_var();
     b.open_loop(i, n, schedule);
     const ir::AffineIndex index{Dim((std::int64_t{1} << 34) - 5), {{i, Dim(1)}}, {}};
-    const auto stream =
-        b.let(ir::ScalarOp::constant_, {}, ElementType::i64, ir::Constant::of_integer(ElementType::i64, -77));
-    const Scalar key = b.random_key(b.load(seed, {}), b.load(turns, {}), stream);
+    const Scalar key = b.random_key(b.load(seed, {}), b.load(turns, {}), b.constant(ElementType::i64, -77));
     b.store(y, {at(i)}, b.random_bits(key, b.load(step, {}), b.index_value(index)));
     b.close_loop();
     const ir::Kernel kernel = b.finish();
