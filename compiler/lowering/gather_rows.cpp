@@ -32,14 +32,13 @@ bool is_small(const ir::Type& type) {
   return count && *count <= kMostWeights;
 }
 
-/// x W with a small W, X'δ with a small result, or a product of small ones.
+/// x W with a small W, or what has a small result, as X'δ does.
 bool is_narrow_contraction(const Graph& graph, ValueId v) {
   const Node& node = graph.producer(v);
   const auto operands = graph.operands(node);
   if (operands.size() > 2) return false;
+  if (is_small(graph.type(v))) return true;
   const auto small = std::ranges::count_if(operands, [&](ValueId o) { return is_small(graph.type(o)); });
-  if (is_small(graph.type(v)))
-    return small == static_cast<std::ptrdiff_t>(operands.size()) || row_parts_of(graph, v);
   return small + 1 == static_cast<std::ptrdiff_t>(operands.size()) && graph.type(v).rank() == 2;
 }
 
@@ -61,15 +60,26 @@ class RowGatherer {
 
   void run() {
     for (const Group& group : g_.groups) rows_.push_back(rows_of(graph_, group));
+    const auto is_whole = [&](const Group& group) { return is_whole_sum(group); };
+    g_.parts_join =
+        std::ranges::any_of(g_.groups, &Group::is_row_parts) && std::ranges::none_of(g_.groups, is_whole);
     find_levels();
     std::vector<std::size_t> order(g_.groups.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::sort(order, {}, [&](std::size_t g) { return std::tuple(levels_[g], kind_of_rows(g), g); });
+    // Parts go last where they are not to be in a phase.
+    std::ranges::sort(order, {}, [&](std::size_t g) {
+      return std::tuple(levels_[g], kind_of_rows(g), !g_.parts_join && g_.groups[g].is_row_parts, g);
+    });
     apply(order);
     g_.is_gathered = true;
   }
 
  private:
+  bool is_whole_sum(const Group& group) const {
+    const ValueId v = group.members.front();
+    return group.is_contraction && is_small(graph_.type(v)) && !row_parts_of(graph_, v);
+  }
+
   /// How often what the group reads, and so on, waited for all rows.
   void find_levels() {
     std::int32_t loss = Grouping::kNone;

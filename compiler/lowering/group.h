@@ -54,6 +54,9 @@ struct Grouping {
   /// in no register any more.
   std::vector<bool> is_reloaded;
   bool is_gathered = false;  // groups over the same rows follow each other (gather_rows.h)
+  /// Gathered: sums of parts of rows (row_parts.h) may run with what computes the rows. Not where another sum
+  /// takes them whole, before which all of them are done anyway.
+  bool parts_join = false;
 };
 
 struct GroupingOptions {

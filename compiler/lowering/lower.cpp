@@ -83,7 +83,7 @@ ir::LoweredEntry lower_entry(const Graph& source, const ir::Target& target, int 
   std::vector<ir::Kernel> own;
   entry.actions = ActionWriter(context, own).run();
   if (level >= 2) form_phases(entry.actions, own, target);
-  if (grouping.is_gathered) form_row_phases(entry.actions, own, target);
+  if (grouping.is_gathered) form_row_phases(entry.actions, own, target, grouping.parts_join);
   if (level >= 2) form_batch_phases(entry.actions, own, target);
   table.add(entry.actions, own);
   for (const Graph::Result& r : graph.results) entry.writes_grads |= r.role == ir::Role::grad;

@@ -75,8 +75,8 @@ struct Draft {
 
 class PhaseFormer {
  public:
-  PhaseFormer(std::vector<ir::Kernel>& kernels, const ir::Target& target)
-      : kernels_(kernels), target_(target) {
+  PhaseFormer(std::vector<ir::Kernel>& kernels, const ir::Target& target, bool parts_join = false)
+      : kernels_(kernels), target_(target), parts_join_(parts_join) {
     for (const ir::Kernel& kernel : kernels) {
       loops_.push_back(row_loops(kernel));
       works_.push_back(work_of(kernel.body));
@@ -131,6 +131,7 @@ class PhaseFormer {
   /// How many of the actions become a phase, whose kernels are then cut: the first one is no sum of parts,
   /// for its tasks are all there are.
   std::size_t rows_to_join(std::span<const ir::Action> actions) {
+    constexpr std::int64_t kMostRows = 8 * kRowsOfPart;
     Draft best;
     for (const Dim& rows : possible_rows(actions.front())) {
       if (rows.is_constant()) continue;
@@ -140,13 +141,23 @@ class PhaseFormer {
       if (!draft.cuts.empty() && draft.cuts.front().turns > 0 && draft.cuts.size() > best.cuts.size())
         best = std::move(draft);
     }
-    constexpr double kWorkOfTask = 1 << 19;
-    constexpr std::int64_t kMostRows = 8 * kRowsOfPart;
     const double work_of_row = best.work / static_cast<double>(guess(best.rows));
-    std::int64_t rows = kRowsOfPart;
-    while (rows < kMostRows && static_cast<double>(rows) * work_of_row < kWorkOfTask) rows *= 2;
+    // Larger tasks wait less for what others touch beside their rows.
+    const double work_of_task = parts_join_ ? 1 << 19 : 1 << 17;
+    const std::int64_t least = parts_join_ ? kRowsOfPart : whole_tiles(best, 32);
+    std::int64_t rows = least;
+    while (rows < kMostRows && static_cast<double>(rows) * work_of_row < work_of_task) rows += least;
     cut(best, rows);
     return best.cuts.size();
+  }
+
+  /// As many rows, or a few more, so that they are whole register tiles of the tallest kind.
+  std::int64_t whole_tiles(const Draft& draft, std::int64_t rows) const {
+    std::int64_t tile = 1;
+    for (const Cut& c : draft.cuts)
+      for (const ir::Loop* loop = only_loop(kernels_[c.kernel].body); loop; loop = only_loop(loop->body))
+        if (loop->var == c.loop->var) tile = std::max<std::int64_t>(tile, loop->schedule.unroll);
+    return (rows + tile - 1) / tile * tile;
   }
 
   /// The same for the loops of a nest.
@@ -233,8 +244,8 @@ class PhaseFormer {
   }
 
   /// 0 where a turn is a part of the rows.
-  static std::optional<std::int64_t> turns_of_row(const RowLoop& loop, const Dim& rows) {
-    if (loop.extent == Dim::floordiv(rows, kRowsOfPart)) return 0;
+  std::optional<std::int64_t> turns_of_row(const RowLoop& loop, const Dim& rows) const {
+    if (parts_join_ && loop.extent == Dim::floordiv(rows, kRowsOfPart)) return 0;
     const std::optional<Dim> turns = loop.extent.divided_by(rows);
     if (!turns || turns->constant().value_or(0) < 1) return std::nullopt;
     return turns->constant();
@@ -334,6 +345,7 @@ class PhaseFormer {
 
   std::vector<ir::Kernel>& kernels_;
   const ir::Target& target_;
+  const bool parts_join_;
   std::vector<std::vector<RowLoop>> loops_, nests_;  // by kernel
   std::vector<double> works_;
   std::map<Memory, std::size_t> calls_;  // that touch it
@@ -356,8 +368,8 @@ void form_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kern
 }
 
 void form_row_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
-                     const ir::Target& target) {
-  PhaseFormer(kernels, target).join_rows(actions);
+                     const ir::Target& target, bool parts_join) {
+  PhaseFormer(kernels, target, parts_join).join_rows(actions);
 }
 
 void form_batch_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,

@@ -15,8 +15,10 @@ void form_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kern
 
 /// Makes phases of calls that follow each other (gather_rows.h): each task takes some rows through all of
 /// them, whose values are then read from its own cache, and tasks meet once.
+///   parts_join: sums of parts of rows (row_parts.h) may be in them, whose tasks have as many rows as a part;
+///     else tasks have fewer, so that a small batch is several
 void form_row_phases(std::vector<ir::Action>& actions, std::vector<ir::Kernel>& kernels,
-                     const ir::Target& target);
+                     const ir::Target& target, bool parts_join);
 
 /// Makes phases of calls that follow each other and compute, for each of a batch, what is larger than all
 /// that goes in and comes out: the scores of attention. Each task is one of the batch, so that what it

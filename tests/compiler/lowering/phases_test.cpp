@@ -130,6 +130,16 @@ TEST_CASE("a narrow net's kernels of all rows are a phase, and sums are added up
   CHECK(text.find("buffer %b0 : f64[floordiv(B, 128), 32] written") != std::string::npos);
 }
 
+TEST_CASE(
+    "where a narrow net's gradient has tiles for tasks, no sum is in the phase, whose tasks have few rows") {
+  const ir::KernelProgram program = layers(64);
+  // Three layers; the parts of a sum; the gradient; what adds the parts up.
+  CHECK(calls_of(program.entries[0]) == std::vector<std::size_t>{6, 1, 1, 1});
+  const auto& phase = std::get<ir::Phase>(program.entries[0].actions[0].kind);
+  CHECK(ir::task_count(program.kernels[ir::kernels_of(phase.actions).front()]).text() ==
+        "floordiv(B + 35, 36)");
+}
+
 TEST_CASE("a wide layer's tasks meet, and its gradient has tiles for tasks") {
   const ir::KernelProgram program = layers(128);
   CHECK(std::ranges::all_of(calls_of(program.entries[0]), [](std::size_t calls) { return calls == 1; }));
