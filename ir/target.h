@@ -18,6 +18,7 @@ struct Target {
   bool has_fma;
   bool has_ldexp;  // of vectors, as an instruction
   int pointer_bits;
+  int near_kib;  // what a core's own cache holds, whichever processor of the kind it is
 };
 
 std::span<const Target> all_targets();

@@ -224,21 +224,42 @@ void Memory::scatter(const Access& access, std::size_t level, llvm::Value* value
   store_rows(access, level, elements);
 }
 
-/// In a contraction whose rows of an operand lie so far apart that the processor does not see a stream: what
-/// a later turn loads, once a cache line; of neighbouring scalars the last one's, the others' is there by
-/// then.
+/// The loop between whose turns the processor does not see a stream, for a contraction's operand, or what a
+/// copy takes of each row, has its rows far apart: how many bytes; 0 if there is none.
+std::int64_t Memory::pitch_of_rows(const Access& access) const {
+  constexpr std::int64_t kLeastPitch = 512;  // bytes
+  std::span<const OpenVar> open = state_.open;
+  if (open.empty() || !access.gathers.empty()) return 0;
+  const auto bytes_of_turn = [&](const OpenVar& turn) -> std::int64_t {
+    const auto found = access.coefficients.find(turn.var);
+    return found == access.coefficients.end()
+               ? 0
+               : found->second.constant().value_or(0) * ir::size_of(access.element);
+  };
+  const OpenVar& inner = open.back();
+  std::int64_t row = kLeastPitch;
+  if (!inner.is_contracted) {
+    const std::int64_t lanes = std::int64_t{inner.tile.count} * inner.tile.width;
+    const auto extent = state_.facts.extents.find(inner.var.index);
+    if (open.size() < 2 || inner.tile.width == 1 || extent == state_.facts.extents.end() ||
+        extent->second != lanes)
+      return 0;
+    open = open.first(open.size() - 1);
+    row = std::max(row, 2 * lanes * bytes_of_turn(inner));
+    if (open.back().tile.count * open.back().tile.width != 1) return 0;
+  }
+  const std::int64_t pitch = bytes_of_turn(open.back());
+  return pitch >= row ? pitch : 0;
+}
+
+/// What a later turn loads, once a cache line; of neighbouring scalars the last one's, the others' is there
+/// by then.
 void Memory::prefetch_later_turn(const Access& access, std::optional<std::size_t> level,
                                  llvm::Value* pointer) {
-  constexpr std::int64_t kTurnsAhead = 8, kLeastPitch = 512;  // bytes
-  if (state_.open.empty()) return;
-  const OpenVar& turn = state_.open.back();
-  if (!turn.is_contracted || !access.gathers.empty()) return;
-  const auto coefficient = access.coefficients.find(turn.var);
-  if (coefficient == access.coefficients.end() || !coefficient->second.is_constant()) return;
-  const std::int64_t pitch = *coefficient->second.constant() * ir::size_of(access.element);
-  if (pitch < kLeastPitch) return;
-  prefetch(access, level,
-           state_.builder.CreateConstGEP1_64(state_.builder.getInt8Ty(), pointer, kTurnsAhead * pitch));
+  constexpr std::int64_t kTurnsAhead = 8;
+  if (const std::int64_t pitch = pitch_of_rows(access))
+    prefetch(access, level,
+             state_.builder.CreateConstGEP1_64(state_.builder.getInt8Ty(), pointer, kTurnsAhead * pitch));
 }
 
 void Memory::prefetch(const ir::Load& load) {

@@ -60,6 +60,7 @@ class Memory {
   void for_each_lane(const Access& access, std::size_t level,
                      const std::function<void(int, llvm::Value*)>& each);
   llvm::Value* lane_offsets(const Access& access, std::size_t level, int width);
+  std::int64_t pitch_of_rows(const Access& access) const;
   void prefetch_later_turn(const Access& access, std::optional<std::size_t> level, llvm::Value* pointer);
   void prefetch(const Access& access, std::optional<std::size_t> level, llvm::Value* pointer);
   llvm::Value* load_chosen(const Access& access);

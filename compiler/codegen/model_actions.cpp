@@ -175,7 +175,10 @@ void ActionEmitter::run_specialized(const ir::Specialization& special) {
 void ActionEmitter::run_phase(const ir::Phase& phase) {
   llvm::Function* task = phase_function(phase);
   const std::uint32_t any = ir::kernels_of(phase.actions).front();
-  s_.b.CreateCall(fork_function(s_), {frame_.context, task, dims_(ir::task_count(s_.program.kernels[any]))});
+  const auto* only =
+      phase.actions.size() == 1 ? std::get_if<ir::KernelCall>(&phase.actions.front().kind) : nullptr;
+  llvm::Value* count = only ? count_of(*only) : dims_(ir::task_count(s_.program.kernels[any]));
+  s_.b.CreateCall(fork_function(s_), {frame_.context, task, count});
 }
 
 /// void(ptr context, i64 task, i32 worker). Tasks stand in other turns at the same time, so each has its own

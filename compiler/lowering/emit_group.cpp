@@ -115,6 +115,7 @@ LoopPlan GroupEmitter::plan_of(const Group& group) const {
     if (s.convolution) s.convolution->is_clipped = !clips_of(c_.graph, group.members.front()).clips.empty();
     const bool rows_in_lanes = has_rows_in_lanes(c_.graph, group.members.front());
     s.has_rows_in_lanes = rows_in_lanes && !has_few_rows_;
+    s.turned_rows = turned_rows(c_.near_bytes);
     s.is_turned_in_registers = rows_in_lanes && has_few_rows_;
   }
   s.cost = cost_of(group);
@@ -122,6 +123,10 @@ LoopPlan GroupEmitter::plan_of(const Group& group) const {
   s.has_few_rows = has_few_rows_;
   const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
   s.is_packed = slot != Storage::kNoSlot && !has_few_rows_ && !s.has_rows_in_lanes;
+  if (s.is_packed && packs_in_tasks(c_, static_cast<std::size_t>(g_))) {
+    const Packing packing = *packing_of(c_.graph, group.members.front());
+    s.task_panel = panel_in_task(packing, c_.near_bytes);
+  }
   s.is_blocked = c_.storage.scratch_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot &&
                  !has_few_rows_ && !s.has_rows_in_lanes;
   if (s.is_blocked) s.row_chunk = depth_blocks_of(c_.graph, group.members.front())->row_chunk;
@@ -310,6 +315,12 @@ std::vector<EmittedKernel> emit_group(const EntryContext& context, std::size_t g
     out[1].guard = std::move(guard);
   }
   return out;
+}
+
+bool packs_in_tasks(const EntryContext& context, std::size_t group) {
+  const ValueId first = context.grouping.groups[group].members.front();
+  return context.storage.packed_slots[group] != Storage::kNoSlot &&
+         !context.storage.is_packed_before[group] && !has_rows_in_lanes(context.graph, first);
 }
 
 EmittedKernel emit_turning(const EntryContext& context, std::size_t group) {

@@ -19,12 +19,15 @@ struct EntryContext {
   const Grouping& grouping;
   const Storage& storage;
   const ir::Target& target;
-  int level;       // of -O
-  bool runs_once;  // as initialisation does: only its contractions are unrolled
+  int level;                // of -O
+  std::int64_t near_bytes;  // GroupingOptions
+  bool runs_once;           // as initialisation does: only its contractions are unrolled
 };
 
 /// The kernel that computes the members of a group; or two of them, of which the guards choose one.
 std::vector<EmittedKernel> emit_group(const EntryContext& context, std::size_t group);
+/// Whether the first one's tasks pack what they read of an operand.
+bool packs_in_tasks(const EntryContext& context, std::size_t group);
 /// The kernel that turns an operand of a group's contraction whose rows run in lanes.
 EmittedKernel emit_turning(const EntryContext& context, std::size_t group);
 /// The kernel of a group that sums parts of rows.

@@ -29,9 +29,10 @@ EmittedKernel GroupEmitter::turning() {
   const ir::VarId depth = builder_.new_var(), chunk = builder_.new_var(), row = builder_.new_var();
   builder_.add_task_split(depth, kDepthOfTask);
   open(depth, shape(operand)[1], {c_.level < 2 ? 1 : c_.target.lanes, false});
-  open(chunk, Dim::ceildiv(space_[0], kTurnedRows), {});
-  const AffineIndex first_row = Dim(kTurnedRows) * AffineIndex::of(chunk);
-  open_part(row, kTurnedRows, first_row, space_[0], {1, true});
+  const std::int64_t rows = turned_rows(c_.near_bytes);
+  open(chunk, Dim::ceildiv(space_[0], rows), {});
+  const AffineIndex first_row = Dim(rows) * AffineIndex::of(chunk);
+  open_part(row, rows, first_row, space_[0], {1, true});
   const AffineIndex d = AffineIndex::of(depth), r = AffineIndex::of(row);
   builder_.store(turned, {AffineIndex::of(chunk), d, r}, eval(operand, {first_row + r, d}));
   return finish();
@@ -42,7 +43,7 @@ BufferId GroupEmitter::add_turned_buffer(bool is_written) {
   const ValueId contraction = c_.grouping.groups[g].members.front();
   const Node& node = c_.graph.producer(contraction);
   const Shape& operand = shape(c_.graph.operands(node)[turned_operand(node)]);
-  return add_buffer({c_.graph.type(contraction).element, turned_shape(operand)},
+  return add_buffer({c_.graph.type(contraction).element, turned_shape(operand, c_.near_bytes)},
                     {BufferRef::Space::workspace, c_.storage.packed_slots[g]}, is_written);
 }
 
@@ -172,17 +173,22 @@ void GroupEmitter::emit_rows_in_lanes(const Group& group) {
   reduce_unroll_ = plan.reduce_unroll;
   const std::int64_t columns = *space_[1].constant(), chunk = column_chunk(columns);
   base_.assign(2, {});
-  const ir::VarId part = builder_.new_var();
-  if (plan.levels[0].task_block > 0) builder_.add_task_split(part, plan.levels[0].task_block);
-  open(part, Dim::ceildiv(space_[0], kTurnedRows), plan.levels[0].schedule);
-  const AffineIndex first_row = Dim(kTurnedRows) * AffineIndex::of(part);
-  const ir::VarId outer = builder_.new_var(), column = builder_.new_var(), row = builder_.new_var();
-  if (plan.levels[1].task_block > 0) builder_.add_task_split(outer, plan.levels[1].task_block);
-  open(outer, columns / chunk, plan.levels[1].schedule);
+  const std::int64_t rows = turned_rows(c_.near_bytes);
+  const ir::VarId part = builder_.new_var(), outer = builder_.new_var(), column = builder_.new_var(),
+                  row = builder_.new_var();
+  const auto open_chunk = [&](const LoopPlan::Level& level, ir::VarId var, const Dim& count) {
+    if (level.task_block > 0) builder_.add_task_split(var, level.task_block);
+    open(var, count, level.schedule);
+  };
+  const auto open_rows = [&] { open_chunk(plan.levels[0], part, Dim::ceildiv(space_[0], rows)); };
+  if (c_.near_bytes >= kLargeNear) open_rows();
+  open_chunk(plan.levels[1], outer, columns / chunk);
+  if (c_.near_bytes < kLargeNear) open_rows();
+  const AffineIndex first_row = Dim(rows) * AffineIndex::of(part);
   base_[1] = Dim(chunk) * AffineIndex::of(outer) + AffineIndex::of(column);
   base_[0] = first_row + AffineIndex::of(row);
   open(column, chunk, plan.levels[2].schedule);
-  open_part(row, kTurnedRows, first_row, space_[0], plan.levels[3].schedule);
+  open_part(row, rows, first_row, space_[0], plan.levels[3].schedule);
   space_depth_ = builder_.open_blocks();
   turned_ = Turned{add_turned_buffer(false), AffineIndex::of(part), AffineIndex::of(row)};
   for (ValueId member : group.members) emit_member(member);

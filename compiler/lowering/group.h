@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ir/graph.h"
+#include "ir/target.h"
 
 namespace mlpc::lowering {
 
@@ -63,10 +64,16 @@ struct GroupingOptions {
   bool fuse = true;           // false: one kernel an op
   bool has_row_parts = true;  // false: in loops over turns, where a part would be a kernel of every turn
   bool gathers_rows = false;  // of narrow nets (gather_rows.h)
+  /// Of a core's own cache, where products are laid out for it.
+  std::int64_t near_bytes = std::int64_t{1} << 40;
 };
 
 /// Of -O.
-inline GroupingOptions grouping_options(int level) { return {.fuse = level > 0, .gathers_rows = level >= 2}; }
+inline GroupingOptions grouping_options(int level, const ir::Target& target) {
+  GroupingOptions options{.fuse = level > 0, .gathers_rows = level >= 2};
+  if (level >= 2) options.near_bytes = std::int64_t{target.near_kib} << 10;
+  return options;
+}
 
 /// Requires that composites are expanded and that results are neither parameters nor layout of something.
 Grouping group_values(const ir::Graph& graph, const GroupingOptions& options);

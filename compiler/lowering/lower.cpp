@@ -48,7 +48,14 @@ class ActionWriter {
   void group(std::size_t g) {
     const Group& group = c_.grouping.groups[g];
     if (group.is_contraction && has_rows_in_lanes(c_.graph, group.members.front())) call(emit_turning(c_, g));
-    for (EmittedKernel& emitted : emit_group(c_, g)) call(std::move(emitted));
+    std::vector<EmittedKernel> kernels = emit_group(c_, g);
+    for (EmittedKernel& emitted : kernels) call(std::move(emitted));
+    if (c_.level < 2 || !packs_in_tasks(c_, g)) return;
+    // What a task packs is in its worker's room, as are slots of a phase (task_rooms.h).
+    ir::Action& packing = out_[out_.size() - kernels.size()];
+    ir::Phase phase;
+    phase.actions.push_back(std::move(packing));
+    packing = {std::move(phase)};
   }
 
   void call(EmittedKernel emitted) {
@@ -59,7 +66,7 @@ class ActionWriter {
 
   void turns(const TurnStorage& t) {
     for (const Storage::Copy& copy : t.first) call(emit_copy(c_, copy));
-    const EntryContext body{t.body, t.grouping, t.storage, c_.target, c_.level, c_.runs_once};
+    const EntryContext body{t.body, t.grouping, t.storage, c_.target, c_.level, c_.near_bytes, c_.runs_once};
     for (std::size_t g = 0; g < t.grouping.groups.size(); ++g)
       if (t.storage.is_packed_before[g]) call(emit_packing(body, g));
     out_.push_back({ir::TurnLoop{t.length, t.reverse, ActionWriter(body, kernels_).run()}});
@@ -74,10 +81,11 @@ class ActionWriter {
 ir::LoweredEntry lower_entry(const Graph& source, const ir::Target& target, int level,
                              std::vector<ir::Kernel>& kernels, KernelTable& table) {
   const Graph graph = prepare(source);
-  const GroupingOptions options = grouping_options(level);
+  const GroupingOptions options = grouping_options(level, target);
   const Grouping grouping = group_values(graph, options);
   Storage storage = assign_storage(graph, grouping, options);
-  const EntryContext context{graph, grouping, storage, target, level, graph.name == "init"};
+  const EntryContext context{
+      graph, grouping, storage, target, level, options.near_bytes, graph.name == "init"};
   ir::LoweredEntry entry;
   entry.name = graph.name;
   std::vector<ir::Kernel> own;

@@ -22,7 +22,7 @@ class Reporter {
            const std::vector<ir::WorkspaceSlot>& slots)
       : program_(program),
         graph_(graph),
-        grouping_(group_values(graph, grouping_options(options.level))),
+        grouping_(group_values(graph, grouping_options(options.level, *ir::target_named(program.target)))),
         slots_(slots) {
     mark_backward();
     find_kept();

@@ -78,8 +78,28 @@ std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contractio
   if (!p || p->has_rows_last || !has_rows_to_pay(*p)) return std::nullopt;
   const std::optional<std::int64_t> k = p->depth.constant(), n = p->columns.constant();
   if (!k || !n || *k < kLeastDepth || *n == 0 || *n % kPanelMultiple != 0) return std::nullopt;
-  if (!p->is_turned && *n * ir::size_of(p->type) % kAliasingPitch != 0) return std::nullopt;
-  return Packing{p->streamed, p->depth, p->columns, p->is_turned};
+  return Packing{p->streamed, p->type, p->depth, p->columns, p->is_turned};
+}
+
+bool pays_once(const Packing& packing) {
+  return packing.is_turned || *packing.columns.constant() * ir::size_of(packing.type) % kAliasingPitch == 0;
+}
+
+bool pays_in_tasks(const Packing& packing, std::int64_t near_bytes) {
+  constexpr std::int64_t kLeastRowBytes = 1024;
+  return !packing.is_turned && near_bytes < kLargeNear &&
+         *packing.columns.constant() * ir::size_of(packing.type) >= kLeastRowBytes &&
+         panel_in_task(packing, near_bytes) > 0;
+}
+
+std::int64_t panel_in_task(const Packing& packing, std::int64_t near_bytes) {
+  constexpr std::int64_t kTasksWanted = 8;
+  const std::int64_t columns = *packing.columns.constant();
+  const std::int64_t bytes_of_column = *packing.depth.constant() * ir::size_of(packing.type);
+  for (std::int64_t panel = kPanelMultiple; panel >= 16; panel /= 2)
+    if (panel * bytes_of_column <= near_bytes && (columns / panel >= kTasksWanted || panel == 16))
+      return panel;
+  return 0;
 }
 
 bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,
@@ -107,9 +127,10 @@ bool has_rows_in_lanes(const ir::Graph& graph, ir::ValueId contraction) {
                            graph.operands(node));
 }
 
-ir::Shape turned_shape(const ir::Shape& operand) {
-  const std::int64_t of_chunk = std::min(operand[0].constant().value_or(kTurnedRows), kTurnedRows);
-  return {ir::Dim::ceildiv(operand[0], kTurnedRows), operand[1], of_chunk};
+ir::Shape turned_shape(const ir::Shape& operand, std::int64_t near_bytes) {
+  const std::int64_t rows = turned_rows(near_bytes);
+  return {ir::Dim::ceildiv(operand[0], rows), operand[1],
+          std::min(operand[0].constant().value_or(rows), rows)};
 }
 
 std::size_t turned_operand(const ir::Node& contraction) {

@@ -8,6 +8,9 @@
 
 namespace mlpc::lowering {
 
+/// Bytes of a core's own cache from which on it holds a chunk of rows and what passes there, too.
+constexpr std::int64_t kLargeNear = std::int64_t{1} << 20;
+
 /// The greatest divisor of n from `least` to `most`; 0 if there is none.
 std::int64_t divisor(std::int64_t n, std::int64_t least, std::int64_t most);
 
@@ -17,17 +20,27 @@ std::int64_t divisor(std::int64_t n, std::int64_t least, std::int64_t most);
 /// copy of the latter pays only where many contractions read it, in a loop over turns.
 struct Packing {
   std::size_t operand;  // of the contraction
+  ir::ElementType type;
   ir::Dim depth, columns;
   bool is_turned;
 };
 
-/// Nullopt where packing does not pay. Requires that prepare() put the column last.
+/// Nullopt where nothing could be packed. Requires that prepare() put the column last.
 std::optional<Packing> packing_of(const ir::Graph& graph, ir::ValueId contraction);
+/// Whether a copy pays that is there before the product runs.
+bool pays_once(const Packing& packing);
+/// Whether it pays that a task packs the panels that it reads, which then lie in the core's own cache: where
+/// that is small, so that rows a large power of two of bytes apart push each other out.
+bool pays_in_tasks(const Packing& packing, std::int64_t near_bytes);
+/// Columns of what a task packs; 0 where there is no room for any.
+std::int64_t panel_in_task(const Packing& packing, std::int64_t near_bytes);
 
 /// The operand that has_rows_in_lanes turns: [chunk, depth, row of the chunk], so that no two elements of a
 /// row lie further apart than needed, nor a large power of two.
-constexpr std::int64_t kTurnedRows = 128;
-ir::Shape turned_shape(const ir::Shape& operand);
+ir::Shape turned_shape(const ir::Shape& operand, std::int64_t near_bytes);
+/// Rows of a chunk: what registers hold, if a chunk of more would fill the core's own cache, so that it
+/// passes below some rows of W; else it stays while W passes.
+constexpr std::int64_t turned_rows(std::int64_t near_bytes) { return near_bytes < kLargeNear ? 16 : 128; }
 
 /// Whether a product of matrices, δ W', runs with its rows in lanes: then δ, which is the smaller one, is
 /// turned before, and tiles of the result in registers, and W is read as it lies. Not in loops over turns,

@@ -67,7 +67,8 @@ bool runs_by_rows(const GroupShape& group) {
 }
 
 /// Chunks of rows, which stay in L2 while W passes; chunks of columns, then tiles of them, which registers
-/// turn where they are stored, so that they are a power of two; of two vectors of rows.
+/// turn where they are stored, so that they are a power of two; of two vectors of rows. Or chunks of two
+/// vectors, which pass while some columns stay: these are the tasks.
 LoopPlan plan_rows_in_lanes(const GroupShape& group, const ir::Target& target, int level) {
   constexpr int kVectors = 2, kMostColumns = 8;
   LoopPlan plan;
@@ -79,7 +80,11 @@ LoopPlan plan_rows_in_lanes(const GroupShape& group, const ir::Target& target, i
                                 static_cast<int>(std::bit_floor(static_cast<unsigned>(budget / kVectors)))),
                        kVectors};
   plan.reduce_unroll = level < 2 ? 1 : turns_a_trip(tile);
-  plan.levels = {{0, {}, 1, kTurnedRows}, {1, {}, 1}, {1, {tile.mr, false}, 0}, {0, {tile.nv, true}, 0}};
+  const bool stays = group.turned_rows == turned_rows(kLargeNear);
+  plan.levels = {{0, {}, stays ? 1 : 0, group.turned_rows},
+                 {1, {}, 1},
+                 {1, {tile.mr, false}, 0},
+                 {0, {tile.nv, true}, 0}};
   return plan;
 }
 
@@ -110,7 +115,7 @@ LoopPlan plan_contraction(const GroupShape& group, const ir::Target& target, int
         {rank - 1, {vectors, true}, std::max(kFewRowsTask / depth / wide, std::int64_t{1}) * wide});
     plan.levels.push_back({rank - 2, {}, 0});
   } else if (group.is_packed) {
-    plan.panel = panel;
+    plan.panel = std::max(panel, group.task_panel);
     plan.levels.push_back({rank - 1, {}, 1});
     plan.levels.push_back({rank - 2, {tile.mr, false}, 0});
     plan.levels.push_back({rank - 1, {tile.nv, true}, 0});

@@ -19,7 +19,7 @@ struct LoopPlan {
   };
   std::vector<Level>
       levels;              // outermost first; with panels, the last axis has two: panels, and columns of one
-  std::int64_t panel = 0;  // columns of a panel of the streamed operand, packed before its rows run; 0: none
+  std::int64_t panel = 0;  // columns of what is packed of the streamed operand, before its rows run; 0: none
   int reduce_unroll = 1;   // of contractions
   std::size_t levels_around_blocks = 1;  // where the sum runs in blocks: the other levels are within one
 };
@@ -41,9 +41,11 @@ struct GroupShape {
   ir::Shape space;
   bool is_contraction = false;
   bool is_packed = false;               // of a contraction: the streamed operand is packed, panel by panel
+  std::int64_t task_panel = 0;          // then: columns of a panel that its task packs; 0: packed before
   bool is_blocked = false;              // of a contraction: its sum runs in blocks
   std::int64_t row_chunk = 0;           // then: of DepthBlocks
   bool has_rows_in_lanes = false;       // of a contraction
+  std::int64_t turned_rows = 0;         // then: of a chunk
   bool has_few_rows = false;            // of a contraction: a few rows of a free number
   bool is_turned_in_registers = false;  // then: the streamed operand, whose columns are its rows in memory
   bool has_lanes_inside = false;        // loops or reductions inside run in lanes, so the space's own do not

@@ -248,13 +248,15 @@ class Assigner {
     if (has_rows_in_lanes(graph_, contraction)) {
       const ir::Node& node = graph_.producer(contraction);
       const ir::Shape& shape = graph_.type(operand_of(contraction, turned_operand(node))).shape;
-      out_.packed_slots.back() = new_slot(bytes_of({type.element, turned_shape(shape)}));
+      out_.packed_slots.back() = new_slot(bytes_of({type.element, turned_shape(shape, options_.near_bytes)}));
       return;
     }
     if (const std::optional<Packing> packing = packing_of(graph_, contraction)) {
       const ir::Dim bytes = bytes_of({type.element, {packing->depth, packing->columns}});
-      const bool is_same = is_same_in_every_turn(operand_of(contraction, packing->operand));
-      if (is_same || packing->is_turned) out_.packed_slots.back() = new_slot(bytes);
+      const bool is_same =
+          pays_once(*packing) && is_same_in_every_turn(operand_of(contraction, packing->operand));
+      const bool is_in_tasks = !body_ && pays_in_tasks(*packing, options_.near_bytes);
+      if (is_same || packing->is_turned || is_in_tasks) out_.packed_slots.back() = new_slot(bytes);
       out_.is_packed_before.back() = is_same;
     }
     if (out_.packed_slots.back() != Storage::kNoSlot) return;
