@@ -34,6 +34,10 @@ EmittedKernel GroupEmitter::group(bool few_rows) {
     emit_rows_in_lanes(group);
     return finish();
   }
+  if (c_.storage.chunk_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot && !few_rows) {
+    emit_packed_gradient(group);
+    return finish();
+  }
   const std::uint32_t sums = c_.storage.scratch_slots[static_cast<std::size_t>(g_)];
   if (sums != Storage::kNoSlot && !few_rows) {
     const BufferRef place{BufferRef::Space::workspace, sums};
@@ -120,16 +124,22 @@ LoopPlan GroupEmitter::plan_of(const Group& group) const {
   }
   s.cost = cost_of(group);
   s.turned_axis = turned_axis(group);
-  s.has_few_rows = has_few_rows_;
   const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
-  s.is_packed = slot != Storage::kNoSlot && !has_few_rows_ && !s.has_rows_in_lanes;
+  const bool is_gradient = c_.storage.chunk_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot;
+  s.has_few_rows = has_few_rows_ && !is_gradient;
+  s.is_packed = slot != Storage::kNoSlot && !has_few_rows_ && !s.has_rows_in_lanes && !is_gradient;
   if (s.is_packed && packs_in_tasks(c_, static_cast<std::size_t>(g_))) {
     const Packing packing = *packing_of(c_.graph, group.members.front());
     s.task_panel = panel_in_task(packing, c_.near_bytes);
   }
   s.is_blocked = c_.storage.scratch_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot &&
                  !has_few_rows_ && !s.has_rows_in_lanes;
-  if (s.is_blocked) s.row_chunk = depth_blocks_of(c_.graph, group.members.front())->row_chunk;
+  if (is_gradient && !has_few_rows_) {
+    s.is_blocked = true;
+    s.row_chunk = packed_gradient(c_.graph, group.members.front(), c_.near_bytes)->blocks.row_chunk;
+  } else if (s.is_blocked) {
+    s.row_chunk = depth_blocks_of(c_.graph, group.members.front())->row_chunk;
+  }
   return plan_loops(s, c_.target, c_.runs_once && !group.is_contraction ? std::min(c_.level, 1) : c_.level);
 }
 
@@ -283,10 +293,15 @@ void GroupEmitter::flush_stores_of(ValueId v) {
 
 namespace {
 
-/// Where the number of rows of a contraction y = x W is free, few of them have a kernel of their own. Not
-/// where W is turned before: that kernel does for any number of rows.
+/// Where the number of rows of a contraction y = x W is free, few of them have a kernel of their own, and so
+/// have few turns of a packed gradient. Not where W is turned before: that kernel does for any number of
+/// rows.
 std::optional<ir::CallGuard> many_rows(const EntryContext& c, std::size_t g) {
   const Group& group = c.grouping.groups[g];
+  if (c.storage.chunk_slots[g] != Storage::kNoSlot) {
+    const Dim depth = packed_gradient(c.graph, group.members.front(), c.near_bytes)->packing.depth;
+    return depth.is_constant() ? std::nullopt : std::optional(ir::CallGuard{depth, kFewTurns});
+  }
   if (!group.is_contraction || c.level < 2 || group.space.size() != 2 || group.space[0].is_constant())
     return std::nullopt;
   if (has_rows_in_lanes(c.graph, group.members.front()))

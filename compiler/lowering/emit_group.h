@@ -32,7 +32,8 @@ bool packs_in_tasks(const EntryContext& context, std::size_t group);
 EmittedKernel emit_turning(const EntryContext& context, std::size_t group);
 /// The kernel of a group that sums parts of rows.
 EmittedKernel emit_row_parts(const EntryContext& context, std::size_t group);
-/// The kernel that packs the operand of a group's contraction, where that is done before the turns.
+/// The kernel that packs the operand of a group's contraction, where that is done before it, or before the
+/// turns.
 EmittedKernel emit_packing(const EntryContext& context, std::size_t group);
 /// The kernel that copies a stored value.
 EmittedKernel emit_copy(const EntryContext& context, const Storage::Copy& copy);

@@ -10,9 +10,13 @@ namespace mlpc::lowering {
 EmittedKernel GroupEmitter::packing() {
   const Group& group = c_.grouping.groups[static_cast<std::size_t>(g_)];
   space_ = group.space;
-  const LoopPlan plan = plan_of(group);
-  packed_.emplace(*packing_of(c_.graph, group.members.front()), plan.panel);
   const ir::VarId panel = builder_.new_var();
+  if (c_.storage.chunk_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot) {
+    packed_.emplace(packed_gradient(c_.graph, group.members.front(), c_.near_bytes)->packing, kGradientPanel);
+    builder_.add_task_split(panel, 1);
+  } else {
+    packed_.emplace(*packing_of(c_.graph, group.members.front()), plan_of(group).panel);
+  }
   packed_->panel_index = AffineIndex::of(panel);
   open(panel, panel_count(), {});
   pack_panel();
@@ -168,6 +172,73 @@ void GroupEmitter::emit_gradient(const Group& group, const BufferRef& place) {
   });
 }
 
+void GroupEmitter::emit_packed_gradient(const Group& group) {
+  const auto g = static_cast<std::size_t>(g_);
+  const LoopPlan plan = plan_of(group);
+  reduce_unroll_ = plan.reduce_unroll;
+  const ValueId contraction = group.members.front();
+  const Node& node = c_.graph.producer(contraction);
+  const ElementType type = c_.graph.type(contraction).element;
+  const auto [packing, blocks, pitch] = *packed_gradient(c_.graph, contraction, c_.near_bytes);
+  const std::int64_t chunk_rows = blocks.row_chunk;
+  MLPC_CHECK(plan.levels.size() == 3, "a gradient has {} levels of loops", plan.levels.size());
+  const ir::VarId task = builder_.new_var();
+  builder_.add_task_split(task, 1);
+  open(task, *space_[0].constant() / chunk_rows, {});
+  const AffineIndex chunk = AffineIndex::of(task), first_row = Dim(chunk_rows) * chunk;
+  packed_.emplace(packing, kGradientPanel);
+  packed_->buffer = add_packed_buffer(false);
+  chunk_ = Chunk{1 - packing.operand,
+                 add_buffer({type, {Dim(*space_[0].constant() / chunk_rows), blocks.size, pitch}},
+                            {BufferRef::Space::workspace, c_.storage.chunk_slots[g]}, true),
+                 chunk,
+                 {}};
+  const std::optional<BufferId> sums =
+      c_.storage.scratch_slots[g] == Storage::kNoSlot
+          ? std::nullopt
+          : std::optional(
+                add_buffer({type, space_}, {BufferRef::Space::workspace, c_.storage.scratch_slots[g]}, true));
+  const ValueId x = c_.graph.operands(node)[chunk_->operand];
+
+  const auto run_block = [&](const AffineIndex& first, const Dim& turns, const auto& finish) {
+    const ir::VarId turn = builder_.new_var(), column = builder_.new_var();
+    open(turn, turns, {});
+    open(column, chunk_rows, {4, true});
+    const AffineIndex t = AffineIndex::of(turn), c = AffineIndex::of(column);
+    builder_.store(chunk_->buffer, {chunk, t, c}, eval(x, {first + t, first_row + c}));
+    close();
+    close();
+    const std::size_t outside = builder_.open_blocks();
+    const ir::VarId panel = builder_.new_var(), row = builder_.new_var(), lane = builder_.new_var();
+    open(panel, panel_count(), {});
+    open(row, chunk_rows, plan.levels[1].schedule);
+    open(lane, kGradientPanel, plan.levels[2].schedule);
+    packed_->panel_index = AffineIndex::of(panel);
+    packed_->column_index = AffineIndex::of(lane);
+    chunk_->row = AffineIndex::of(row);
+    base_ = {first_row + AffineIndex::of(row),
+             Dim(kGradientPanel) * packed_->panel_index + packed_->column_index};
+    std::optional<Scalar> before;
+    if (sums) {
+      const Scalar has_sum =
+          builder_.compare(ir::ScalarOp::gt_, builder_.index_value(first), builder_.index_value({}));
+      before = builder_.load(*sums, base_, has_sum);
+    }
+    finish(contract(contraction, base_, PartOfSum{first, turns, before}));
+    while (builder_.open_blocks() > outside) close();
+  };
+  if (sums)
+    in_turn(blocks.count, [&](const AffineIndex& block) {
+      run_block(Dim(blocks.size) * block, blocks.size,
+                [&](Scalar sum) { builder_.store(*sums, base_, sum); });
+    });
+  run_block({Dim(blocks.size) * blocks.count, {}, {}}, blocks.rest, [&](Scalar sum) {
+    finish_member(contraction, base_, sum);
+    for (ValueId member : group.members)
+      if (member != contraction) emit_member(member);
+  });
+}
+
 void GroupEmitter::emit_rows_in_lanes(const Group& group) {
   const LoopPlan plan = plan_of(group);
   reduce_unroll_ = plan.reduce_unroll;
@@ -288,6 +359,9 @@ Scalar GroupEmitter::contract(ValueId v, const Index& index, const std::optional
     if (packed_ && packed_->packing.operand == k)
       factors.push_back(
           builder_.load(packed_->buffer, {packed_->panel_index, operand_at[0], packed_->column_index}));
+    else if (chunk_ && chunk_->operand == k)
+      factors.push_back(
+          builder_.load(chunk_->buffer, {chunk_->chunk, AffineIndex::of(ranges[0].var), chunk_->row}));
     else if (turned_ && turned_operand(node) == k)
       factors.push_back(builder_.load(turned_->buffer, {turned_->chunk, operand_at[1], turned_->row}));
     else

@@ -131,6 +131,14 @@ class GroupEmitter {
   /// epilogue.
   void emit_gradient(const Group& group, const BufferRef& place);
 
+  /// The same where its tasks pack their rows, and panels of δ are packed.
+  void emit_packed_gradient(const Group& group);
+  struct Chunk {
+    std::size_t operand;  // that is packed by the chunk: [chunk, turn, row of the chunk]
+    BufferId buffer;
+    AffineIndex chunk, row;
+  };
+
   // ---- A contraction whose rows run in lanes: the group's space is [rows, columns] ----
 
   void emit_rows_in_lanes(const Group& group);
@@ -261,6 +269,7 @@ class GroupEmitter {
   bool has_few_rows_ = false;
   std::optional<Packed> packed_;
   std::optional<Turned> turned_;
+  std::optional<Chunk> chunk_;
   std::optional<Scalar> guard_;  // of what is evaluated
   Shape inner_shape_;
   bool inner_in_lanes_ = false;

@@ -48,6 +48,7 @@ class ActionWriter {
   void group(std::size_t g) {
     const Group& group = c_.grouping.groups[g];
     if (group.is_contraction && has_rows_in_lanes(c_.graph, group.members.front())) call(emit_turning(c_, g));
+    if (c_.storage.chunk_slots[g] != Storage::kNoSlot) call(emit_packing(c_, g));
     std::vector<EmittedKernel> kernels = emit_group(c_, g);
     for (EmittedKernel& emitted : kernels) call(std::move(emitted));
     if (c_.level < 2 || !packs_in_tasks(c_, g)) return;

@@ -9,8 +9,10 @@ namespace {
 
 constexpr std::int64_t kPanelMultiple = 64;    // columns: the widest panel of any target
 constexpr std::int64_t kAliasingPitch = 1024;  // bytes: rows this far apart meet in few sets of a cache
+constexpr std::int64_t kLeastRowBytes = 1024;  // of an operand that a small cache gains from packing
 constexpr std::int64_t kLeastDepth = 64;
-constexpr std::int64_t kLeastRows = 16;  // a panel has to be read that often
+constexpr std::int64_t kGradientTurns = 256;  // of a block of X'δ
+constexpr std::int64_t kLeastRows = 16;       // a panel has to be read that often
 
 /// A product of matrices, the streamed one [depth, columns].
 struct Product {
@@ -50,17 +52,25 @@ std::optional<DepthBlocks> blocks_of_layer(const Product& p) {
   return size ? std::optional(DepthBlocks{0, depth / size, size}) : std::nullopt;
 }
 
+/// Rows of X'δ that are a task; 0 if nothing divides them.
+std::int64_t gradient_chunk(const ir::Dim& all) {
+  constexpr std::int64_t kLeastChunk = 24, kMostChunk = 128, kTasksWanted = 8;
+  const std::int64_t rows = all.constant().value_or(0);
+  return divisor(rows, kLeastChunk, std::clamp(rows / kTasksWanted, kLeastChunk + 8, kMostChunk));
+}
+
+DepthBlocks gradient_blocks(const ir::Dim& depth, std::int64_t chunk) {
+  const ir::Dim count = ir::Dim::floordiv(depth, kGradientTurns);
+  return {0, count, kGradientTurns, depth - ir::Dim(kGradientTurns) * count, chunk};
+}
+
 /// X'δ, whose sum is free as a rule: a block of δ stays in L2 while the rows of a chunk pass.
 std::optional<DepthBlocks> blocks_of_gradient(const Product& p) {
-  constexpr std::int64_t kTurns = 256, kLeastChunk = 24, kMostChunk = 128, kTasksWanted = 8;
-  if (p.depth.constant().value_or(kTurns + 1) <= kTurns) return std::nullopt;
+  if (p.depth.constant().value_or(kGradientTurns + 1) <= kGradientTurns) return std::nullopt;
   if (p.columns.constant().value_or(0) < kPanelMultiple) return std::nullopt;
-  const std::int64_t rows = p.rows.constant().value_or(0);
-  const std::int64_t chunk =
-      divisor(rows, kLeastChunk, std::clamp(rows / kTasksWanted, kLeastChunk + 8, kMostChunk));
-  const ir::Dim count = ir::Dim::floordiv(p.depth, kTurns);
+  const std::int64_t chunk = gradient_chunk(p.rows);
   if (chunk == 0) return std::nullopt;
-  return DepthBlocks{0, count, kTurns, p.depth - ir::Dim(kTurns) * count, chunk};
+  return gradient_blocks(p.depth, chunk);
 }
 
 bool has_rows_to_pay(const Product& p) { return p.rows.constant().value_or(kLeastRows) >= kLeastRows; }
@@ -86,7 +96,6 @@ bool pays_once(const Packing& packing) {
 }
 
 bool pays_in_tasks(const Packing& packing, std::int64_t near_bytes) {
-  constexpr std::int64_t kLeastRowBytes = 1024;
   return !packing.is_turned && near_bytes < kLargeNear &&
          *packing.columns.constant() * ir::size_of(packing.type) >= kLeastRowBytes &&
          panel_in_task(packing, near_bytes) > 0;
@@ -100,6 +109,22 @@ std::int64_t panel_in_task(const Packing& packing, std::int64_t near_bytes) {
     if (panel * bytes_of_column <= near_bytes && (columns / panel >= kTasksWanted || panel == 16))
       return panel;
   return 0;
+}
+
+std::optional<PackedGradient> packed_gradient(const ir::Graph& graph, ir::ValueId contraction,
+                                              std::int64_t near_bytes) {
+  constexpr std::int64_t kLineBytes = 64;
+  const std::optional<Product> p = product_of(graph, contraction);
+  if (near_bytes >= kLargeNear || !p || !p->has_rows_last || p->is_turned) return std::nullopt;
+  const std::int64_t chunk = gradient_chunk(p->rows), columns = p->columns.constant().value_or(0);
+  const std::int64_t size = ir::size_of(p->type), turns = p->depth.constant().value_or(kFewTurns);
+  if (chunk == 0 || columns == 0 || columns % kGradientPanel != 0 || columns * size < kLeastRowBytes ||
+      turns < kFewTurns)
+    return std::nullopt;
+  const std::int64_t lines = (chunk * size + kLineBytes - 1) / kLineBytes;
+  return PackedGradient{{p->streamed, p->type, p->depth, p->columns, false},
+                        gradient_blocks(p->depth, chunk),
+                        (lines | 1) * kLineBytes / size};
 }
 
 bool has_rows_in_lanes(const ir::Graph& graph, const ir::ops::EinsumSpec& spec,

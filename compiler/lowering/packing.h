@@ -64,6 +64,20 @@ struct DepthBlocks {
   std::int64_t row_chunk = 0;  // of X'δ: this many rows go through all blocks, then the next ones; else 0
 };
 
+/// X'δ where the core's own cache is small: rows of the result are tasks by the chunk, of which a task packs
+/// its part of X, and δ is packed before, for all of them.
+struct PackedGradient {
+  Packing packing;  // of δ
+  DepthBlocks blocks;
+  std::int64_t pitch;  // from one turn's rows of a chunk to the next one's: no power of two of bytes
+};
+/// Columns of δ that lie together.
+constexpr std::int64_t kGradientPanel = 64;
+/// From this many turns on; fewer are better done without any copy.
+constexpr std::int64_t kFewTurns = 16;
+std::optional<PackedGradient> packed_gradient(const ir::Graph& graph, ir::ValueId contraction,
+                                              std::int64_t near_bytes);
+
 /// Nullopt where the sum is short, or nothing divides it or the rows.
 std::optional<DepthBlocks> depth_blocks_of(const ir::Graph& graph, ir::ValueId contraction);
 

@@ -220,6 +220,7 @@ class Assigner {
     for (std::int32_t g = 0; g < end; ++g) {
       out_.packed_slots.push_back(Storage::kNoSlot);
       out_.scratch_slots.push_back(Storage::kNoSlot);
+      out_.chunk_slots.push_back(Storage::kNoSlot);
       out_.is_packed_before.push_back(false);
       if (group(g).is_row_parts) {
         assign_parts(g, group(g).members.front());
@@ -251,6 +252,15 @@ class Assigner {
       out_.packed_slots.back() = new_slot(bytes_of({type.element, turned_shape(shape, options_.near_bytes)}));
       return;
     }
+    if (const std::optional<PackedGradient> p = packed_gradient(graph_, contraction, options_.near_bytes);
+        p && !body_) {
+      const ir::Dim chunks = *type.shape[0].constant() / p->blocks.row_chunk;
+      out_.packed_slots.back() = new_slot(bytes_of({type.element, {p->packing.depth, p->packing.columns}}));
+      out_.chunk_slots.back() = new_slot(bytes_of({type.element, {chunks, p->blocks.size, p->pitch}}));
+      const bool has_blocks = p->blocks.count != ir::Dim(0);
+      if (has_blocks) out_.scratch_slots.back() = new_slot(any_block(p->blocks) * bytes_of(type));
+      return;
+    }
     if (const std::optional<Packing> packing = packing_of(graph_, contraction)) {
       const ir::Dim bytes = bytes_of({type.element, {packing->depth, packing->columns}});
       const bool is_same =
@@ -261,11 +271,14 @@ class Assigner {
     }
     if (out_.packed_slots.back() != Storage::kNoSlot) return;
     if (const std::optional<DepthBlocks> blocks = depth_blocks_of(graph_, contraction)) {
-      // X'δ without a block, of a small batch, needs no room: 1, or 0.
-      const ir::Dim any =
-          blocks->row_chunk > 0 ? blocks->count - ir::Dim::max(blocks->count - ir::Dim(1), 0) : 1;
+      const ir::Dim any = blocks->row_chunk > 0 ? any_block(*blocks) : 1;
       out_.scratch_slots.back() = new_slot(any * bytes_of(type));
     }
+  }
+
+  /// X'δ without a block, of a small batch, needs no room: 1, or 0.
+  static ir::Dim any_block(const DepthBlocks& blocks) {
+    return blocks.count - ir::Dim::max(blocks.count - ir::Dim(1), 0);
   }
 
   ValueId operand_of(ValueId v, std::size_t k) const { return graph_.operands(graph_.producer(v))[k]; }

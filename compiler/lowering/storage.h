@@ -29,6 +29,8 @@ struct Storage {
   /// By group: where the sums of parts of rows are (row_parts.h), of the group that computes them and of the
   /// one that adds them up; kNoSlot: there are none.
   std::vector<std::uint32_t> part_slots;
+  /// By group: where a packed gradient's tasks (packing.h) put their rows; kNoSlot: it is none.
+  std::vector<std::uint32_t> chunk_slots;
   /// By group: whether that is done before the turns, since it is the same in each.
   std::vector<bool> is_packed_before;
   /// Written last: new values of buffers whose old values are read until then.

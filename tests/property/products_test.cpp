@@ -75,6 +75,9 @@ const Case kCases[] = {
     {96, 80, ElementType::f32, "x86-64-v4", kManyRows},
     {96, 80, ElementType::f32, "x86-64-v3", kManyRows},
     {72, 96, ElementType::f64, "x86-64", kManyRows},
+    {320, 384, ElementType::f32, "x86-64-v3", {0, 1, 15, 16, 43}},  // a small cache: operands are packed by the task
+    {128, 192, ElementType::f64, "x86-64-v3", {15, 16, 300}},
+    {256, 256, ElementType::f32, "x86-64", {4, 21}},
 };
 
 TEST_CASE("large products have the evaluator's values, and the same bits at every level") {
