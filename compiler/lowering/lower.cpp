@@ -1,5 +1,7 @@
 #include "compiler/lowering/lower.h"
 
+#include <algorithm>
+
 #include "compiler/lowering/emit_group.h"
 #include "compiler/lowering/kernel_table.h"
 #include "compiler/lowering/packing.h"
@@ -48,15 +50,20 @@ class ActionWriter {
   void group(std::size_t g) {
     const Group& group = c_.grouping.groups[g];
     if (group.is_contraction && has_rows_in_lanes(c_.graph, group.members.front())) call(emit_turning(c_, g));
-    if (c_.storage.chunk_slots[g] != Storage::kNoSlot) call(emit_packing(c_, g));
     std::vector<EmittedKernel> kernels = emit_group(c_, g);
-    for (EmittedKernel& emitted : kernels) call(std::move(emitted));
-    if (c_.level < 2 || !packs_in_tasks(c_, g)) return;
+    const bool packs = c_.level >= 2 && packs_in_tasks(c_, g);
+    // The last one packs: what others read, or a packing before it, need not be there any more.
+    if (packs) std::ranges::reverse(kernels);
+    for (EmittedKernel& emitted : kernels) {
+      if (packs && &emitted == &kernels.back() && c_.storage.chunk_slots[g] != Storage::kNoSlot)
+        call(emit_packing(c_, g));
+      call(std::move(emitted));
+    }
+    if (!packs) return;
     // What a task packs is in its worker's room, as are slots of a phase (task_rooms.h).
-    ir::Action& packing = out_[out_.size() - kernels.size()];
     ir::Phase phase;
-    phase.actions.push_back(std::move(packing));
-    packing = {std::move(phase)};
+    phase.actions.push_back(std::move(out_.back()));
+    out_.back() = {std::move(phase)};
   }
 
   void call(EmittedKernel emitted) {

@@ -78,7 +78,7 @@ void rename(std::vector<ir::Action>& actions, const std::vector<std::uint32_t>& 
 std::int64_t guessed_bytes(const ir::WorkspaceSlot& slot) {
   constexpr std::int64_t kFreeExtent = 128;              // of a batch for which memory counts
   constexpr std::int64_t kMost = std::int64_t{1} << 40;  // so that the sum of a million has room
-  constexpr std::int64_t kWorkers = 8;
+  constexpr std::int64_t kWorkers = 1;
   const auto bytes = ir::slot_bytes(slot, [](std::string_view) { return kFreeExtent; }, kWorkers);
   return ir::rounded_slot_bytes(std::clamp<std::int64_t>(bytes.value_or(kMost), 1, kMost));
 }
