@@ -199,6 +199,40 @@ TEST_CASE(
   CHECK(bytes(4096) == 96 * 80 * 4);
 }
 
+TEST_CASE("where a core's own cache is small, tasks pack what they read, in a room of their worker") {
+  Graph gradient;
+  gradient.name = "infer";
+  const ValueId x = gradient.add_parameter("x", f32({kB, 256}), Role::input, 0);
+  const ValueId d = gradient.add_parameter("d", f32({kB, 320}), Role::input, 1);
+  Builder b(gradient);
+  const ValueId operands[] = {x, d};
+  gradient.results.push_back({"g", Role::output, 0, b.einsum("bi,bj->ij", operands)});
+
+  const auto lowered = [](Graph graph, const char* target) {
+    ir::Program program = testing::program_of(std::move(graph));
+    program.target = target;
+    return lowering::lower(program, {2});
+  };
+  const auto rooms = [](const ir::KernelProgram& program) {
+    const std::string text = ir::print(program);
+    CHECK(ir::print(ir::parse_kernels(text, "packed")) == text);
+    return std::ranges::count_if(program.entries[0].slots,
+                                 [](const ir::WorkspaceSlot& slot) { return slot.tasks.has_value(); });
+  };
+  for (const char* target : {"x86-64-v4", "x86-64-v3"}) {
+    const bool is_small = std::string_view(target) == "x86-64-v3";
+    CHECK(rooms(lowered(product(512, false, 784), target)) == (is_small ? 1 : 0));  // 64 columns of W
+    CHECK(rooms(lowered(gradient, target)) == (is_small ? 2 : 0));  // 32 columns of x, and the sums so far
+  }
+  const ir::KernelProgram program = lowered(gradient, "x86-64-v3");
+  // The last action packs what it reads of x; δ is packed before, and a small batch needs neither.
+  const auto& actions = program.entries[0].actions;
+  REQUIRE(actions.size() == 3);
+  CHECK(std::get<ir::KernelCall>(actions[0].kind).guard->negated);
+  CHECK(std::get<ir::KernelCall>(actions[1].kind).guard->least == 16);
+  CHECK(std::get<ir::Phase>(actions[2].kind).actions.size() == 1);
+}
+
 TEST_CASE("softmax is one kernel without a workspace") {
   const ir::KernelProgram program = lowering::lower(testing::program_of(softmax()), {2});
   CHECK(kernel_calls(program.entries[0]) == 1);
