@@ -118,7 +118,8 @@ std::optional<PackedGradient> packed_gradient(const ir::Graph& graph, ir::ValueI
   if (near_bytes >= kLargeNear || !p || !p->has_rows_last || p->is_turned) return std::nullopt;
   const std::int64_t chunk = gradient_chunk(p->rows), columns = p->columns.constant().value_or(0);
   const std::int64_t size = ir::size_of(p->type), turns = p->depth.constant().value_or(kFewTurns);
-  if (chunk == 0 || columns == 0 || columns % kGradientPanel != 0 || columns * size < kLeastRowBytes ||
+  const std::int64_t longest_row = std::max(columns, p->rows.constant().value_or(0)) * size;
+  if (chunk == 0 || columns == 0 || columns % kGradientPanel != 0 || longest_row < kLeastRowBytes ||
       turns < kFewTurns)
     return std::nullopt;
   const std::int64_t lines = (chunk * size + kLineBytes - 1) / kLineBytes;
