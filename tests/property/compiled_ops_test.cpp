@@ -267,5 +267,32 @@ graph infer {
   }
 }
 
+TEST_CASE("random numbers that nobody else reads are turned like those in memory") {
+  const auto program = [](std::string_view result) {
+    return parse_program(fmt::format(R"(mlpc.graph 1 joint
+model m : f64
+source ""
+target "x86-64-v4"
+input "x" : f64[2, 3]
+train "{{}}"
+graph infer {{
+  %x = parameter input 0 "x" : f64[2, 3]
+  %one = constant(; value=i64(1)) : i64[]
+  %z = uniform(%one, %one, %one, %one; shape=[3, 2], type=f64, low=f64(0), high=f64(1), stream=7) : f64[3, 2]
+{}
+}}
+)",
+                                     result),
+                         "text");
+  };
+  const HostTensor x{{2, 3}, std::vector<double>(6, 0)};
+  const std::vector<double> z = all_runs(program("  return output 0 \"z\" %z"), x).front().front().values;
+  const Program turned = program(R"(  %t = transpose(%z; permutation=[1, 0]) : f64[2, 3]
+  %sum = add(%x, %t) : f64[2, 3]
+  return output 0 "sum" %sum)");
+  for (const std::vector<HostTensor>& results : all_runs(turned, x))
+    CHECK(results[0].values == std::vector{z[0], z[2], z[4], z[1], z[3], z[5]});
+}
+
 }  // namespace
 }  // namespace mlpc
