@@ -3,6 +3,7 @@
 #include "compiler/lowering/convolution.h"
 #include "compiler/lowering/group_emitter.h"
 #include "compiler/lowering/roots.h"
+#include "ir/error.h"
 #include "ir/ops/einsum.h"
 
 namespace mlpc::lowering {
