@@ -34,7 +34,7 @@ EmittedKernel GroupEmitter::group(bool few_rows) {
     emit_rows_in_lanes(group);
     return finish();
   }
-  if (c_.storage.chunk_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot && !few_rows) {
+  if (is_packed_gradient(c_, static_cast<std::size_t>(g_)) && !few_rows) {
     emit_packed_gradient(group);
     return finish();
   }
@@ -125,7 +125,7 @@ LoopPlan GroupEmitter::plan_of(const Group& group) const {
   s.cost = cost_of(group);
   s.turned_axis = turned_axis(group);
   const std::uint32_t slot = c_.storage.packed_slots[static_cast<std::size_t>(g_)];
-  const bool is_gradient = c_.storage.chunk_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot;
+  const bool is_gradient = is_packed_gradient(c_, static_cast<std::size_t>(g_));
   s.has_few_rows = has_few_rows_ && !is_gradient;
   s.is_packed = slot != Storage::kNoSlot && !has_few_rows_ && !s.has_rows_in_lanes && !is_gradient;
   if (s.is_packed && packs_in_tasks(c_, static_cast<std::size_t>(g_))) {
@@ -298,7 +298,7 @@ namespace {
 /// rows.
 std::optional<ir::CallGuard> many_rows(const EntryContext& c, std::size_t g) {
   const Group& group = c.grouping.groups[g];
-  if (c.storage.chunk_slots[g] != Storage::kNoSlot) {
+  if (is_packed_gradient(c, g)) {
     const Dim depth = packed_gradient(c.graph, group.members.front(), c.near_bytes)->packing.depth;
     return depth.is_constant() ? std::nullopt : std::optional(ir::CallGuard{depth, kFewTurns});
   }

@@ -26,6 +26,10 @@ struct EntryContext {
 
 /// The kernel that computes the members of a group; or two of them, of which the guards choose one.
 std::vector<EmittedKernel> emit_group(const EntryContext& context, std::size_t group);
+/// Whether that is X'δ whose operands are both packed (packing.h).
+inline bool is_packed_gradient(const EntryContext& context, std::size_t group) {
+  return context.storage.chunk_slots[group] != Storage::kNoSlot;
+}
 /// Whether the first one's tasks pack what they read of an operand.
 bool packs_in_tasks(const EntryContext& context, std::size_t group);
 /// The kernel that turns an operand of a group's contraction whose rows run in lanes.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <span>
 
 #include "compiler/lowering/convolution.h"
 #include "compiler/lowering/group_emitter.h"
@@ -12,7 +13,7 @@ EmittedKernel GroupEmitter::packing() {
   const Group& group = c_.grouping.groups[static_cast<std::size_t>(g_)];
   space_ = group.space;
   const ir::VarId panel = builder_.new_var();
-  if (c_.storage.chunk_slots[static_cast<std::size_t>(g_)] != Storage::kNoSlot) {
+  if (is_packed_gradient(c_, static_cast<std::size_t>(g_))) {
     packed_.emplace(packed_gradient(c_.graph, group.members.front(), c_.near_bytes)->packing, kGradientPanel);
     builder_.add_task_split(panel, 1);
   } else {
@@ -131,11 +132,20 @@ void GroupEmitter::emit_blocked(const Group& group, const BufferRef& place) {
       builder_.store(sums, in_order(base_), contract(contraction, base_, part));
     });
   });
-  for_each_row(false, [&] {
-    finish_member(contraction, base_, builder_.load(sums, in_order(base_)));
-    for (ValueId member : group.members)
-      if (member != contraction) emit_member(member);
-  });
+  for_each_row(false, [&] { finish_product(group, builder_.load(sums, in_order(base_))); });
+}
+
+Scalar GroupEmitter::sum_before(const AffineIndex& first, BufferId sums) {
+  const Scalar has_sum =
+      builder_.compare(ir::ScalarOp::gt_, builder_.index_value(first), builder_.index_value({}));
+  return builder_.load(sums, base_, has_sum);
+}
+
+void GroupEmitter::finish_product(const Group& group, Scalar sum) {
+  const ValueId contraction = group.members.front();
+  finish_member(contraction, base_, sum);
+  for (ValueId member : group.members)
+    if (member != contraction) emit_member(member);
 }
 
 void GroupEmitter::emit_gradient(const Group& group, const BufferRef& place) {
@@ -159,18 +169,13 @@ void GroupEmitter::emit_gradient(const Group& group, const BufferRef& place) {
   };
   // The sum, with the turns from `first` on, where there were any before.
   const auto add_turns = [&](const AffineIndex& first, const Dim& turns) {
-    const Scalar has_sum =
-        builder_.compare(ir::ScalarOp::gt_, builder_.index_value(first), builder_.index_value({}));
-    return contract(contraction, base_, PartOfSum{first, turns, builder_.load(sums, base_, has_sum)});
+    return contract(contraction, base_, PartOfSum{first, turns, sum_before(first, sums)});
   };
   in_turn(blocks.count, [&](const AffineIndex& block) {
     for_each_tile([&] { builder_.store(sums, base_, add_turns(Dim(blocks.size) * block, blocks.size)); });
   });
-  for_each_tile([&] {
-    finish_member(contraction, base_, add_turns({Dim(blocks.size) * blocks.count, {}, {}}, blocks.rest));
-    for (ValueId member : group.members)
-      if (member != contraction) emit_member(member);
-  });
+  for_each_tile(
+      [&] { finish_product(group, add_turns({Dim(blocks.size) * blocks.count, {}, {}}, blocks.rest)); });
 }
 
 void GroupEmitter::emit_packed_gradient(const Group& group) {
@@ -183,22 +188,21 @@ void GroupEmitter::emit_packed_gradient(const Group& group) {
   const auto [packing, blocks, pitch] = *packed_gradient(c_.graph, contraction, c_.near_bytes);
   const std::int64_t chunk_rows = blocks.row_chunk;
   MLPC_CHECK(plan.levels.size() == 3, "a gradient has {} levels of loops", plan.levels.size());
+  const Dim tasks = *space_[0].constant() / chunk_rows;
   const ir::VarId task = builder_.new_var();
   builder_.add_task_split(task, 1);
-  open(task, *space_[0].constant() / chunk_rows, {});
+  open(task, tasks, {});
   const AffineIndex chunk = AffineIndex::of(task), first_row = Dim(chunk_rows) * chunk;
   packed_.emplace(packing, kGradientPanel);
   packed_->buffer = add_packed_buffer(false);
   chunk_ = Chunk{1 - packing.operand,
-                 add_buffer({type, {Dim(*space_[0].constant() / chunk_rows), blocks.size, pitch}},
+                 add_buffer({type, {tasks, blocks.size, pitch}},
                             {BufferRef::Space::workspace, c_.storage.chunk_slots[g]}, true),
                  chunk,
                  {}};
-  const std::optional<BufferId> sums =
-      c_.storage.scratch_slots[g] == Storage::kNoSlot
-          ? std::nullopt
-          : std::optional(
-                add_buffer({type, space_}, {BufferRef::Space::workspace, c_.storage.scratch_slots[g]}, true));
+  std::optional<BufferId> sums;
+  if (const std::uint32_t slot = c_.storage.scratch_slots[g]; slot != Storage::kNoSlot)
+    sums = add_buffer({type, space_}, {BufferRef::Space::workspace, slot}, true);
   const ValueId x = c_.graph.operands(node)[chunk_->operand];
 
   const auto run_block = [&](const AffineIndex& first, const Dim& turns, const auto& finish) {
@@ -219,12 +223,7 @@ void GroupEmitter::emit_packed_gradient(const Group& group) {
     chunk_->row = AffineIndex::of(row);
     base_ = {first_row + AffineIndex::of(row),
              Dim(kGradientPanel) * packed_->panel_index + packed_->column_index};
-    std::optional<Scalar> before;
-    if (sums) {
-      const Scalar has_sum =
-          builder_.compare(ir::ScalarOp::gt_, builder_.index_value(first), builder_.index_value({}));
-      before = builder_.load(*sums, base_, has_sum);
-    }
+    const std::optional<Scalar> before = sums ? std::optional(sum_before(first, *sums)) : std::nullopt;
     finish(contract(contraction, base_, PartOfSum{first, turns, before}));
     while (builder_.open_blocks() > outside) close();
   };
@@ -233,11 +232,8 @@ void GroupEmitter::emit_packed_gradient(const Group& group) {
       run_block(Dim(blocks.size) * block, blocks.size,
                 [&](Scalar sum) { builder_.store(*sums, base_, sum); });
     });
-  run_block({Dim(blocks.size) * blocks.count, {}, {}}, blocks.rest, [&](Scalar sum) {
-    finish_member(contraction, base_, sum);
-    for (ValueId member : group.members)
-      if (member != contraction) emit_member(member);
-  });
+  run_block({Dim(blocks.size) * blocks.count, {}, {}}, blocks.rest,
+            [&](Scalar sum) { finish_product(group, sum); });
 }
 
 void GroupEmitter::emit_rows_in_lanes(const Group& group) {
@@ -248,14 +244,11 @@ void GroupEmitter::emit_rows_in_lanes(const Group& group) {
   const std::int64_t rows = turned_rows(c_.near_bytes);
   const ir::VarId part = builder_.new_var(), outer = builder_.new_var(), column = builder_.new_var(),
                   row = builder_.new_var();
-  const auto open_chunk = [&](const LoopPlan::Level& level, ir::VarId var, const Dim& count) {
+  for (const LoopPlan::Level& level : std::span(plan.levels).first(2)) {
+    const ir::VarId var = level.axis == 0 ? part : outer;
     if (level.task_block > 0) builder_.add_task_split(var, level.task_block);
-    open(var, count, level.schedule);
-  };
-  const auto open_rows = [&] { open_chunk(plan.levels[0], part, Dim::ceildiv(space_[0], rows)); };
-  if (c_.near_bytes >= kLargeNear) open_rows();
-  open_chunk(plan.levels[1], outer, columns / chunk);
-  if (c_.near_bytes < kLargeNear) open_rows();
+    open(var, level.axis == 0 ? Dim::ceildiv(space_[0], rows) : Dim(columns / chunk), level.schedule);
+  }
   const AffineIndex first_row = Dim(rows) * AffineIndex::of(part);
   base_[1] = Dim(chunk) * AffineIndex::of(outer) + AffineIndex::of(column);
   base_[0] = first_row + AffineIndex::of(row);

@@ -131,6 +131,11 @@ class GroupEmitter {
   /// epilogue.
   void emit_gradient(const Group& group, const BufferRef& place);
 
+  /// What the sum of this element is before the turn `first`: 0 before the first one.
+  Scalar sum_before(const AffineIndex& first, BufferId sums);
+  /// The product has its sum; then the other members.
+  void finish_product(const Group& group, Scalar sum);
+
   /// The same where its tasks pack their rows, and panels of δ are packed.
   void emit_packed_gradient(const Group& group);
   struct Chunk {

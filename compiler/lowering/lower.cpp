@@ -55,8 +55,7 @@ class ActionWriter {
     // The last one packs: what others read, or a packing before it, need not be there any more.
     if (packs) std::ranges::reverse(kernels);
     for (EmittedKernel& emitted : kernels) {
-      if (packs && &emitted == &kernels.back() && c_.storage.chunk_slots[g] != Storage::kNoSlot)
-        call(emit_packing(c_, g));
+      if (is_packed_gradient(c_, g) && &emitted == &kernels.back()) call(emit_packing(c_, g));
       call(std::move(emitted));
     }
     if (!packs) return;

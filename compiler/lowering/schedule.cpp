@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <ranges>
+#include <utility>
 
 #include "compiler/lowering/packing.h"
 
@@ -85,6 +86,7 @@ LoopPlan plan_rows_in_lanes(const GroupShape& group, const ir::Target& target, i
                  {1, {}, 1},
                  {1, {tile.mr, false}, 0},
                  {0, {tile.nv, true}, 0}};
+  if (!stays) std::swap(plan.levels[0], plan.levels[1]);
   return plan;
 }
 

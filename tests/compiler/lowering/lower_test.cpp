@@ -56,6 +56,18 @@ Graph product(std::int64_t columns, bool turned, std::int64_t depth = 128) {
   return graph;
 }
 
+/// g = x' d, the gradient of a weight.
+Graph gradient(std::int64_t rows, std::int64_t columns) {
+  Graph graph;
+  graph.name = "infer";
+  const ValueId x = graph.add_parameter("x", f32({kB, rows}), Role::input, 0);
+  const ValueId d = graph.add_parameter("d", f32({kB, columns}), Role::input, 1);
+  Builder b(graph);
+  const ValueId operands[] = {x, d};
+  graph.results.push_back({"g", Role::output, 0, b.einsum("bi,bj->ij", operands)});
+  return graph;
+}
+
 /// p = softmax(x) over the last axis.
 Graph softmax() {
   Graph graph;
@@ -181,14 +193,7 @@ TEST_CASE("a sum that many read is stored once") {
 
 TEST_CASE(
     "the gradient of a weight is a sum in blocks where there are so many rows, and else needs no room") {
-  Graph graph;
-  graph.name = "infer";
-  const ValueId x = graph.add_parameter("x", f32({kB, 96}), Role::input, 0);
-  const ValueId d = graph.add_parameter("d", f32({kB, 80}), Role::input, 1);
-  Builder b(graph);
-  const ValueId operands[] = {x, d};
-  graph.results.push_back({"g", Role::output, 0, b.einsum("bi,bj->ij", operands)});
-  const ir::KernelProgram program = lowering::lower(testing::program_of(std::move(graph)), {2});
+  const ir::KernelProgram program = lowering::lower(testing::program_of(gradient(96, 80)), {2});
   REQUIRE(kernel_calls(program.entries[0]) == 1);
   REQUIRE(program.entries[0].slots.size() == 1);
   const auto bytes = [&](std::int64_t rows) {
@@ -200,14 +205,6 @@ TEST_CASE(
 }
 
 TEST_CASE("where a core's own cache is small, tasks pack what they read, in a room of their worker") {
-  Graph gradient;
-  gradient.name = "infer";
-  const ValueId x = gradient.add_parameter("x", f32({kB, 256}), Role::input, 0);
-  const ValueId d = gradient.add_parameter("d", f32({kB, 320}), Role::input, 1);
-  Builder b(gradient);
-  const ValueId operands[] = {x, d};
-  gradient.results.push_back({"g", Role::output, 0, b.einsum("bi,bj->ij", operands)});
-
   const auto lowered = [](Graph graph, const char* target) {
     ir::Program program = testing::program_of(std::move(graph));
     program.target = target;
@@ -222,9 +219,10 @@ TEST_CASE("where a core's own cache is small, tasks pack what they read, in a ro
   for (const char* target : {"x86-64-v4", "x86-64-v3"}) {
     const bool is_small = std::string_view(target) == "x86-64-v3";
     CHECK(rooms(lowered(product(512, false, 784), target)) == (is_small ? 1 : 0));  // 64 columns of W
-    CHECK(rooms(lowered(gradient, target)) == (is_small ? 2 : 0));  // 32 columns of x, and the sums so far
+    CHECK(rooms(lowered(gradient(256, 320), target)) ==
+          (is_small ? 2 : 0));  // 32 columns of x, and the sums so far
   }
-  const ir::KernelProgram program = lowered(gradient, "x86-64-v3");
+  const ir::KernelProgram program = lowered(gradient(256, 320), "x86-64-v3");
   // The last action packs what it reads of x; δ is packed before, and a small batch needs neither.
   const auto& actions = program.entries[0].actions;
   REQUIRE(actions.size() == 3);
